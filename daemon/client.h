@@ -1,0 +1,32 @@
+/*
+ * One connection of a program: its messages in, its queue out. Replies, records and pen events wait in one queue, which is
+ * bounded in bytes: a client that does not read them is disconnected, with a reason in the log. Telemetry waits in a ring
+ * that drops its oldest and counts. What is urgent goes first, and one system call takes as much of both as there is.
+ */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "hub.h"
+
+struct client;
+
+struct client_env {
+    sd_event *event;
+    struct hub *hub;
+    struct sim_bus *sim; /* NULL: no simulated pens */
+    uint32_t queue_bytes;
+    uint64_t began_us;
+    unsigned clients;           /* connected now */
+    uint64_t telemetry_dropped; /* batches that slow clients did not get */
+    /* The client has hung up or was thrown out: free it, but not from within this call. */
+    void (*ended)(void *ctx, struct client *c);
+    void *ctx;
+};
+
+/* Owns fd from now on, also when it fails. */
+int client_new(struct client **out, struct client_env *env, int fd);
+void client_free(struct client *c);
+
+/* Says goodbye as far as the socket takes it, and ends. */
+void client_end(struct client *c, const char *reason);

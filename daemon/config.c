@@ -1,0 +1,183 @@
+#include "config.h"
+
+#include <cyaml/cyaml.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What libcyaml fills; absent keys leave the defaults. */
+static const cyaml_schema_field_t fields[] = {
+    CYAML_FIELD_STRING("socket", CYAML_FLAG_OPTIONAL, struct config, socket, 1),
+    CYAML_FIELD_STRING("group", CYAML_FLAG_OPTIONAL, struct config, group, 0),
+    CYAML_FIELD_STRING("log_level", CYAML_FLAG_OPTIONAL, struct config, log_level, 1),
+    CYAML_FIELD_UINT("max_clients", CYAML_FLAG_OPTIONAL, struct config, max_clients),
+    CYAML_FIELD_UINT("client_queue_kib", CYAML_FLAG_OPTIONAL, struct config, client_queue_kib),
+    CYAML_FIELD_BOOL("usb", CYAML_FLAG_OPTIONAL, struct config, usb),
+    CYAML_FIELD_STRING("sim_socket", CYAML_FLAG_OPTIONAL, struct config, sim_socket, 0),
+    CYAML_FIELD_UINT("sim_pens", CYAML_FLAG_OPTIONAL, struct config, sim_pens),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config, fields)};
+
+struct log_lines {
+    char first[300]; /* the reason */
+    char where[64];  /* line and column */
+};
+
+/* libcyaml says what is wrong first, then a backtrace whose innermost line has the place. */
+static void on_log(cyaml_log_t level, void *ctx, const char *format, va_list args)
+{
+    struct log_lines *lines = ctx;
+    char text[300], *place;
+
+    if (level < CYAML_LOG_ERROR)
+        return;
+    vsnprintf(text, sizeof(text), format, args);
+    text[strcspn(text, "\n")] = '\0';
+    place = strstr(text, "line: ");
+    if (place != NULL) {
+        if (lines->where[0] == '\0')
+            sscanf(place, "line: %60[0-9]", lines->where);
+    } else if (lines->first[0] == '\0' && strstr(text, "Backtrace") == NULL) {
+        snprintf(lines->first, sizeof(lines->first), "%s", strncmp(text, "Load: ", 6) == 0 ? text + 6 : text);
+    }
+}
+
+void config_default(struct config *c)
+{
+    *c = (struct config){
+        .socket = "/run/mnd/mnd.sock",
+        .group = "mnd",
+        .log_level = "info",
+        .max_clients = 256,
+        .client_queue_kib = 256,
+        .usb = true,
+    };
+}
+
+int config_log_level(const char *name)
+{
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(name, names[i]) == 0)
+            return i;
+    }
+    return -1;
+}
+
+bool config_check(const struct config *c, char *why, size_t cap)
+{
+    if (config_log_level(c->log_level) < 0)
+        snprintf(why, cap, "log_level is error, warning, info or debug, not %s", c->log_level);
+    else if (c->socket[0] != '/' && strchr(c->socket, '/') == NULL)
+        snprintf(why, cap, "socket is a path, not %s", c->socket);
+    else if (c->max_clients < 1 || c->max_clients > 4096)
+        snprintf(why, cap, "max_clients is 1 to 4096, not %u", c->max_clients);
+    else if (c->client_queue_kib < 16 || c->client_queue_kib > 16384)
+        snprintf(why, cap, "client_queue_kib is 16 to 16384, not %u", c->client_queue_kib);
+    else if (c->sim_pens > 64)
+        snprintf(why, cap, "sim_pens is 0 to 64, not %u", c->sim_pens);
+    else
+        return true;
+    return false;
+}
+
+/* The line, from 1, on which a key of the file stands; 0: it does not. libcyaml fills a zeroed struct of its own, in which
+ * an absent key cannot be told from a zero, and it knows no ranges. */
+static unsigned line_of(const char *text, const char *key, size_t n)
+{
+    unsigned number = 1;
+
+    for (const char *line = text; line != NULL; number++) {
+        if (strncmp(line, key, n) == 0 && line[n + strspn(line + n, " ")] == ':')
+            return number;
+        line = strchr(line, '\n');
+        line += line != NULL;
+    }
+    return 0;
+}
+
+static bool has_key(const char *text, const char *key)
+{
+    return line_of(text, key, strlen(key)) != 0;
+}
+
+static char *read_file(const char *path, size_t *n)
+{
+    enum { FILE_MAX = 64 * 1024 };
+    FILE *f = fopen(path, "re");
+    char *text = f != NULL ? calloc(1, FILE_MAX + 1) : NULL;
+
+    if (text != NULL) {
+        *n = fread(text, 1, FILE_MAX, f);
+        if (ferror(f)) {
+            int e = errno;
+
+            free(text);
+            text = NULL;
+            errno = e;
+        }
+    }
+    if (f != NULL)
+        fclose(f);
+    return text;
+}
+
+int config_load(struct config *c, const char *path, char *why, size_t cap)
+{
+    struct log_lines lines = {0};
+    cyaml_config_t cyaml = {.log_fn = on_log, .log_ctx = &lines, .log_level = CYAML_LOG_ERROR, .mem_fn = cyaml_mem};
+    struct config *loaded = NULL, next = *c;
+    char reason[256];
+    cyaml_err_t e;
+    size_t n = 0;
+    char *text = read_file(path, &n);
+    int r = 0;
+
+    if (text == NULL) {
+        r = -errno;
+        snprintf(why, cap, "%s: %s", path, strerror(errno));
+        return r;
+    }
+    if (text[strspn(text, " \t\r\n")] == '\0') { /* an empty file is no mapping to YAML, but fine here */
+        free(text);
+        return 0;
+    }
+    e = cyaml_load_data((const uint8_t *)text, n, &cyaml, &schema, (cyaml_data_t **)&loaded, NULL);
+    if (e != CYAML_OK) {
+        snprintf(why, cap, "%s%s%s: %s", path, lines.where[0] ? ", line " : "", lines.where,
+                 lines.first[0] ? lines.first : cyaml_strerror(e));
+        r = -EINVAL;
+    } else {
+#define TAKE_TEXT(key)                                                                                                 \
+    if (has_key(text, #key))                                                                                           \
+        memcpy(next.key, loaded->key, sizeof(next.key))
+#define TAKE(key)                                                                                                      \
+    if (has_key(text, #key))                                                                                           \
+        next.key = loaded->key
+        TAKE_TEXT(socket);
+        TAKE_TEXT(group);
+        TAKE_TEXT(log_level);
+        TAKE_TEXT(sim_socket);
+        TAKE(max_clients);
+        TAKE(client_queue_kib);
+        TAKE(usb);
+        TAKE(sim_pens);
+#undef TAKE
+#undef TAKE_TEXT
+        if (config_check(&next, reason, sizeof(reason))) {
+            *c = next;
+        } else {
+            /* every reason begins with the option's name */
+            snprintf(why, cap, "%s, line %u: %s", path, line_of(text, reason, strcspn(reason, " ")), reason);
+            r = -EINVAL;
+        }
+        cyaml_free(&cyaml, &schema, loaded, 0);
+    }
+    free(text);
+    return r;
+}

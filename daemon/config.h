@@ -1,0 +1,33 @@
+/*
+ * The daemon's configuration file, in YAML; docs/configuration.md is its page. Every option has a default, so that no file
+ * at all is a good one. A file with anything unknown, of a wrong type or out of range is refused whole, with its line.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_PATH_DEFAULT "/etc/mnd/mnd.yaml"
+
+struct config {
+    char socket[108];
+    char group[33];       /* of the socket; "" for none */
+    char log_level[8];    /* error, warning, info, debug */
+    unsigned max_clients; /* 1..4096 */
+    unsigned client_queue_kib; /* 16..16384; replies and records that may wait for one client */
+    bool usb;
+    char sim_socket[108]; /* "" for no simulated bus */
+    unsigned sim_pens;    /* 0..64 started by the daemon itself */
+};
+
+void config_default(struct config *c);
+
+/* Reads the file over *c. 0, or a negative errno and one sentence in *why with file, line and reason; *c is then untouched. */
+int config_load(struct config *c, const char *path, char *why, size_t cap);
+
+/* The same checks for values that came from the command line. */
+bool config_check(const struct config *c, char *why, size_t cap);
+
+/* Index into error, warning, info, debug; -1. */
+int config_log_level(const char *name);

@@ -1,0 +1,69 @@
+/*
+ * Who wants what: all pens, all subscribers, and the fan-out between them. An event is encoded once, into one shared buffer,
+ * and pushed to each subscriber that asked for it. A subscriber decides for itself what to do with a push; it never delays
+ * another.
+ */
+#pragma once
+
+#include "buf.h"
+#include "link_sim.h"
+#include "pen.h"
+
+struct hub;
+
+enum push_class {
+    PUSH_URGENT,    /* replies, records, pen events: never dropped while the subscriber is connected */
+    PUSH_TELEMETRY, /* may be dropped, oldest first, and is counted */
+};
+
+#define SUBSCRIPTIONS_MAX 64
+
+struct subscription {
+    char serial[33];
+    bool telemetry, records;
+};
+
+/* Embedded in a client. The hub only reads it. */
+struct subscriber {
+    struct subscriber *next;
+    bool watching; /* pens coming, going, changing */
+    struct subscription all;
+    struct subscription of_pen[SUBSCRIPTIONS_MAX];
+    unsigned count;
+    /* Takes a reference of its own if it keeps b. Must not remove a subscriber. */
+    void (*push)(struct subscriber *s, struct buf *b, enum push_class class);
+};
+
+struct hub_counters {
+    uint64_t batches;
+};
+
+int hub_new(struct hub **out, sd_event *event);
+/* All pens must be closed or never have been; see hub_close_pens(). */
+void hub_free(struct hub *h);
+
+/* For the buses: ctx is the hub. */
+void hub_pen_arrived(void *hub, struct link *l);
+
+void hub_add(struct hub *h, struct subscriber *s);
+/* Also ends its calls, and stops what it has armed. */
+void hub_remove(struct hub *h, struct subscriber *s, const void *caller);
+
+/* False: too many. An empty serial is all pens; what is NULL stays. */
+bool hub_subscribe(struct subscriber *s, const char *serial, const bool *telemetry, const bool *records);
+
+/* The pen of that serial, a ready one before others; NULL: none. */
+struct pen *hub_pen(const struct hub *h, const char *serial);
+/* The pens one by one, begun with NULL. */
+struct pen *hub_next(const struct hub *h, const struct pen *after);
+unsigned hub_pen_count(const struct hub *h);
+const struct hub_counters *hub_counters(const struct hub *h);
+
+/* Stops the needles of every pen, now. */
+void hub_stop_all(struct hub *h);
+
+/* Begins to close every pen; true when none is left. */
+bool hub_close_pens(struct hub *h);
+
+/* Encodes a message for clients: length and content. NULL without memory. */
+struct buf *hub_encode(const Mnc__ServerMessage *m);

@@ -1,0 +1,435 @@
+#include "link_sim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "simlink.h"
+
+enum { ASKERS_MAX = 16, PORTS_MAX = 256, READS_PER_TURN = 16, CONTROLS_MAX = 8 };
+
+struct asker {
+    sim_answer_fn *answer;
+    void *ctx;
+    uint32_t id;
+};
+
+struct sim_port {
+    struct link link;
+    struct sim_bus *bus;
+    struct sim_port *next;
+    int fd;
+    sd_event_source *io;
+    char serial[64];
+    bool attached;      /* a pen is plugged in and announced */
+    bool opened;        /* between open() and close() */
+    bool closing;       /* close() came: on_closed follows from the loop */
+    bool dead;          /* the connection is gone */
+    bool open_due;
+    bool attach_due;    /* plugged in again before the last link was closed */
+    uint8_t controls[CONTROLS_MAX]; /* under way, in order */
+    unsigned control_count;
+    sd_event_source *deferred;
+    struct asker askers[ASKERS_MAX]; /* who waits for answers, in order */
+    unsigned asker_count;
+};
+
+struct sim_bus {
+    sd_event *event;
+    int fd;
+    char *path;
+    sd_event_source *accept, *child;
+    pid_t pid;
+    link_arrived_fn *arrived;
+    void *ctx;
+    struct sim_port *ports;
+    unsigned count, numbered;
+};
+
+static int packet(struct sim_port *p, uint8_t tag, const void *bytes, size_t n)
+{
+    struct iovec iov[2] = {{&tag, 1}, {(void *)(uintptr_t)bytes, n}};
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
+
+    if (sendmsg(p->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        return 0;
+    return errno == EAGAIN ? -EAGAIN : -errno;
+}
+
+static void port_free(struct sim_port *p)
+{
+    struct sim_port **at = &p->bus->ports;
+
+    while (*at != p)
+        at = &(*at)->next;
+    *at = p->next;
+    p->bus->count--;
+    for (unsigned i = 0; i < p->asker_count; i++)
+        p->askers[i].answer(p->askers[i].ctx, p->askers[i].id, NULL, "the simulation has ended");
+    sd_event_source_disable_unref(p->io);
+    sd_event_source_disable_unref(p->deferred);
+    close(p->fd);
+    free(p);
+}
+
+static void announce(struct sim_port *p)
+{
+    p->attach_due = false;
+    p->attached = true;
+    p->bus->arrived(p->bus->ctx, &p->link);
+}
+
+/* What must not happen inside an op happens here, in the next turn of the loop. */
+static int on_deferred(sd_event_source *s, void *userdata)
+{
+    struct sim_port *p = userdata;
+
+    (void)s;
+    if (p->open_due && !p->closing) {
+        p->open_due = false;
+        p->link.handler->on_open(p->link.ctx);
+    }
+    if (p->closing) {
+        p->closing = p->opened = false;
+        p->link.handler->on_closed(p->link.ctx);
+        if (p->attach_due)
+            announce(p);
+    }
+    if (p->dead && !p->opened)
+        port_free(p);
+    return 0;
+}
+
+static void defer(struct sim_port *p)
+{
+    sd_event_source_set_enabled(p->deferred, SD_EVENT_ONESHOT);
+}
+
+static int sim_open(struct link *l)
+{
+    struct sim_port *p = (struct sim_port *)l;
+
+    p->opened = true;
+    p->open_due = true;
+    p->control_count = 0;
+    defer(p);
+    return 0;
+}
+
+static int sim_send(struct link *l, const uint8_t *bytes, size_t n)
+{
+    struct sim_port *p = (struct sim_port *)l;
+    int r = packet(p, SIMLINK_BULK_OUT, bytes, n);
+
+    if (r == -EAGAIN) /* ask to be told when there is room */
+        sd_event_source_set_io_events(p->io, EPOLLIN | EPOLLOUT);
+    return r;
+}
+
+static int sim_control(struct link *l, enum mn_control request)
+{
+    struct sim_port *p = (struct sim_port *)l;
+    uint8_t byte = (uint8_t)request;
+    int r = p->control_count < CONTROLS_MAX ? packet(p, SIMLINK_CONTROL, &byte, 1) : -EAGAIN;
+
+    if (r == 0)
+        p->controls[p->control_count++] = byte;
+    return r;
+}
+
+static void sim_close(struct link *l)
+{
+    struct sim_port *p = (struct sim_port *)l;
+
+    p->closing = true;
+    defer(p);
+}
+
+static const struct link_ops sim_ops = {
+    .open = sim_open,
+    .send = sim_send,
+    .control = sim_control,
+    .close = sim_close,
+};
+
+static void detach(struct sim_port *p)
+{
+    p->attach_due = false;
+    if (!p->attached)
+        return;
+    p->attached = false;
+    if (p->opened && !p->closing)
+        p->link.handler->on_gone(p->link.ctx);
+}
+
+static void hang_up(struct sim_port *p)
+{
+    p->dead = true;
+    sd_event_source_set_enabled(p->io, SD_EVENT_OFF);
+    detach(p);
+    defer(p);
+}
+
+static void attach(struct sim_port *p, const uint8_t *serial, size_t n)
+{
+    snprintf(p->serial, sizeof(p->serial), "%.*s", (int)n, (const char *)serial);
+    if (p->opened) /* the old one is still being closed */
+        p->attach_due = !p->attached;
+    else if (!p->attached)
+        announce(p);
+}
+
+static void on_stall(struct sim_port *p, uint8_t endpoint)
+{
+    if (!p->opened || p->closing)
+        return;
+    packet(p, SIMLINK_CLEAR_HALT, &endpoint, 1);
+    p->link.handler->on_trouble(p->link.ctx, "the pen stalled a pipe; the session begins anew", false);
+}
+
+static void on_answer(struct sim_port *p, const uint8_t *text, size_t n)
+{
+    struct asker a;
+    char answer[1024];
+
+    if (p->asker_count == 0)
+        return;
+    a = p->askers[0];
+    memmove(p->askers, p->askers + 1, --p->asker_count * sizeof(p->askers[0]));
+    snprintf(answer, sizeof(answer), "%.*s", (int)n, (const char *)text);
+    a.answer(a.ctx, a.id, answer, NULL);
+}
+
+static void on_control(struct sim_port *p, uint8_t status, bool live)
+{
+    uint8_t request = p->controls[0];
+
+    if (p->control_count == 0)
+        return;
+    memmove(p->controls, p->controls + 1, --p->control_count);
+    if (live)
+        p->link.handler->on_control(p->link.ctx, (enum mn_control)request, status == 0 ? 0 : -EPIPE);
+}
+
+static void on_packet(struct sim_port *p, const uint8_t *bytes, size_t n)
+{
+    bool live = p->opened && !p->closing && p->attached;
+    const struct link_handler *h = p->link.handler;
+
+    switch (bytes[0]) {
+    case SIMLINK_BULK_IN:
+    case SIMLINK_INTERRUPT_IN:
+        if (live && !p->open_due)
+            h->on_bytes(p->link.ctx, bytes[0] == SIMLINK_BULK_IN ? LINK_BULK_IN : LINK_INTERRUPT_IN, bytes + 1, n - 1);
+        break;
+    case SIMLINK_CONTROL:
+        if (n == 2)
+            on_control(p, bytes[1], live);
+        break;
+    case SIMLINK_ATTACH:
+        if (n >= 2 && bytes[1] != 0)
+            attach(p, bytes + 2, n - 2);
+        else if (n >= 2)
+            detach(p);
+        break;
+    case SIMLINK_STALL:
+        if (n == 2)
+            on_stall(p, bytes[1]);
+        break;
+    case SIMLINK_PORT:
+        on_answer(p, bytes + 1, n - 1);
+        break;
+    default:
+        log_debug("%s: packet with unknown tag 0x%02x dropped", p->link.port, bytes[0]);
+        break;
+    }
+}
+
+static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+    struct sim_port *p = userdata;
+    uint8_t bytes[SIMLINK_PACKET_MAX + 1];
+
+    if (revents & EPOLLOUT) {
+        sd_event_source_set_io_events(s, EPOLLIN);
+        if (p->opened && !p->closing && p->attached)
+            p->link.handler->on_sendable(p->link.ctx);
+    }
+    for (int i = 0; i < READS_PER_TURN && !p->dead; i++) {
+        ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            break;
+        if (n <= 0)
+            hang_up(p);
+        else
+            on_packet(p, bytes, (size_t)n);
+    }
+    return 0;
+}
+
+static int on_accept(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+    struct sim_bus *b = userdata;
+    struct sim_port *p;
+    int conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    (void)s;
+    (void)revents;
+    if (conn < 0)
+        return 0;
+    p = b->count < PORTS_MAX ? calloc(1, sizeof(*p)) : NULL;
+    if (p == NULL) {
+        log_warning("no room for one more simulated pen");
+        close(conn);
+        return 0;
+    }
+    p->bus = b;
+    p->fd = conn;
+    p->link = (struct link){.ops = &sim_ops, .simulated = true};
+    snprintf(p->link.port, sizeof(p->link.port), "sim %u", ++b->numbered);
+    if (sd_event_add_io(b->event, &p->io, conn, EPOLLIN, on_io, p) < 0 ||
+        sd_event_add_defer(b->event, &p->deferred, on_deferred, p) < 0 ||
+        sd_event_source_set_enabled(p->deferred, SD_EVENT_OFF) < 0) {
+        sd_event_source_disable_unref(p->io);
+        sd_event_source_disable_unref(p->deferred);
+        close(conn);
+        free(p);
+        return 0;
+    }
+    p->next = b->ports;
+    b->ports = p;
+    b->count++;
+    return 0;
+}
+
+int sim_bus_new(struct sim_bus **out, sd_event *event, const char *path, link_arrived_fn *arrived, void *ctx)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sim_bus *b;
+    int r;
+
+    if (strlen(path) >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    strcpy(address.sun_path, path);
+    b = calloc(1, sizeof(*b));
+    if (b == NULL)
+        return -ENOMEM;
+    b->event = event;
+    b->arrived = arrived;
+    b->ctx = ctx;
+    b->path = strdup(path);
+    b->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    unlink(path);
+    if (b->path == NULL || b->fd < 0 || bind(b->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        chmod(path, 0660) < 0 || listen(b->fd, 64) < 0) {
+        r = -errno;
+    } else {
+        r = sd_event_add_io(event, &b->accept, b->fd, EPOLLIN, on_accept, b);
+    }
+    if (r < 0) {
+        sim_bus_free(b);
+        return r;
+    }
+    *out = b;
+    return 0;
+}
+
+static int on_child(sd_event_source *s, const siginfo_t *info, void *userdata)
+{
+    struct sim_bus *b = userdata;
+
+    (void)s;
+    b->pid = 0;
+    log_error("penstub has ended by itself (%s %d): no simulated pens are left", info->si_code == CLD_EXITED ? "exit" : "signal",
+              info->si_status);
+    return 0;
+}
+
+int sim_bus_spawn(struct sim_bus *b, const char *penstub, unsigned n)
+{
+    char count[16];
+    pid_t pid, parent = getpid();
+
+    snprintf(count, sizeof(count), "%u", n);
+    pid = fork();
+    if (pid < 0)
+        return -errno;
+    if (pid == 0) {
+        sigset_t none;
+
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* whatever ends the daemon ends its pens */
+        if (getppid() != parent)
+            _exit(0);
+        execl(penstub, "penstub", "--connect", b->path, "--pens", count, (char *)NULL);
+        dprintf(STDERR_FILENO, "mnd: cannot run %s: %s\n", penstub, strerror(errno));
+        _exit(127);
+    }
+    b->pid = pid;
+    return sd_event_add_child(b->event, &b->child, pid, WEXITED, on_child, b);
+}
+
+bool sim_command(struct sim_bus *b, const char *serial, const char *line, sim_answer_fn *answer, void *ctx,
+                 uint32_t id)
+{
+    for (struct sim_port *p = b->ports; p != NULL; p = p->next) {
+        if (p->dead || strcmp(p->serial, serial) != 0)
+            continue;
+        if (p->asker_count == ASKERS_MAX || packet(p, SIMLINK_PORT, line, strlen(line)) < 0)
+            answer(ctx, id, NULL, "the simulation is busy");
+        else
+            p->askers[p->asker_count++] = (struct asker){answer, ctx, id};
+        return true;
+    }
+    return false;
+}
+
+static void ignore_answer(void *ctx, uint32_t id, const char *answer, const char *error)
+{
+    (void)ctx;
+    (void)id;
+    (void)answer;
+    (void)error;
+}
+
+void sim_forget(struct sim_bus *b, const void *ctx)
+{
+    for (struct sim_port *p = b->ports; p != NULL; p = p->next) {
+        for (unsigned i = 0; i < p->asker_count; i++) {
+            if (p->askers[i].ctx == ctx)
+                p->askers[i] = (struct asker){ignore_answer, NULL, 0};
+        }
+    }
+}
+
+void sim_bus_free(struct sim_bus *b)
+{
+    if (b == NULL)
+        return;
+    sd_event_source_disable_unref(b->child);
+    if (b->pid > 0) {
+        kill(b->pid, SIGTERM);
+        waitpid(b->pid, NULL, 0);
+    }
+    while (b->ports != NULL)
+        port_free(b->ports);
+    sd_event_source_disable_unref(b->accept);
+    if (b->fd >= 0)
+        close(b->fd);
+    if (b->path != NULL)
+        unlink(b->path);
+    free(b->path);
+    free(b);
+}

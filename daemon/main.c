@@ -1,0 +1,288 @@
+/*
+ * mnd: owns every pen plugged into this machine and offers it on a Unix socket. Here the parts are put together, and taken
+ * apart in order: needles first, then clients, then pens.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "config.h"
+#include "hub.h"
+#include "link_sim.h"
+#include "link_usb.h"
+#include "log.h"
+#include "server.h"
+#include "version.h"
+
+enum { EXIT_USAGE = 2, CLOSE_LIMIT_US = 2000000, CLOSE_CHECK_US = 10000 };
+
+struct daemon {
+    struct config config;
+    sd_event *event;
+    sd_event_source *sigterm, *sigint, *closing;
+    struct hub *hub;
+    struct usb_bus *usb;
+    struct sim_bus *sim;
+    struct server *server;
+    uint64_t close_by_us;
+};
+
+static void print_help(void)
+{
+    printf("mnd - the daemon that owns microneedling pens\n"
+           "\n"
+           "usage: mnd [options]       stays in the foreground; SIGTERM and Ctrl-C end it, needles first\n"
+           "\n"
+           "  --config FILE        configuration [" CONFIG_PATH_DEFAULT ", if it exists]\n"
+           "  --check-config       say whether the configuration is right, and end\n"
+           "  --socket PATH        where clients connect [/run/mnd/mnd.sock]\n"
+           "  --sim[=N]            N simulated pens [1], started and ended with mnd; see penstub --help\n"
+           "  --sim-socket PATH    take simulated pens that connect here (penstub --connect PATH)\n"
+           "  --no-usb             leave real pens alone\n"
+           "  --log-level LEVEL    error, warning, info, debug [info]\n"
+           "  --version, --help\n"
+           "\n"
+           "Try: mnd --sim=2 --no-usb --socket /tmp/mnd.sock, then mnctl --socket /tmp/mnd.sock list\n");
+}
+
+static int usage_error(const char *sentence)
+{
+    fprintf(stderr, "mnd: %s\nTry mnd --help.\n", sentence);
+    return EXIT_USAGE;
+}
+
+static int copy_path(char *out, size_t cap, const char *path)
+{
+    if (strlen(path) >= cap)
+        return usage_error("a socket's path has at most 107 characters");
+    strcpy(out, path);
+    return -1;
+}
+
+/* The file first, then the command line over it. -1: go on; else the exit code. */
+static int read_config(struct config *c, const char *path, bool check_only)
+{
+    char why[400];
+    int r;
+
+    if (path == NULL && access(CONFIG_PATH_DEFAULT, F_OK) != 0) {
+        if (check_only)
+            printf("%s does not exist: the defaults are in use\n", CONFIG_PATH_DEFAULT);
+        return check_only ? 0 : -1;
+    }
+    if (path == NULL)
+        path = CONFIG_PATH_DEFAULT;
+    r = config_load(c, path, why, sizeof(why));
+    if (r < 0) {
+        fprintf(stderr, "mnd: %s\n", why);
+        return EXIT_USAGE;
+    }
+    if (check_only)
+        printf("%s is right\n", path);
+    return check_only ? 0 : -1;
+}
+
+enum { OPT_CONFIG = 256, OPT_CHECK, OPT_SOCKET, OPT_SIM, OPT_SIM_SOCKET, OPT_NO_USB, OPT_LOG_LEVEL, OPT_VERSION };
+
+static const struct option longs[] = {
+    {"config", required_argument, NULL, OPT_CONFIG},
+    {"check-config", no_argument, NULL, OPT_CHECK},
+    {"socket", required_argument, NULL, OPT_SOCKET},
+    {"sim", optional_argument, NULL, OPT_SIM},
+    {"sim-socket", required_argument, NULL, OPT_SIM_SOCKET},
+    {"no-usb", no_argument, NULL, OPT_NO_USB},
+    {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+static int parse_sim(struct config *c, const char *text)
+{
+    char *end = NULL;
+    unsigned long n = text != NULL ? strtoul(text, &end, 10) : 1;
+
+    if ((text != NULL && (*text == '\0' || *end != '\0')) || n < 1 || n > 64)
+        return usage_error("--sim=N takes 1 to 64 pens");
+    c->sim_pens = (unsigned)n;
+    return -1;
+}
+
+static int parse_option(struct config *c, int option)
+{
+    switch (option) {
+    case OPT_SOCKET:
+        return copy_path(c->socket, sizeof(c->socket), optarg);
+    case OPT_SIM:
+        return parse_sim(c, optarg);
+    case OPT_SIM_SOCKET:
+        return copy_path(c->sim_socket, sizeof(c->sim_socket), optarg);
+    case OPT_NO_USB:
+        c->usb = false;
+        return -1;
+    case OPT_LOG_LEVEL:
+        if (config_log_level(optarg) < 0)
+            return usage_error("--log-level is error, warning, info or debug");
+        snprintf(c->log_level, sizeof(c->log_level), "%s", optarg);
+        return -1;
+    case OPT_VERSION:
+        printf("mnd %s, pen protocol %d.%d\n", MN_VERSION, MN_PROTOCOL_MAJOR, MN_PROTOCOL_MINOR);
+        return 0;
+    case 'h':
+        print_help();
+        return 0;
+    default:
+        return EXIT_USAGE;
+    }
+}
+
+/* Two passes: --config wherever it stands, then the rest over it. */
+static int parse_options(struct config *c, int argc, char **argv)
+{
+    const char *path = NULL;
+    bool check_only = false;
+    int option, r;
+
+    while ((option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+        if (option == OPT_CONFIG)
+            path = optarg;
+        else if (option == OPT_CHECK)
+            check_only = true;
+        else if (option == OPT_VERSION || option == 'h' || option == '?')
+            return parse_option(c, option);
+    }
+    if (optind < argc)
+        return usage_error("takes options only");
+    r = read_config(c, path, check_only);
+    optind = 1;
+    while (r < 0 && (option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+        if (option != OPT_CONFIG && option != OPT_CHECK)
+            r = parse_option(c, option);
+    }
+    return r;
+}
+
+/* penstub stands beside mnd. */
+static int start_simulation(struct daemon *d)
+{
+    char path[PATH_MAX + 16], self[PATH_MAX] = "";
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    int r;
+
+    if (d->config.sim_socket[0] == '\0' &&
+        snprintf(d->config.sim_socket, sizeof(d->config.sim_socket), "%s.sim", d->config.socket) >= (int)sizeof(d->config.sim_socket)) {
+        log_error("the socket's path is too long for a simulated bus beside it");
+        return -ENAMETOOLONG;
+    }
+    r = sim_bus_new(&d->sim, d->event, d->config.sim_socket, hub_pen_arrived, d->hub);
+    if (r < 0) {
+        log_error("cannot listen for simulated pens at %s: %s", d->config.sim_socket, strerror(-r));
+        return r;
+    }
+    if (d->config.sim_pens == 0)
+        return 0;
+    snprintf(path, sizeof(path), "%s/penstub", n > 0 ? dirname(self) : ".");
+    r = sim_bus_spawn(d->sim, path, d->config.sim_pens);
+    if (r < 0)
+        log_error("cannot start %s: %s", path, strerror(-r));
+    return r;
+}
+
+/* Pens close by themselves once their transfers are back; a pen that does not let go is not waited for for ever. */
+static int on_closing(sd_event_source *s, uint64_t usec, void *userdata)
+{
+    struct daemon *d = userdata;
+
+    if (hub_close_pens(d->hub))
+        return sd_event_exit(d->event, 0);
+    if (usec >= d->close_by_us) {
+        log_error("a pen did not let go of its transfers within 2 s; ending all the same");
+        return sd_event_exit(d->event, 1);
+    }
+    sd_event_source_set_time(s, usec + CLOSE_CHECK_US);
+    return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata)
+{
+    struct daemon *d = userdata;
+    uint64_t now_us = 0;
+
+    (void)s;
+    if (d->closing != NULL)
+        return 0;
+    log_info("%s: stopping all needles, then ending", info->ssi_signo == SIGINT ? "Ctrl-C" : "SIGTERM");
+    sd_notify(0, "STOPPING=1");
+    hub_stop_all(d->hub);
+    server_free(d->server);
+    d->server = NULL;
+    sd_event_now(d->event, CLOCK_MONOTONIC, &now_us);
+    d->close_by_us = now_us + CLOSE_LIMIT_US;
+    /* One turn of patience: the STOP requests leave before the pens are let go. */
+    return sd_event_add_time(d->event, &d->closing, CLOCK_MONOTONIC, now_us + CLOSE_CHECK_US, 1000, on_closing, d);
+}
+
+static int start(struct daemon *d)
+{
+    sigset_t signals;
+    int r;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    if ((r = sd_event_default(&d->event)) < 0 || (r = sd_event_add_signal(d->event, &d->sigterm, SIGTERM, on_signal, d)) < 0 ||
+        (r = sd_event_add_signal(d->event, &d->sigint, SIGINT, on_signal, d)) < 0 || (r = hub_new(&d->hub, d->event)) < 0) {
+        log_error("cannot start: %s", strerror(-r));
+        return r;
+    }
+    if ((d->config.sim_pens > 0 || d->config.sim_socket[0] != '\0') && (r = start_simulation(d)) < 0)
+        return r;
+    if (d->config.usb && (r = usb_bus_new(&d->usb, d->event, MN_USB_VID, MN_USB_PID, hub_pen_arrived, d->hub)) < 0)
+        return r;
+    if ((r = server_new(&d->server, d->event, &d->config, d->hub, d->sim)) < 0)
+        return r;
+    sd_event_set_watchdog(d->event, true);
+    sd_notify(0, "READY=1");
+    log_info("mnd %s ready at %s%s", MN_VERSION, d->config.socket, d->config.usb ? "" : ", without USB");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct daemon d = {0};
+    int r;
+
+    config_default(&d.config);
+    r = parse_options(&d.config, argc, argv);
+    if (r >= 0)
+        return r;
+    log_set_level((enum log_level)config_log_level(d.config.log_level));
+    if (strcmp(d.config.socket, "/run/mnd/mnd.sock") == 0 && mkdir("/run/mnd", 0755) < 0 && errno != EEXIST)
+        log_debug("/run/mnd: %s", strerror(errno));
+    r = start(&d);
+    if (r == 0)
+        r = sd_event_loop(d.event);
+    server_free(d.server);
+    usb_bus_free(d.usb);
+    sim_bus_free(d.sim);
+    hub_free(d.hub);
+    buf_pool_free();
+    sd_event_source_unref(d.closing);
+    sd_event_source_unref(d.sigterm);
+    sd_event_source_unref(d.sigint);
+    sd_event_unref(d.event);
+    return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

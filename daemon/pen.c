@@ -1,0 +1,835 @@
+#include "pen.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "batch.h"
+#include "frame.h"
+#include "log.h"
+#include "pen.pb-c.h"
+
+enum fault_bit {
+#define FAULT(bit, code, name, priority, kind, effect, text) FAULT_##name = bit,
+#include "faults.def"
+#undef FAULT
+};
+
+enum pen_state { PEN_OPENING, PEN_RESETTING, PEN_GREETING, PEN_READY, PEN_FAILED, PEN_DRAINING, PEN_CLOSED };
+
+enum {
+    REQUESTS_MAX = 32,          /* waiting and in flight, per pen */
+    RESEND_MS = 300,            /* a request without an answer is sent again: the pen knows it by its correlation */
+    RESENDS_MAX = 3,
+    SILENCE_MS = 3500,          /* the pen says its status every second */
+    GREETING_MS = 1000,
+    RETRY_MS = 250,
+    RETRY_SLOW_MS = 5000,
+    FAILURES_FAST = 8,
+    SERIAL_MAX = 32,
+    TICK_IDLE_MS = 500,
+    RECORDS_TIMEOUT_MS = 2000,
+};
+
+struct request {
+    uint16_t correlation; /* 0: waits for a place in the window */
+    uint16_t type;
+    uint32_t id;
+    uint64_t deadline_ms, resend_ms;
+    unsigned resent;
+    pen_done_fn *done;
+    void *ctx;
+    uint8_t *payload;
+    uint16_t length;
+};
+
+struct pen {
+    sd_event *event;
+    sd_event_source *timer;
+    uint64_t timer_ms; /* when it will fire */
+    struct link *link;
+    struct pen_observer observer;
+    uint32_t id;
+    char port[32];
+    bool simulated;
+    char serial[SERIAL_MAX + 1];
+    char firmware_version[17];
+    char last_error[200];
+
+    enum pen_state state;
+    uint64_t state_until_ms; /* GREETING, RESETTING: give up; 0: no limit */
+    uint64_t retry_at_ms;    /* RESETTING: begin then; 0: begun */
+    unsigned failures;
+    uint32_t nonce, session, window, minor, capabilities, boot_id;
+    uint16_t sequence_out, sequence_in, correlation;
+    uint64_t heard_ms;
+    struct mn_frame_reader reader;
+    struct mn_pen_status status;
+    Mnc__LinkCounters counters;
+    uint32_t records_have, records_newest;
+    bool records_asked;
+    uint64_t heartbeat_ms;
+    const void *armer; /* whose ARM it was */
+    bool arming;
+    bool bad_batch_said;
+
+    struct request requests[REQUESTS_MAX]; /* in order of arrival */
+    unsigned request_count, in_flight;
+};
+
+static void session_begin(struct pen *p);
+static void session_failed(struct pen *p, const char *why);
+static void pump(struct pen *p);
+
+static uint64_t now_ms(const struct pen *p)
+{
+    uint64_t now = 0;
+
+    sd_event_now(p->event, CLOCK_MONOTONIC, &now);
+    return now / 1000;
+}
+
+/* The timer fires at due_ms or before; it is only ever moved forward here, and recomputed when it fires. */
+static void timer_by(struct pen *p, uint64_t due_ms)
+{
+    if (due_ms >= p->timer_ms)
+        return;
+    p->timer_ms = due_ms;
+    sd_event_source_set_time(p->timer, due_ms * 1000);
+    sd_event_source_set_enabled(p->timer, SD_EVENT_ONESHOT);
+}
+
+static void changed(struct pen *p)
+{
+    if (p->state != PEN_CLOSED)
+        p->observer.changed(p->observer.ctx, p);
+}
+
+static const char *name(const struct pen *p)
+{
+    return p->serial[0] != '\0' ? p->serial : p->port;
+}
+
+/* ---- requests ---- */
+
+static struct request request_take(struct pen *p, unsigned i)
+{
+    struct request r = p->requests[i];
+
+    if (r.correlation != 0)
+        p->in_flight--;
+    memmove(p->requests + i, p->requests + i + 1, (--p->request_count - i) * sizeof(r));
+    return r;
+}
+
+static void request_end(struct pen *p, unsigned i, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
+{
+    struct request r = request_take(p, i);
+
+    if (r.type == MNP__FRAME_TYPE__TYPE_ARM) {
+        p->arming = false;
+        p->armer = result == PEN_RESULT_REPLY && (type & MN_TYPE_ERROR) == MN_TYPE_REPLY ? r.ctx : p->armer;
+    }
+    if (r.done != NULL)
+        r.done(r.ctx, r.id, result, type, payload, n);
+    free(r.payload);
+}
+
+static void requests_end_all(struct pen *p, enum pen_result result)
+{
+    while (p->request_count > 0)
+        request_end(p, 0, result, 0, NULL, 0);
+}
+
+static int frame_send(struct pen *p, uint16_t type, uint16_t correlation, const uint8_t *payload, uint16_t n)
+{
+    uint8_t bytes[MN_FRAME_MAX];
+    struct mn_frame f = {
+        .major = MN_PROTOCOL_MAJOR,
+        .length = n,
+        .sequence = p->sequence_out,
+        .correlation = correlation,
+        .type = type,
+        .session = p->session,
+        .payload = payload,
+    };
+    size_t size = mn_frame_write(bytes, sizeof(bytes), &f);
+    int r = size == 0 ? -EMSGSIZE : p->link->ops->send(p->link, bytes, size);
+
+    if (r == 0) {
+        p->sequence_out++;
+        p->counters.frames_out++;
+    }
+    return r;
+}
+
+static uint16_t next_correlation(struct pen *p)
+{
+    if (++p->correlation == 0)
+        p->correlation = 1;
+    return p->correlation;
+}
+
+/* Sends what the window allows. */
+static void pump(struct pen *p)
+{
+    if (p->state != PEN_READY)
+        return;
+    for (unsigned i = 0; i < p->request_count; i++) {
+        struct request *r = &p->requests[i];
+        bool overtakes = r->type == MNP__FRAME_TYPE__TYPE_STOP;
+
+        if (r->correlation != 0 || (p->in_flight >= p->window && !overtakes))
+            continue;
+        r->correlation = next_correlation(p);
+        if (frame_send(p, r->type, r->correlation, r->payload, r->length) < 0) {
+            r->correlation = 0; /* on_sendable pumps again */
+            return;
+        }
+        p->in_flight++;
+        r->resend_ms = now_ms(p) + RESEND_MS;
+        timer_by(p, r->resend_ms);
+        if (r->type == MNP__FRAME_TYPE__TYPE_ARM) {
+            p->arming = true;
+            timer_by(p, now_ms(p) + MN_HEARTBEAT_PERIOD_MS);
+        }
+    }
+}
+
+int pen_call(struct pen *p, uint16_t type, const uint8_t *payload, size_t n, uint32_t timeout_ms, pen_done_fn *done, void *ctx,
+             uint32_t id)
+{
+    bool stop = type == MNP__FRAME_TYPE__TYPE_STOP;
+    struct request r = {.type = type, .id = id, .done = done, .ctx = ctx, .length = (uint16_t)n};
+    unsigned at = p->request_count;
+
+    if (stop)
+        pen_stop(p);
+    if (p->request_count == REQUESTS_MAX || p->state == PEN_DRAINING || p->state == PEN_CLOSED)
+        return -EAGAIN;
+    if (n > MN_FRAME_PAYLOAD_MAX)
+        return -EMSGSIZE;
+    if (n > 0) {
+        r.payload = malloc(n);
+        if (r.payload == NULL)
+            return -ENOMEM;
+        memcpy(r.payload, payload, n);
+    }
+    r.deadline_ms = now_ms(p) + timeout_ms;
+    if (stop) /* before all that have not been sent yet */
+        for (at = 0; at < p->request_count && p->requests[at].correlation != 0; at++)
+            ;
+    memmove(p->requests + at + 1, p->requests + at, (p->request_count - at) * sizeof(r));
+    p->requests[at] = r;
+    p->request_count++;
+    timer_by(p, r.deadline_ms);
+    pump(p);
+    return 0;
+}
+
+void pen_forget(struct pen *p, const void *ctx)
+{
+    for (unsigned i = 0; i < p->request_count; i++) {
+        if (p->requests[i].ctx != ctx)
+            continue;
+        p->requests[i].done = NULL;
+        if (p->requests[i].type == MNP__FRAME_TYPE__TYPE_ARM)
+            p->armer = ctx;
+    }
+    if (p->armer != ctx)
+        return;
+    p->armer = NULL;
+    log_info("pen %s: the client that armed it is gone: stopped", name(p));
+    pen_stop(p);
+}
+
+void pen_stop(struct pen *p)
+{
+    if (p->state == PEN_RESETTING || p->state == PEN_GREETING || p->state == PEN_READY)
+        p->link->ops->control(p->link, MN_CONTROL_STOP);
+}
+
+/* ---- records ---- */
+
+static void records_ask(struct pen *p);
+
+static void on_records(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
+{
+    struct pen *p = ctx;
+    Mnp__Records *page;
+    uint32_t before = p->records_have;
+
+    (void)id;
+    p->records_asked = false;
+    if (result != PEN_RESULT_REPLY || (type & MN_TYPE_ERROR) != MN_TYPE_REPLY)
+        return; /* asked again with the next status */
+    page = mnp__records__unpack(NULL, n, payload);
+    if (page == NULL)
+        return;
+    for (size_t i = 0; i < page->n_record; i++) {
+        Mnp__Record *r = mnp__record__unpack(NULL, page->record[i].len, page->record[i].data);
+
+        if (r != NULL && r->has_number && r->number > p->records_have) {
+            if (r->number != p->records_have + 1)
+                log_warning("pen %s: records %u to %u are lost: overwritten or damaged in the pen", name(p), p->records_have + 1,
+                            r->number - 1);
+            p->records_have = r->number;
+            p->observer.record(p->observer.ctx, p, page->record[i].data, page->record[i].len);
+        }
+        if (r != NULL)
+            mnp__record__free_unpacked(r, NULL);
+    }
+    if (page->n_record == 0) /* none of those numbers is left */
+        p->records_have = p->records_newest;
+    mnp__records__free_unpacked(page, NULL);
+    if (p->records_have != before)
+        records_ask(p);
+}
+
+static void records_ask(struct pen *p)
+{
+    uint8_t payload[MN_FRAME_MAX];
+    Mnp__RecordsGet get = MNP__RECORDS_GET__INIT;
+
+    if (p->records_asked || p->records_newest <= p->records_have || p->state != PEN_READY)
+        return;
+    get.has_from = true;
+    get.from = p->records_have + 1;
+    p->records_asked = pen_call(p, MNP__FRAME_TYPE__TYPE_RECORDS_GET, payload, mnp__records_get__pack(&get, payload),
+                                RECORDS_TIMEOUT_MS, on_records, p, 0) == 0;
+}
+
+/* ---- the session ---- */
+
+static void session_begin(struct pen *p)
+{
+    int r;
+
+    mn_frame_reader_reset(&p->reader);
+    p->session = 0;
+    p->retry_at_ms = 0;
+    p->state = PEN_RESETTING;
+    p->state_until_ms = now_ms(p) + GREETING_MS;
+    timer_by(p, p->state_until_ms);
+    r = p->link->ops->control(p->link, MN_CONTROL_SESSION_RESET);
+    if (r < 0)
+        session_failed(p, "the pen's control pipe does not take a session reset");
+}
+
+static void session_failed(struct pen *p, const char *why)
+{
+    bool was_ready = p->state == PEN_READY;
+
+    if (p->state == PEN_DRAINING || p->state == PEN_CLOSED)
+        return;
+    if (strcmp(p->last_error, why) != 0 || was_ready)
+        log_warning("pen %s: %s", name(p), why);
+    snprintf(p->last_error, sizeof(p->last_error), "%s", why);
+    p->state = PEN_RESETTING;
+    p->state_until_ms = 0;
+    p->session = 0;
+    p->records_asked = false;
+    p->arming = false;
+    p->armer = NULL;
+    p->retry_at_ms = now_ms(p) + (p->failures++ < FAILURES_FAST ? (was_ready ? 0 : RETRY_MS) : RETRY_SLOW_MS);
+    timer_by(p, p->retry_at_ms);
+    /* What was in flight has an unknown end: it is not repeated in a new session. */
+    for (unsigned i = 0; i < p->request_count;) {
+        if (p->requests[i].correlation != 0)
+            request_end(p, i, PEN_RESULT_TIMEOUT, 0, NULL, 0);
+        else
+            i++;
+    }
+    changed(p);
+}
+
+static void greet(struct pen *p)
+{
+    uint8_t payload[MN_FRAME_MAX];
+    Mnp__Hello hello = MNP__HELLO__INIT;
+
+    if (getrandom(&p->nonce, sizeof(p->nonce), GRND_NONBLOCK) != sizeof(p->nonce))
+        p->nonce = (uint32_t)now_ms(p);
+    hello.has_nonce = hello.has_minor = hello.has_host_time_s = true;
+    hello.nonce = p->nonce;
+    hello.minor = MN_PROTOCOL_MINOR;
+    hello.host_time_s = (uint64_t)time(NULL);
+    p->state = PEN_GREETING;
+    p->state_until_ms = now_ms(p) + GREETING_MS;
+    p->sequence_out = 0;
+    timer_by(p, p->state_until_ms);
+    if (frame_send(p, MNP__FRAME_TYPE__TYPE_HELLO, next_correlation(p), payload,
+                   (uint16_t)mnp__hello__pack(&hello, payload)) < 0)
+        session_failed(p, "the pen does not take HELLO");
+}
+
+/* A hello that may be used: all that is needed is there and says sense. NULL, or what is wrong. */
+static const char *hello_wrong(const struct pen *p, const Mnp__HelloReply *h, uint32_t session)
+{
+    if (!h->has_nonce || h->nonce != p->nonce)
+        return "the pen answered an older HELLO";
+    if (!h->has_session || h->session == 0 || h->session != session || !h->has_boot_id || h->serial == NULL || !h->has_minor)
+        return "the pen's HELLO lacks session, boot_id, serial or minor";
+    if (h->serial[0] == '\0' || strlen(h->serial) > SERIAL_MAX)
+        return "the pen has no serial number, or one of more than 32 characters";
+    if (!h->has_window || h->window < 1 || !h->has_frame_max || h->frame_max < MN_FRAME_MAX)
+        return "the pen's HELLO names no usable window or frame size";
+    return NULL;
+}
+
+static void copy_text(char *out, size_t cap, const char *text)
+{
+    snprintf(out, cap, "%s", text != NULL ? text : "");
+    for (char *c = out; *c != '\0'; c++) { /* what a pen says is shown to people: printable ASCII only */
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+    }
+}
+
+static void on_hello(struct pen *p, const struct mn_frame *f)
+{
+    Mnp__HelloReply *h = mnp__hello_reply__unpack(NULL, f->length, f->payload);
+    const char *wrong = h != NULL ? hello_wrong(p, h, f->session) : "the pen's HELLO does not decode";
+
+    if (wrong != NULL) {
+        session_failed(p, wrong);
+    } else {
+        bool reborn = p->boot_id != 0 && p->boot_id != h->boot_id;
+
+        copy_text(p->serial, sizeof(p->serial), h->serial);
+        copy_text(p->firmware_version, sizeof(p->firmware_version), h->firmware_version);
+        p->session = h->session;
+        p->window = h->window < MN_WINDOW ? h->window : MN_WINDOW;
+        p->minor = h->minor;
+        p->capabilities = h->capabilities;
+        p->boot_id = h->boot_id;
+        p->status = (struct mn_pen_status){.state = (uint8_t)h->state,
+                                           .fault_word = h->fault_word,
+                                           .boot_id = h->boot_id,
+                                           .config_generation = h->config_generation,
+                                           .trigger = p->status.trigger,
+                                           .cartridge = p->status.cartridge};
+        p->sequence_in = (uint16_t)(f->sequence + 1);
+        p->records_newest = h->records_newest;
+        p->records_have = p->observer.records_begin(p->observer.ctx, p->serial);
+        if (p->records_have > h->records_newest || p->records_have < h->records_acked)
+            p->records_have = h->records_acked; /* never seen, or its memory was renewed */
+        p->state = PEN_READY;
+        p->state_until_ms = 0;
+        p->failures = 0;
+        p->last_error[0] = '\0';
+        p->counters.sessions++;
+        log_info("pen %s at %s: ready, firmware %s, protocol %d.%u, session %08x%s", p->serial, p->port, p->firmware_version,
+                 MN_PROTOCOL_MAJOR, p->minor, p->session, reborn ? ", restarted" : "");
+        changed(p);
+        records_ask(p);
+        pump(p);
+    }
+    if (h != NULL)
+        mnp__hello_reply__free_unpacked(h, NULL);
+}
+
+/* ---- what comes from the pen ---- */
+
+static void on_reply(struct pen *p, const struct mn_frame *f, enum pen_result result)
+{
+    for (unsigned i = 0; i < p->request_count; i++) {
+        struct request *r = &p->requests[i];
+
+        if (r->correlation == 0 || r->correlation != f->correlation)
+            continue;
+        if (result == PEN_RESULT_PROGRESS) {
+            r->resend_ms = now_ms(p) + RESEND_MS;
+            r->resent = 0;
+            if (r->done != NULL)
+                r->done(r->ctx, r->id, result, f->type, f->payload, f->length);
+            return;
+        }
+        if ((f->type & MN_TYPE_MASK) == r->type) {
+            request_end(p, i, result, f->type, f->payload, f->length);
+            pump(p);
+            return;
+        }
+    }
+    p->counters.stale_replies++;
+}
+
+static void on_telemetry(struct pen *p, const struct mn_frame *f)
+{
+    struct batch_facts facts;
+
+    if (batch_check(f->payload, f->length, &facts) && facts.boot_id == p->boot_id) {
+        p->observer.telemetry(p->observer.ctx, p, f->payload, f->length);
+        return;
+    }
+    p->counters.bad_frames++;
+    if (!p->bad_batch_said)
+        log_warning("pen %s: a telemetry batch that does not decode was dropped (said once)", name(p));
+    p->bad_batch_said = true;
+}
+
+static void on_frame(struct pen *p, const struct mn_frame *f)
+{
+    p->counters.frames_in++;
+    if (f->major != MN_PROTOCOL_MAJOR) {
+        char why[160];
+
+        snprintf(why, sizeof(why), "the pen speaks protocol %u, this mnd speaks %d: update the %s", f->major, MN_PROTOCOL_MAJOR,
+                 f->major < MN_PROTOCOL_MAJOR ? "pen's firmware" : "daemon");
+        session_failed(p, why);
+        return;
+    }
+    if (p->state == PEN_GREETING && f->type == (MNP__FRAME_TYPE__TYPE_HELLO | MN_TYPE_REPLY)) {
+        on_hello(p, f);
+        return;
+    }
+    if (p->state != PEN_READY || f->session != p->session) {
+        p->counters.foreign_frames++;
+        return;
+    }
+    p->counters.sequence_gaps += (uint16_t)(f->sequence - p->sequence_in);
+    p->sequence_in = (uint16_t)(f->sequence + 1);
+    if (f->type & MN_TYPE_REPLY)
+        on_reply(p, f, PEN_RESULT_REPLY);
+    else if (f->type == MNP__FRAME_TYPE__TYPE_PROGRESS)
+        on_reply(p, f, PEN_RESULT_PROGRESS);
+    else if (f->type == MNP__FRAME_TYPE__TYPE_TELEMETRY)
+        on_telemetry(p, f);
+}
+
+static void on_status(struct pen *p, const uint8_t *bytes, size_t n)
+{
+    struct mn_pen_status s, old = p->status;
+
+    if (!mn_pen_status_read(bytes, n, &s)) {
+        p->counters.bad_frames++;
+        return;
+    }
+    if (p->state != PEN_READY)
+        return;
+    if (s.boot_id != p->boot_id) {
+        session_failed(p, "the pen has restarted");
+        return;
+    }
+    p->status = s;
+    if (s.state == MNP__STATE__STATE_ARMED || s.state == MNP__STATE__STATE_RUNNING)
+        timer_by(p, p->heartbeat_ms + MN_HEARTBEAT_PERIOD_MS);
+    else if (s.state != MNP__STATE__STATE_STOPPING && !p->arming)
+        p->armer = NULL;
+    if (s.records_newest > p->records_newest)
+        p->records_newest = s.records_newest;
+    records_ask(p);
+    if (s.state != old.state || s.fault_word != old.fault_word || s.trigger != old.trigger || s.cartridge != old.cartridge ||
+        s.config_generation != old.config_generation)
+        changed(p);
+    if ((s.fault_word & ~old.fault_word & UINT32_C(1) << FAULT_PROTOCOL_ERROR) != 0)
+        session_failed(p, "the pen has seen three bad frames within a second and dropped the session");
+}
+
+static void handle_bytes(void *ctx, enum link_in from, const uint8_t *bytes, size_t n)
+{
+    struct pen *p = ctx;
+    struct mn_frame f;
+
+    if (p->state == PEN_DRAINING || p->state == PEN_CLOSED)
+        return;
+    p->heard_ms = now_ms(p);
+    p->counters.bytes_in += n;
+    if (from == LINK_INTERRUPT_IN) {
+        on_status(p, bytes, n);
+        return;
+    }
+    for (;;) {
+        switch (mn_frame_next(&p->reader, &bytes, &n, &f)) {
+        case MN_FRAME_NONE:
+            return;
+        case MN_FRAME_OK:
+            on_frame(p, &f);
+            break;
+        case MN_FRAME_BAD:
+            p->counters.bad_frames++;
+            break;
+        }
+    }
+}
+
+/* ---- what comes from the link ---- */
+
+static void handle_open(void *ctx)
+{
+    struct pen *p = ctx;
+
+    p->last_error[0] = '\0';
+    p->heard_ms = now_ms(p);
+    session_begin(p);
+}
+
+static void handle_sendable(void *ctx)
+{
+    pump(ctx);
+}
+
+static void handle_control(void *ctx, enum mn_control request, int result)
+{
+    struct pen *p = ctx;
+
+    if (request != MN_CONTROL_SESSION_RESET || p->state != PEN_RESETTING || p->retry_at_ms != 0)
+        return;
+    if (result < 0)
+        session_failed(p, "the pen refuses the session reset: is it a pen?");
+    else
+        greet(p);
+}
+
+static void handle_trouble(void *ctx, const char *sentence, bool given_up)
+{
+    struct pen *p = ctx;
+    enum pen_state before = p->state;
+
+    if (p->state == PEN_OPENING || p->state == PEN_FAILED) {
+        bool news = strcmp(p->last_error, sentence) != 0;
+
+        snprintf(p->last_error, sizeof(p->last_error), "%s", sentence);
+        p->state = given_up ? PEN_FAILED : PEN_OPENING;
+        if (given_up && (news || before != PEN_FAILED))
+            log_error("%s", sentence);
+        if (news || p->state != before)
+            changed(p);
+        return;
+    }
+    session_failed(p, sentence);
+}
+
+static void handle_gone(void *ctx)
+{
+    pen_close(ctx);
+}
+
+static void handle_closed(void *ctx)
+{
+    struct pen *p = ctx;
+
+    p->link = NULL;
+    p->state = PEN_CLOSED;
+    p->observer.closed(p->observer.ctx, p);
+}
+
+static const struct link_handler handler = {
+    .on_open = handle_open,
+    .on_bytes = handle_bytes,
+    .on_sendable = handle_sendable,
+    .on_control = handle_control,
+    .on_trouble = handle_trouble,
+    .on_gone = handle_gone,
+    .on_closed = handle_closed,
+};
+
+void pen_close(struct pen *p)
+{
+    if (p->state == PEN_DRAINING || p->state == PEN_CLOSED)
+        return;
+    log_info("pen %s at %s: gone", name(p), p->port);
+    p->state = PEN_DRAINING;
+    sd_event_source_set_enabled(p->timer, SD_EVENT_OFF);
+    requests_end_all(p, PEN_RESULT_GONE);
+    changed(p);
+    p->link->ops->close(p->link);
+}
+
+/* ---- time ---- */
+
+static void check_requests(struct pen *p, uint64_t now, uint64_t *next)
+{
+    for (unsigned i = 0; i < p->request_count;) {
+        struct request *r = &p->requests[i];
+
+        if (now >= r->deadline_ms) {
+            request_end(p, i, PEN_RESULT_TIMEOUT, 0, NULL, 0);
+            continue;
+        }
+        if (r->correlation != 0 && now >= r->resend_ms) {
+            if (++r->resent > RESENDS_MAX) {
+                session_failed(p, "the pen does not answer requests");
+                return;
+            }
+            frame_send(p, r->type, r->correlation, r->payload, r->length); /* if it fails, the next time */
+            r->resend_ms = now + RESEND_MS;
+        }
+        if (r->correlation != 0 && r->resend_ms < *next)
+            *next = r->resend_ms;
+        if (r->deadline_ms < *next)
+            *next = r->deadline_ms;
+        i++;
+    }
+    pump(p);
+}
+
+static void check_heartbeat(struct pen *p, uint64_t now, uint64_t *next)
+{
+    bool needed = p->arming || p->status.state == MNP__STATE__STATE_ARMED || p->status.state == MNP__STATE__STATE_RUNNING;
+
+    if (!needed)
+        return;
+    if (now >= p->heartbeat_ms + MN_HEARTBEAT_PERIOD_MS) {
+        frame_send(p, MNP__FRAME_TYPE__TYPE_HEARTBEAT, 0, NULL, 0); /* if it fails, in 50 ms; the pen stops after 250 */
+        p->heartbeat_ms = now;
+    }
+    if (p->heartbeat_ms + MN_HEARTBEAT_PERIOD_MS < *next)
+        *next = p->heartbeat_ms + MN_HEARTBEAT_PERIOD_MS;
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
+{
+    struct pen *p = userdata;
+    uint64_t now = now_ms(p), next = now + TICK_IDLE_MS;
+
+    (void)s;
+    (void)usec;
+    p->timer_ms = UINT64_MAX;
+    if (p->state == PEN_RESETTING && p->retry_at_ms != 0 && now >= p->retry_at_ms)
+        session_begin(p);
+    else if ((p->state == PEN_RESETTING || p->state == PEN_GREETING) && p->state_until_ms != 0 && now >= p->state_until_ms)
+        session_failed(p, "the pen does not answer: replug it if this stays");
+    else if (p->state == PEN_READY && now >= p->heard_ms + SILENCE_MS)
+        session_failed(p, "the pen has fallen silent");
+    if (p->retry_at_ms > now && p->retry_at_ms < next)
+        next = p->retry_at_ms;
+    if (p->state_until_ms > now && p->state_until_ms < next)
+        next = p->state_until_ms;
+    check_requests(p, now, &next);
+    if (p->state == PEN_READY)
+        check_heartbeat(p, now, &next);
+    if (p->state != PEN_DRAINING && p->state != PEN_CLOSED)
+        timer_by(p, next);
+    return 0;
+}
+
+/* ---- from outside ---- */
+
+int pen_new(struct pen **out, sd_event *event, struct link *l, uint32_t id, const struct pen_observer *observer)
+{
+    struct pen *p = calloc(1, sizeof(*p));
+    int r;
+
+    if (p == NULL)
+        return -ENOMEM;
+    p->event = event;
+    p->link = l;
+    p->id = id;
+    p->observer = *observer;
+    p->simulated = l->simulated;
+    p->state = PEN_OPENING;
+    p->timer_ms = UINT64_MAX;
+    p->counters = (Mnc__LinkCounters)MNC__LINK_COUNTERS__INIT;
+    snprintf(p->port, sizeof(p->port), "%s", l->port);
+    r = sd_event_add_time_relative(event, &p->timer, CLOCK_MONOTONIC, TICK_IDLE_MS * 1000, 1000, on_timer, p);
+    if (r < 0) {
+        free(p);
+        return r;
+    }
+    l->handler = &handler;
+    l->ctx = p;
+    r = l->ops->open(l);
+    if (r < 0) {
+        pen_free(p);
+        return r;
+    }
+    timer_by(p, now_ms(p) + TICK_IDLE_MS);
+    *out = p;
+    return 0;
+}
+
+void pen_free(struct pen *p)
+{
+    if (p == NULL)
+        return;
+    for (unsigned i = 0; i < p->request_count; i++)
+        free(p->requests[i].payload);
+    sd_event_source_disable_unref(p->timer);
+    free(p);
+}
+
+const char *pen_serial(const struct pen *p)
+{
+    return p->serial;
+}
+
+bool pen_is_ready(const struct pen *p)
+{
+    return p->state == PEN_READY;
+}
+
+bool pen_is_simulated(const struct pen *p)
+{
+    return p->simulated;
+}
+
+uint32_t pen_id(const struct pen *p)
+{
+    return p->id;
+}
+
+const char *pen_last_error(const struct pen *p)
+{
+    return p->last_error;
+}
+
+uint32_t pen_records_delivered(const struct pen *p)
+{
+    return p->records_have;
+}
+
+static Mnc__PenLink link_state(const struct pen *p)
+{
+    switch (p->state) {
+    case PEN_READY:
+        return MNC__PEN_LINK__LINK_READY;
+    case PEN_FAILED:
+        return MNC__PEN_LINK__LINK_FAILED;
+    case PEN_DRAINING:
+    case PEN_CLOSED:
+        return MNC__PEN_LINK__LINK_GONE;
+    case PEN_OPENING:
+    case PEN_RESETTING:
+    case PEN_GREETING:
+    default:
+        return MNC__PEN_LINK__LINK_OPENING;
+    }
+}
+
+void pen_info(const struct pen *p, Mnc__PenInfo *info, Mnc__LinkCounters *counters)
+{
+    *info = (Mnc__PenInfo)MNC__PEN_INFO__INIT;
+    info->has_pen_id = info->has_link = info->has_simulated = true;
+    info->pen_id = p->id;
+    info->port = (char *)(uintptr_t)p->port;
+    info->link = link_state(p);
+    info->simulated = p->simulated;
+    if (p->last_error[0] != '\0')
+        info->last_error = (char *)(uintptr_t)p->last_error;
+    if (p->serial[0] != '\0')
+        info->serial = (char *)(uintptr_t)p->serial;
+    if (p->boot_id != 0) { /* there was a HELLO */
+        info->has_boot_id = info->has_session = info->has_state = info->has_fault_word = info->has_trigger = true;
+        info->has_cartridge = info->has_config_generation = info->has_records_newest = true;
+        info->has_protocol_minor = info->has_capabilities = true;
+        info->boot_id = p->boot_id;
+        info->session = p->session;
+        info->state = p->status.state;
+        info->fault_word = p->status.fault_word;
+        info->trigger = p->status.trigger;
+        info->cartridge = p->status.cartridge;
+        info->config_generation = p->status.config_generation;
+        info->records_newest = p->records_newest;
+        info->firmware_version = (char *)(uintptr_t)p->firmware_version;
+        info->protocol_minor = p->minor;
+        info->capabilities = p->capabilities;
+    }
+    *counters = p->counters;
+    counters->has_frames_in = counters->has_frames_out = counters->has_bytes_in = counters->has_bad_frames = true;
+    counters->has_sequence_gaps = counters->has_foreign_frames = counters->has_stale_replies = counters->has_sessions = true;
+    info->counters = counters;
+}

@@ -1,0 +1,78 @@
+/*
+ * One pen: from the moment it is plugged in to the moment its last transfer is back. It keeps the session, the requests in
+ * flight, the heartbeat and the place in the pen's records, and tells an observer what clients should know.
+ *
+ *     OPENING --link open--> RESETTING --SESSION_RESET done--> GREETING --HELLO answered--> READY
+ *        |                      ^                                 |                           |
+ *        |given up              +----- trouble, silence, a request that was never answered ---+
+ *        v                                                                                    |
+ *     FAILED --unplugged------------------------> DRAINING <------------- unplugged ----------+
+ *                                                    |
+ *                                                 CLOSED: may be freed
+ *
+ * A session that fails is begun anew after 250 ms, later after 5 s. Requests wait while it does, up to their own deadline.
+ * Nothing is resumed: a new session of another boot_id is another life of the pen.
+ */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "client.pb-c.h"
+#include "link.h"
+
+struct pen;
+
+enum pen_result {
+    PEN_RESULT_REPLY,    /* type and payload are the pen's, an Error of the pen among them */
+    PEN_RESULT_PROGRESS, /* payload is a mnp.Progress; more follows */
+    PEN_RESULT_TIMEOUT,
+    PEN_RESULT_GONE,
+};
+
+typedef void pen_done_fn(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n);
+
+struct pen_observer {
+    void *ctx;
+    /* Something of pen_info() has changed. */
+    void (*changed)(void *ctx, struct pen *p);
+    /* A checked batch, as the pen sent it. */
+    void (*telemetry)(void *ctx, struct pen *p, const uint8_t *batch, size_t n);
+    /* A record, each number once and in order. */
+    void (*record)(void *ctx, struct pen *p, const uint8_t *record, size_t n);
+    /* The serial number is known: the number of the last record that was delivered from it before (0: none). */
+    uint32_t (*records_begin)(void *ctx, const char *serial);
+    /* CLOSED: free it, but not from within this call. */
+    void (*closed)(void *ctx, struct pen *p);
+};
+
+/* Opens the link at once. id is the daemon's own number of the pen. */
+int pen_new(struct pen **out, sd_event *event, struct link *l, uint32_t id, const struct pen_observer *observer);
+void pen_free(struct pen *p);
+
+/* Begins to close; observer->closed() follows. May be called again. */
+void pen_close(struct pen *p);
+
+/* "" until known. */
+const char *pen_serial(const struct pen *p);
+bool pen_is_ready(const struct pen *p);
+bool pen_is_simulated(const struct pen *p);
+uint32_t pen_id(const struct pen *p);
+/* The last sentence of what went wrong; "" if nothing has. */
+const char *pen_last_error(const struct pen *p);
+uint32_t pen_records_delivered(const struct pen *p);
+
+/* Fills info and counters with pointers into the pen, good until the next turn of the loop. info->counters is set to it. */
+void pen_info(const struct pen *p, Mnc__PenInfo *info, Mnc__LinkCounters *counters);
+
+/*
+ * Sends a request; done() is called exactly once with a final result, and before that perhaps with PROGRESS. STOP
+ * overtakes everything, by EP0 too. 0, -EAGAIN (too many wait), -ENOMEM.
+ */
+int pen_call(struct pen *p, uint16_t type, const uint8_t *payload, size_t n, uint32_t timeout_ms, pen_done_fn *done, void *ctx,
+             uint32_t id);
+
+/* ctx is going away: its requests go on, but done() is not called. If it had armed the pen, the needles stop. */
+void pen_forget(struct pen *p, const void *ctx);
+
+/* Stops the needles now, without an answer. */
+void pen_stop(struct pen *p);

@@ -1,0 +1,28 @@
+/*
+ * The cartridge: what its tag says, and the list of tags that have been used, kept for ever. A cartridge serves one
+ * treatment: it is IN_USE from the first stroke until it is taken out or the pen restarts, and USED after that.
+ */
+#pragma once
+
+#include "hal.h"
+#include "pen.pb.h"
+
+struct cartridge {
+    mnp_CartridgeState state;
+    struct pen_tag tag;       /* valid in NEW, IN_USE, USED, EXPIRED */
+    uint8_t bad_reads;
+    uint32_t used_count;      /* tags in the list */
+};
+
+void cartridge_load(const struct pen_port *port, struct cartridge *c);
+
+/* One look at the reader, every CARTRIDGE_PERIOD_MS; now_s is the host's Unix time, 0 while unknown. */
+void cartridge_update(const struct pen_port *port, struct cartridge *c, const struct pen_tag *tag, uint64_t now_s);
+
+/* The needles are about to move: the tag goes onto the list. False: it could not be written, and they must not. */
+bool cartridge_use(const struct pen_port *port, struct cartridge *c);
+
+/* May needles move with it? */
+bool cartridge_fit(const struct cartridge *c);
+
+#define CARTRIDGE_PERIOD_MS 20u

@@ -1,0 +1,598 @@
+#include "pen.h"
+
+#include <pb_encode.h>
+#include <string.h>
+
+#include "nvm.h"
+
+enum {
+    SELFTEST_MS = 300,       /* at the least */
+    HOMING_LIMIT_MS = 500,
+    SETTLE_MS = 300,         /* of the rate controller, after the soft start */
+    MOTOR_HOT_DC = 800,
+    RATE_LOW_STOP_MS = 1000, /* after STROKE_RATE_LOW was raised */
+    MEMORY_CHECK_MS = 1000,
+    CALIBRATION_VERSION = 1,
+};
+
+static void record_append(struct pen *p, mnp_Record *r)
+{
+    r->has_boot_id = r->has_t_us = r->has_kind = true;
+    r->boot_id = p->boot_id;
+    r->t_us = p->now_ms * 1000;
+    records_append(p->port, &p->records, r);
+}
+
+static void record_boot(struct pen *p)
+{
+    mnp_Record r = {.kind = mnp_RecordKind_RECORD_BOOT, .which_body = mnp_Record_boot_tag};
+
+    r.body.boot = (mnp_BootRecord){
+        .has_reset_cause = true,
+        .reset_cause = p->reset_cause,
+        .has_boot_count = true,
+        .boot_count = p->counters.boot_count,
+        .has_firmware_version = true,
+        .firmware_version = PEN_FIRMWARE_VERSION,
+    };
+    record_append(p, &r);
+}
+
+static void record_faults(struct pen *p, uint32_t bits, bool raised)
+{
+    for (int i = 0; i < FAULT_COUNT; i++) {
+        mnp_Record r = {.kind = mnp_RecordKind_RECORD_FAULT, .which_body = mnp_Record_fault_tag};
+
+        if ((bits & UINT32_C(1) << i) == 0)
+            continue;
+        r.body.fault = (mnp_FaultRecord){
+            .has_code = true,
+            .code = fault_rows[i].code,
+            .has_raised = true,
+            .raised = raised,
+            .has_state = true,
+            .state = p->state,
+            .has_fault_word = true,
+            .fault_word = p->faults.word,
+        };
+        record_append(p, &r);
+    }
+}
+
+static void record_config(struct pen *p)
+{
+    mnp_Record r = {.kind = mnp_RecordKind_RECORD_CONFIG, .which_body = mnp_Record_config_tag};
+
+    r.body.config.has_generation = r.body.config.has_config = true;
+    r.body.config.generation = p->settings.generation;
+    settings_to_pb(&p->settings, &r.body.config.config);
+    record_append(p, &r);
+}
+
+static void record_run(struct pen *p)
+{
+    mnp_Record r = {.kind = mnp_RecordKind_RECORD_RUN, .which_body = mnp_Record_run_tag};
+
+    r.body.run = (mnp_RunRecord){
+        .has_duration_ms = true,
+        .duration_ms = (uint32_t)p->run.moving_ms,
+        .has_strokes = true,
+        .strokes = p->run.strokes,
+        .has_depth_peak_um = true,
+        .depth_peak_um = (uint32_t)p->run.depth_peak_um,
+        .has_end = true,
+        .end = p->run.end,
+        .has_fault_code = p->run.fault_code != 0,
+        .fault_code = p->run.fault_code,
+        .has_cartridge_uid = true,
+        .cartridge_uid = p->cartridge.tag.uid,
+    };
+    record_append(p, &r);
+}
+
+static void enter(struct pen *p, mnp_State state)
+{
+    p->state = state;
+    p->state_since_ms = p->now_ms;
+}
+
+static uint32_t state_ms(const struct pen *p)
+{
+    uint64_t ms = p->now_ms - p->state_since_ms;
+
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+static bool moving(const struct pen *p)
+{
+    return p->state == mnp_State_STATE_RUNNING || p->state == mnp_State_STATE_STOPPING;
+}
+
+/* Faults that hold the pen in FAULT: those that stop, unless they are only flags so far. */
+static uint32_t holding_faults(const struct pen *p)
+{
+    uint32_t flags = FAULT_MASK(PROTOCOL_ERROR);
+
+    if (!(p->faults.escalated & FAULT_MASK(STROKE_RATE_LOW)))
+        flags |= FAULT_MASK(STROKE_RATE_LOW);
+    if (!(p->faults.escalated & FAULT_MASK(MOTOR_OVERTEMP)))
+        flags |= FAULT_MASK(MOTOR_OVERTEMP);
+    return p->faults.word & faults_of_effect(EFFECT_STOP) & ~flags;
+}
+
+/* Where a pen at rest belongs. */
+static mnp_State rest_state(const struct pen *p)
+{
+    if (p->faults.word & faults_of_effect(EFFECT_DFU))
+        return mnp_State_STATE_DFU;
+    return holding_faults(p) != 0 ? mnp_State_STATE_FAULT : mnp_State_STATE_SAFE;
+}
+
+void pen_stop(struct pen *p, mnp_EndReason reason)
+{
+    if (p->state == mnp_State_STATE_RUNNING) {
+        p->run.end = reason;
+        p->run.moving_ms = p->now_ms - p->run.began_ms;
+        enter(p, mnp_State_STATE_STOPPING);
+    } else if (p->state == mnp_State_STATE_ARMED) {
+        enter(p, mnp_State_STATE_SAFE);
+    }
+}
+
+static void stop_for_faults(struct pen *p, uint32_t bits)
+{
+    if (p->state == mnp_State_STATE_RUNNING)
+        p->run.fault_code = fault_first_code(bits);
+    pen_stop(p, mnp_EndReason_END_FAULT);
+    if (p->state == mnp_State_STATE_SAFE)
+        enter(p, rest_state(p));
+}
+
+void pen_host_gone(struct pen *p)
+{
+    p->link_broken = p->state == mnp_State_STATE_ARMED || p->state == mnp_State_STATE_RUNNING;
+    pen_stop(p, mnp_EndReason_END_LINK);
+}
+
+enum pen_arm_result pen_arm(struct pen *p, uint32_t generation, uint16_t *fault_code)
+{
+    uint32_t forbidding = p->faults.word & ~faults_of_effect(EFFECT_FLAG) & ~FAULT_MASK(PROTOCOL_ERROR);
+
+    *fault_code = 0;
+    if (forbidding != 0) {
+        *fault_code = fault_first_code(forbidding);
+        return PEN_ARM_FAULT;
+    }
+    if ((p->state != mnp_State_STATE_SAFE && p->state != mnp_State_STATE_ARMED) || p->trigger_was)
+        return PEN_ARM_STATE;
+    if (generation != p->settings.generation)
+        return PEN_ARM_CONFLICT;
+    if (!cartridge_fit(&p->cartridge))
+        return PEN_ARM_STATE;
+    p->heartbeat_ms = p->now_ms;
+    enter(p, mnp_State_STATE_ARMED);
+    return PEN_ARM_OK;
+}
+
+bool pen_store_counters(struct pen *p)
+{
+    return nvm_blob_write(p->port, NVM_COUNTERS, &p->counters, sizeof(p->counters));
+}
+
+bool pen_ack_records(struct pen *p, uint32_t through)
+{
+    uint32_t before = p->counters.records_acked;
+
+    if (through <= before)
+        return true;
+    p->counters.records_acked = through < p->records.newest ? through : p->records.newest;
+    if (!pen_store_counters(p)) {
+        p->counters.records_acked = before;
+        return false;
+    }
+    p->records.acked = p->counters.records_acked;
+    return true;
+}
+
+static struct telemetry_facts telemetry_facts(const struct pen *p, const struct pen_sensors *in)
+{
+    int32_t load = p->state == mnp_State_STATE_RUNNING ? motor_load_permille(in->motor_current_ma, in->rate_dhz) : 0;
+
+    return (struct telemetry_facts){
+        .boot_id = p->boot_id,
+        .state = p->state,
+        .fault_word = p->faults.word,
+        .strokes_session = p->strokes_session,
+        .duty_permille = p->out.duty_permille,
+        .load_permille = load,
+        .skin_contact = load > 50,
+        .depth_set_um = (int32_t)p->settings.value[SETTING_depth_um],
+        .rate_set_dhz = (int32_t)p->settings.value[SETTING_stroke_rate_dhz],
+    };
+}
+
+static void apply_telemetry_rates(struct pen *p)
+{
+    struct telemetry_facts facts = telemetry_facts(p, &(struct pen_sensors){0});
+
+    telemetry_rates(&p->telemetry, p->settings.value[SETTING_fast_rate_hz], p->settings.value[SETTING_slow_rate_hz],
+                    &facts);
+}
+
+bool pen_configure(struct pen *p, const struct settings *wanted)
+{
+    struct settings next = *wanted;
+
+    next.generation = p->settings.generation + 1;
+    if (!settings_store(p->port, &next))
+        return false;
+    p->settings = next;
+    p->config_damaged = false;
+    apply_telemetry_rates(p);
+    record_config(p);
+    return true;
+}
+
+uint32_t pen_clear_faults(struct pen *p, uint32_t wanted, bool service)
+{
+    uint32_t cleared;
+
+    /* Causes that are an event are over once somebody has seen the fault. */
+    if (wanted & FAULT_MASK(WATCHDOG_RESET))
+        p->watchdog_reset = false;
+    if (wanted & FAULT_MASK(HOST_LINK_LOST))
+        p->link_broken = false;
+    if (wanted & FAULT_MASK(CONFIG_INVALID))
+        p->config_damaged = false;
+    p->faults.causes &= ~((p->watchdog_reset ? 0 : FAULT_MASK(WATCHDOG_RESET)) |
+                          (p->link_broken ? 0 : FAULT_MASK(HOST_LINK_LOST)) |
+                          (p->config_damaged ? 0 : FAULT_MASK(CONFIG_INVALID)));
+    cleared = faults_clear(&p->faults, wanted, service);
+    record_faults(p, cleared, false);
+    if (p->state == mnp_State_STATE_FAULT)
+        enter(p, rest_state(p));
+    return cleared;
+}
+
+bool pen_self_test(struct pen *p, struct link_reply *reply)
+{
+    if (p->state != mnp_State_STATE_SAFE)
+        return false;
+    p->selftest_reply = reply;
+    p->homed = false;
+    p->home_seen_ms = 0;
+    enter(p, mnp_State_STATE_SELFTEST);
+    return true;
+}
+
+void pen_status(const struct pen *p, mnp_Status *out)
+{
+    uint64_t motor_ms = p->counters.motor_on_ms_low | (uint64_t)p->counters.motor_on_ms_high << 32;
+    uint64_t age = p->now_ms - p->heartbeat_ms;
+
+    *out = (mnp_Status){
+        .has_state = true,
+        .state = p->state,
+        .has_fault_word = true,
+        .fault_word = p->faults.word,
+        .has_trigger = true,
+        .trigger = p->trigger_was,
+        .has_cartridge = true,
+        .cartridge = p->cartridge.state,
+        .has_t_us = true,
+        .t_us = p->now_ms * 1000,
+        .has_strokes_session = true,
+        .strokes_session = p->strokes_session,
+        .has_strokes_total = true,
+        .strokes_total = p->counters.strokes_total,
+        .has_motor_on_s = true,
+        .motor_on_s = (uint32_t)(motor_ms / 1000),
+        .has_heartbeat_age_ms = true,
+        .heartbeat_age_ms = age < UINT32_MAX ? (uint32_t)age : UINT32_MAX,
+        .has_bad_frames = true,
+        .bad_frames = p->link.bad_frames,
+        .has_sequence_gaps = true,
+        .sequence_gaps = p->link.sequence_gaps,
+        .has_foreign_frames = true,
+        .foreign_frames = p->link.foreign_frames,
+        .has_telemetry_dropped = true,
+        .telemetry_dropped = p->telemetry.dropped,
+        .has_boot_id = true,
+        .boot_id = p->boot_id,
+        .has_reset_cause = true,
+        .reset_cause = p->reset_cause,
+        .has_config_generation = true,
+        .config_generation = p->settings.generation,
+        .has_records_oldest = true,
+        .records_oldest = p->records.oldest,
+        .has_records_newest = true,
+        .records_newest = p->records.newest,
+        .has_records_acked = true,
+        .records_acked = p->records.acked,
+    };
+}
+
+bool pen_write_calibration(const struct pen_port *port)
+{
+    uint32_t version = CALIBRATION_VERSION;
+
+    return nvm_blob_write(port, NVM_CALIBRATION, &version, sizeof(version));
+}
+
+/* Is what the pen holds in memory still what it was told? At boot and once a second. */
+static void memory_check(struct pen *p)
+{
+    uint32_t version = 0;
+    struct settings stored;
+
+    p->calibration_ok = nvm_blob_read(p->port, NVM_CALIBRATION, &version, sizeof(version)) == NVM_OK &&
+                        version == CALIBRATION_VERSION;
+    if (settings_load(p->port, &stored) && (p->settings.generation == stored.generation || p->state == mnp_State_STATE_BOOT)) {
+        p->settings = stored;
+        return;
+    }
+    /* Damaged: safe defaults, under a number of their own, so that nobody arms what he has not read. */
+    stored.generation = p->settings.generation;
+    pen_configure(p, &stored); /* if even that fails, the next check tries again */
+    p->config_damaged = true;
+}
+
+void pen_init(struct pen *p, const struct pen_port *port, mnp_ResetCause cause, bool simulated)
+{
+    memset(p, 0, sizeof(*p));
+    p->port = port;
+    p->simulated = simulated;
+    p->reset_cause = cause;
+    p->boot_id = port->random(port->ctx) | 1; /* never 0 */
+    p->watchdog_reset = cause == mnp_ResetCause_RESET_WATCHDOG;
+    p->state = mnp_State_STATE_BOOT;
+    if (nvm_blob_read(port, NVM_COUNTERS, &p->counters, sizeof(p->counters)) != NVM_OK)
+        memset(&p->counters, 0, sizeof(p->counters));
+    records_load(port, &p->records, p->counters.records_acked);
+    cartridge_load(port, &p->cartridge);
+    p->counters.boot_count++;
+    pen_store_counters(p);
+    record_boot(p);
+    memory_check(p);
+    apply_telemetry_rates(p);
+}
+
+/* Causes that the boot has found, and the self-test. */
+static uint32_t boot_causes(const struct pen *p)
+{
+    bool tested = p->state != mnp_State_STATE_BOOT && p->state != mnp_State_STATE_SELFTEST;
+
+    return (p->config_damaged ? FAULT_MASK(CONFIG_INVALID) : 0) | (p->calibration_ok ? 0 : FAULT_MASK(CALIBRATION_INVALID)) |
+           (p->watchdog_reset ? FAULT_MASK(WATCHDOG_RESET) : 0) | (tested && !p->homed ? FAULT_MASK(HOMING_FAILED) : 0) |
+           (tested && !p->hardware_ok ? FAULT_MASK(SELFTEST_FAILED) : 0) |
+           (tested && !p->image_ok ? FAULT_MASK(FIRMWARE_INTEGRITY) : 0);
+}
+
+static void selftest_answer(struct pen *p)
+{
+    mnp_Status status;
+    pb_ostream_t stream = pb_ostream_from_buffer(p->selftest_reply->payload, sizeof(p->selftest_reply->payload));
+
+    pen_status(p, &status);
+    pb_encode(&stream, mnp_Status_fields, &status); /* cannot fail: mnp_Status_size is less than a payload */
+    p->selftest_reply->length = (uint16_t)stream.bytes_written;
+    p->selftest_reply->type = mnp_FrameType_TYPE_SELF_TEST | MN_TYPE_REPLY;
+    p->selftest_reply->state = REPLY_READY;
+    p->selftest_reply = NULL;
+}
+
+static void selftest_tick(struct pen *p, const struct pen_sensors *in)
+{
+    uint32_t ms = state_ms(p);
+
+    p->trigger_at_boot |= in->trigger;
+    p->homed |= in->home_seen;
+    if (p->selftest_reply != NULL && ms % 100 == 0) {
+        p->link.progress_correlation = p->selftest_reply->correlation;
+        p->link.progress_permille = (uint16_t)(ms * 1000 / HOMING_LIMIT_MS);
+    }
+    if (ms < SELFTEST_MS || (!p->homed && ms < HOMING_LIMIT_MS))
+        return;
+    p->hardware_ok = in->hardware_ok;
+    p->image_ok = in->image_ok;
+    enter(p, mnp_State_STATE_SAFE);
+}
+
+static void run_begin(struct pen *p)
+{
+    if (!cartridge_use(p->port, &p->cartridge)) {
+        pen_stop(p, mnp_EndReason_END_FAULT);
+        return;
+    }
+    motor_start(&p->motor);
+    p->run = (struct pen_run){.began_ms = p->now_ms};
+    enter(p, mnp_State_STATE_RUNNING);
+}
+
+static void run_end(struct pen *p)
+{
+    uint64_t motor_ms = p->counters.motor_on_ms_low | (uint64_t)p->counters.motor_on_ms_high << 32;
+
+    motor_ms += p->run.moving_ms;
+    p->counters.motor_on_ms_low = (uint32_t)motor_ms;
+    p->counters.motor_on_ms_high = (uint32_t)(motor_ms >> 32);
+    p->counters.strokes_total += p->run.strokes;
+    pen_store_counters(p);
+    record_run(p);
+    enter(p, rest_state(p));
+}
+
+/* What the present state does with the trigger and with time. */
+static void state_tick(struct pen *p, const struct pen_sensors *in)
+{
+    bool pressed = in->trigger && !p->trigger_was;
+
+    switch (p->state) {
+    case mnp_State_STATE_BOOT:
+        enter(p, mnp_State_STATE_SELFTEST);
+        break;
+    case mnp_State_STATE_SELFTEST:
+        selftest_tick(p, in);
+        break;
+    case mnp_State_STATE_ARMED:
+        if (pressed)
+            run_begin(p);
+        else if (state_ms(p) >= p->settings.value[SETTING_auto_off_s] * 1000)
+            enter(p, mnp_State_STATE_SAFE);
+        break;
+    case mnp_State_STATE_RUNNING:
+        if (!in->trigger)
+            pen_stop(p, mnp_EndReason_END_TRIGGER);
+        break;
+    case mnp_State_STATE_STOPPING:
+        if (p->detect.still_ms >= DETECT_STILL_MS || (p->faults.word & FAULT_MASK(STOP_TIMEOUT)))
+            run_end(p);
+        break;
+    case mnp_State_STATE_SAFE:
+    case mnp_State_STATE_FAULT:
+    case mnp_State_STATE_DFU:
+    default:
+        if (p->state != rest_state(p))
+            enter(p, rest_state(p));
+        break;
+    }
+}
+
+static void faults_tick(struct pen *p, const struct pen_sensors *in)
+{
+    struct detect_context context = {
+        .in = in,
+        .state = p->state,
+        .state_ms = state_ms(p),
+        .settled = motor_settled(&p->motor, p->settings.value[SETTING_soft_start_ms], SETTLE_MS),
+        .rate_set_dhz = p->motor.set_dhz,
+        .depth_set_um = (int32_t)p->settings.value[SETTING_depth_um],
+        .duty_permille = p->out.duty_permille,
+        .cartridge = &p->cartridge,
+        .heartbeat_age_ms = (uint32_t)(p->now_ms - p->heartbeat_ms),
+        .fault_word = p->faults.word,
+        .trigger_at_boot = p->trigger_at_boot,
+        .link_broken = p->link_broken,
+        .bad_frames_1s = link_bad_recent(&p->link, p->now_ms),
+    };
+    uint32_t causes = detect_step(&p->detect, &context) | boot_causes(p), escalating = 0;
+    uint32_t before = holding_faults(p), raised, cleared, stopping;
+
+    if (in->motor_temp_dc > MOTOR_HOT_DC)
+        escalating |= FAULT_MASK(MOTOR_OVERTEMP);
+    if (p->detect.rate_low_ms >= 500 + RATE_LOW_STOP_MS)
+        escalating |= FAULT_MASK(STROKE_RATE_LOW);
+    if (!in->trigger)
+        p->trigger_at_boot &= p->state == mnp_State_STATE_SELFTEST;
+    faults_update(&p->faults, causes, &raised, &cleared);
+    p->faults.escalated |= escalating & p->faults.word;
+    if (!(causes & FAULT_MASK(MOTOR_OVERTEMP)) && (p->faults.escalated & FAULT_MASK(MOTOR_OVERTEMP))) {
+        /* Heat stops the pen, but needs no CLEAR: it goes when the motor has cooled. */
+        p->faults.escalated &= ~FAULT_MASK(MOTOR_OVERTEMP);
+    }
+    stopping = holding_faults(p) & ~before;
+    if ((raised & FAULT_MASK(PROTOCOL_ERROR)) != 0) {
+        link_reset(&p->link);
+        if (p->state == mnp_State_STATE_RUNNING)
+            stopping |= FAULT_MASK(PROTOCOL_ERROR);
+    }
+    if (raised | cleared) {
+        record_faults(p, raised, true);
+        record_faults(p, cleared, false);
+    }
+    if (stopping != 0)
+        stop_for_faults(p, stopping);
+    if (p->state == mnp_State_STATE_ARMED && (raised & ~faults_of_effect(EFFECT_FLAG)) != 0)
+        pen_stop(p, mnp_EndReason_END_FAULT);
+}
+
+static void motor_tick(struct pen *p, const struct pen_sensors *in)
+{
+    bool running = p->state == mnp_State_STATE_RUNNING;
+    int32_t duty_max = p->faults.word & FAULT_MASK(MOTOR_OVERTEMP) ? MOTOR_DUTY_DERATED_PERMILLE : 1000;
+
+    if (in->stroke_done && moving(p)) {
+        p->strokes_session++;
+        p->run.strokes++;
+        if (in->stroke_peak_um > p->run.depth_peak_um)
+            p->run.depth_peak_um = in->stroke_peak_um;
+    }
+    p->out.enable = p->out.power = running;
+    p->out.homing = p->state == mnp_State_STATE_SELFTEST;
+    p->out.depth_set_um = running ? (int32_t)p->settings.value[SETTING_depth_um] : 0;
+    p->out.duty_permille = running ? motor_step(&p->motor, in->rate_dhz, (int32_t)p->settings.value[SETTING_stroke_rate_dhz],
+                                                p->settings.value[SETTING_soft_start_ms], duty_max)
+                                   : 0;
+}
+
+static bool status_differs(const struct mn_pen_status *a, const struct mn_pen_status *b)
+{
+    return a->state != b->state || a->trigger != b->trigger || a->cartridge != b->cartridge ||
+           a->fault_word != b->fault_word || a->records_newest != b->records_newest ||
+           a->config_generation != b->config_generation;
+}
+
+/* The interrupt endpoint: at each change, and once a second. What is not taken now is tried at the next tick. */
+static void status_tick(struct pen *p)
+{
+    struct mn_pen_status s = {
+        .state = (uint8_t)p->state,
+        .trigger = p->trigger_was,
+        .cartridge = (uint8_t)p->cartridge.state,
+        .fault_word = p->faults.word,
+        .boot_id = p->boot_id,
+        .count = p->status_count + 1,
+        .records_newest = p->records.newest,
+        .config_generation = p->settings.generation,
+        .telemetry_dropped = p->telemetry.dropped,
+    };
+    uint8_t bytes[MN_PEN_STATUS_SIZE];
+
+    if (p->status_count != 0 && !status_differs(&s, &p->status_sent) && p->now_ms - p->status_sent_ms < MN_STATUS_PERIOD_MS)
+        return;
+    mn_pen_status_write(bytes, &s);
+    if (!p->port->send(p->port->ctx, PEN_INTERRUPT_IN, bytes, sizeof(bytes)))
+        return;
+    p->status_count++;
+    p->status_sent = s;
+    p->status_sent_ms = p->now_ms;
+}
+
+void pen_send(struct pen *p)
+{
+    const struct telemetry_payload *payload;
+
+    if (p->link.session == 0 || !link_flush(&p->link, p->port))
+        return;
+    while ((payload = telemetry_peek(&p->telemetry)) != NULL) {
+        if (!link_send(&p->link, p->port, mnp_FrameType_TYPE_TELEMETRY, 0, payload->bytes, payload->length))
+            return;
+        telemetry_pop(&p->telemetry);
+    }
+}
+
+void pen_tick(struct pen *p, const struct pen_sensors *in, struct pen_actuators *out)
+{
+    struct telemetry_facts facts;
+    mnp_State before = p->state;
+
+    p->now_ms++;
+    if (p->now_ms % CARTRIDGE_PERIOD_MS == 0 || p->now_ms == 1) {
+        uint64_t now_s = p->host_time_s ? p->host_time_s + (p->now_ms - p->host_time_at_ms) / 1000 : 0;
+
+        cartridge_update(p->port, &p->cartridge, &in->tag, now_s);
+    }
+    if (p->now_ms % MEMORY_CHECK_MS == 0)
+        memory_check(p);
+    faults_tick(p, in);
+    state_tick(p, in);
+    p->trigger_was = in->trigger;
+    if (before == mnp_State_STATE_SELFTEST && p->state != before && p->selftest_reply != NULL)
+        selftest_answer(p);
+    motor_tick(p, in);
+    facts = telemetry_facts(p, in);
+    telemetry_step(&p->telemetry, p->now_ms, in, &facts);
+    pen_send(p);
+    status_tick(p);
+    *out = p->out;
+}

@@ -1,0 +1,119 @@
+/*
+ * The pen: its state machine, which alone may let the needles move. Portable C11, no heap, no operating system; time
+ * comes as ticks of one millisecond, sensors and link as arguments, so that an hour of pen can run in a second.
+ *
+ *     BOOT -> SELFTEST -> SAFE --ARM--> ARMED --trigger pressed--> RUNNING --trigger released,--> STOPPING -> SAFE
+ *                 |         ^             |                           |      STOP, link, fault        |
+ *              DFU|         +--30 s, STOP-+                           +-------------------------------+-> FAULT
+ *   (image hash)  v         +------------------- fault gone or cleared ------------------------------------+
+ *
+ * RUNNING has one entry, the trigger in ARMED. ARM needs the echoed configuration generation, a cartridge that is fit
+ * and no fault that forbids it. A fault with effect STOP leads to FAULT from anywhere. Nothing goes on by itself.
+ *
+ * Calls: pen_init() once per power-up or reset; pen_tick() each millisecond; command.h when bytes came from the host. All
+ * from one thread.
+ */
+#pragma once
+
+#include "cartridge.h"
+#include "detect.h"
+#include "faults.h"
+#include "hal.h"
+#include "link.h"
+#include "motor.h"
+#include "pen.pb.h"
+#include "records.h"
+#include "settings.h"
+#include "telemetry.h"
+
+#define PEN_FIRMWARE_VERSION "0.1.0"
+#define PEN_MODEL "MN-1 microneedling pen"
+
+struct pen_counters { /* kept over power cycles */
+    uint32_t boot_count;
+    uint32_t strokes_total;
+    uint32_t motor_on_ms_low, motor_on_ms_high;
+    uint32_t records_acked;
+};
+
+struct pen_run { /* from RUNNING to standstill */
+    uint64_t began_ms;
+    uint64_t moving_ms;
+    uint32_t strokes;
+    int32_t depth_peak_um;
+    mnp_EndReason end;
+    uint16_t fault_code;
+};
+
+struct pen {
+    const struct pen_port *port;
+    bool simulated; /* told to the host as a capability */
+    uint64_t now_ms;
+    uint32_t boot_id;
+    mnp_ResetCause reset_cause;
+    uint64_t host_time_s, host_time_at_ms; /* of the last HELLO; 0: unknown */
+
+    mnp_State state;
+    uint64_t state_since_ms;
+    uint64_t home_seen_ms;
+    struct link_reply *selftest_reply;
+    bool image_ok, hardware_ok, homed, calibration_ok, trigger_at_boot, config_damaged, watchdog_reset, link_broken;
+
+    struct settings settings;
+    struct faults faults;
+    struct detect detect;
+    struct motor motor;
+    struct cartridge cartridge;
+    struct records records;
+    struct telemetry telemetry;
+    struct link link;
+    struct pen_counters counters;
+    struct pen_run run;
+    uint32_t strokes_session;
+    uint64_t heartbeat_ms; /* when the last came */
+    bool trigger_was;
+
+    uint32_t status_count;
+    uint64_t status_sent_ms;
+    struct mn_pen_status status_sent;
+    struct pen_actuators out;
+};
+
+enum pen_arm_result { PEN_ARM_OK, PEN_ARM_STATE, PEN_ARM_CONFLICT, PEN_ARM_FAULT };
+
+/* Power-up or reset. The memory behind port stays as it was; everything else starts anew. */
+void pen_init(struct pen *p, const struct pen_port *port, mnp_ResetCause cause, bool simulated);
+
+/* One millisecond: reads the sensors, decides, and says in *out what the motor may do. */
+void pen_tick(struct pen *p, const struct pen_sensors *in, struct pen_actuators *out);
+
+/* Sends what waits: replies, then telemetry. pen_tick() does it too; a port that has just received calls it for an answer
+ * without the wait for the next tick. */
+void pen_send(struct pen *p);
+
+/* ARM with the generation that the host believes; on FAULT, *fault_code says which. */
+enum pen_arm_result pen_arm(struct pen *p, uint32_t generation, uint16_t *fault_code);
+
+/* Always works, in every state. */
+void pen_stop(struct pen *p, mnp_EndReason reason);
+
+/* The session from which the pen may have been armed is over: the needles stop. */
+void pen_host_gone(struct pen *p);
+
+/* Applies, stores, numbers and records a whole configuration; false: the memory refused and nothing has changed. */
+bool pen_configure(struct pen *p, const struct settings *wanted);
+
+/* Clears faults and leaves FAULT if nothing keeps the pen there. Returns the bits that went. */
+uint32_t pen_clear_faults(struct pen *p, uint32_t wanted, bool service);
+
+/* SAFE only; the reply is sent when the test is over. */
+bool pen_self_test(struct pen *p, struct link_reply *reply);
+
+void pen_status(const struct pen *p, mnp_Status *out);
+
+/* False: the memory refused. */
+bool pen_ack_records(struct pen *p, uint32_t through);
+bool pen_store_counters(struct pen *p);
+
+/* Writes the pen's calibration as the factory does, so that a blank memory becomes that of a pen. */
+bool pen_write_calibration(const struct pen_port *port);

@@ -1,0 +1,427 @@
+/*
+ * penstub: the pen's firmware as a Linux program. One loop: packets from the host, commands from the control socket, time.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ffs.h"
+#include "port.h"
+
+enum { PENS_MAX = 64, AT_MAX = 64, TICK_MS = 10, MOVING_TICK_MS = 2, RECONNECT_MS = 250 };
+
+struct timed_command {
+    double at_s;
+    const char *line;
+    bool done;
+};
+
+struct options {
+    const char *connect, *ffs, *control, *serial, *nvm;
+    unsigned pens, seed;
+    double speed;
+    struct impair_config cable;
+    struct timed_command at[AT_MAX];
+    size_t at_count;
+};
+
+struct stub {
+    struct options o;
+    struct port *ports;
+    int control_fd;
+    uint64_t began_us;
+    uint64_t reconnect_at_ms; /* real time */
+};
+
+static volatile sig_atomic_t stopping;
+
+static void on_signal(int signal)
+{
+    (void)signal;
+    stopping = 1;
+}
+
+static void print_help(void)
+{
+    printf("penstub - the firmware of a microneedling pen as a program, for tests and for learning\n"
+           "\n"
+           "usage: penstub --connect SOCKET [options]     a pen on the daemon's simulated link (mnd --sim-socket)\n"
+           "       penstub --ffs DIRECTORY [options]      a pen on USB, by FunctionFS mounted there\n"
+           "       penstub --send SOCKET LINE             says LINE to a running penstub's control socket\n"
+           "\n"
+           "  --serial TEXT      serial number [SIM-0001]; more pens count on: SIM-0002 ...\n"
+           "  --pens N           so many pens in this program, 1 to %d [1]; --connect only\n"
+           "  --nvm FILE         non-volatile memory, kept over restarts [none]; with --pens, FILE.1, FILE.2 ...\n"
+           "  --speed X          pen seconds in a real second [1]; over 4 the host's heartbeat comes too late to arm\n"
+           "  --seed N           of all randomness [1]\n"
+           "  --at SECONDS:LINE  says LINE at that time of the pen, for instance --at 5:\"inject 1401\"; repeatable\n"
+           "  --link TEXT        a bad cable from the start, as the line link below, for instance \"drop=0.01 delay=0.1:20\"\n"
+           "  --control SOCKET   listens here for lines; with --pens, a line may begin with a serial number and a colon\n"
+           "  --version, --help\n"
+           "\n"
+           "Lines:\n%s%s",
+           PENS_MAX, vpen_help, port_help);
+}
+
+static uint64_t clock_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static int unix_socket(const char *path, struct sockaddr_un *address)
+{
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(address->sun_path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    strcpy(address->sun_path, path);
+    return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+}
+
+static int connect_to(const char *path)
+{
+    struct sockaddr_un address;
+    int fd = unix_socket(path, &address);
+
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static int listen_on(const char *path)
+{
+    struct sockaddr_un address;
+    int fd = unix_socket(path, &address);
+
+    if (fd < 0)
+        return -1;
+    unlink(path);
+    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 8) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static int send_line(const char *path, const char *line)
+{
+    char answer[512];
+    int fd = connect_to(path);
+    ssize_t n;
+
+    if (fd < 0 || send(fd, line, strlen(line), MSG_NOSIGNAL) < 0 || (n = recv(fd, answer, sizeof(answer), 0)) <= 0) {
+        fprintf(stderr, "penstub: nobody answers at %s: %s\n", path, strerror(errno));
+        return 1;
+    }
+    printf("%.*s\n", (int)n, answer);
+    close(fd);
+    return strncmp(answer, "ok", 2) != 0;
+}
+
+static bool parse_number(const char *text, double low, double high, double *out)
+{
+    char *end;
+
+    *out = strtod(text, &end);
+    return *text != '\0' && *end == '\0' && *out >= low && *out <= high;
+}
+
+static int usage_error(const char *what, const char *value)
+{
+    fprintf(stderr, "penstub: %s: %s\nTry penstub --help.\n", what, value);
+    return 2;
+}
+
+static int parse_at(struct options *o, const char *text)
+{
+    char *end;
+    double at_s = strtod(text, &end);
+
+    if (end == text || *end != ':' || !(at_s >= 0) || o->at_count == AT_MAX)
+        return usage_error("--at takes SECONDS:LINE", text);
+    o->at[o->at_count++] = (struct timed_command){.at_s = at_s, .line = end + 1};
+    return 0;
+}
+
+/* -1: go on; else the exit code. */
+static int parse_options(struct options *o, int argc, char **argv)
+{
+    enum { CONNECT = 256, FFS, SEND, SERIAL, PENS, NVM, SPEED, SEED, AT, LINK, CONTROL, VERSION };
+    static const struct option longs[] = {
+        {"connect", required_argument, NULL, CONNECT}, {"ffs", required_argument, NULL, FFS},
+        {"send", required_argument, NULL, SEND},       {"serial", required_argument, NULL, SERIAL},
+        {"pens", required_argument, NULL, PENS},       {"nvm", required_argument, NULL, NVM},
+        {"speed", required_argument, NULL, SPEED},     {"seed", required_argument, NULL, SEED},
+        {"at", required_argument, NULL, AT},           {"link", required_argument, NULL, LINK},
+        {"control", required_argument, NULL, CONTROL}, {"version", no_argument, NULL, VERSION},
+        {"help", no_argument, NULL, 'h'},              {0},
+    };
+    const char *send_path = NULL, *wrong;
+    double n;
+    int c, r;
+
+    while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+        switch (c) {
+        case CONNECT:
+            o->connect = optarg;
+            break;
+        case FFS:
+            o->ffs = optarg;
+            break;
+        case SEND:
+            send_path = optarg;
+            break;
+        case SERIAL:
+            if (strlen(optarg) == 0 || strlen(optarg) > VPEN_SERIAL_MAX - 5)
+                return usage_error("--serial takes 1 to 27 characters", optarg);
+            o->serial = optarg;
+            break;
+        case PENS:
+            if (!parse_number(optarg, 1, PENS_MAX, &n))
+                return usage_error("--pens takes 1 to 64", optarg);
+            o->pens = (unsigned)n;
+            break;
+        case NVM:
+            o->nvm = optarg;
+            break;
+        case SPEED:
+            if (!parse_number(optarg, 0.01, 10000, &o->speed))
+                return usage_error("--speed takes 0.01 to 10000", optarg);
+            break;
+        case SEED:
+            if (!parse_number(optarg, 0, 4294967295.0, &n))
+                return usage_error("--seed takes a number", optarg);
+            o->seed = (unsigned)n;
+            break;
+        case AT:
+            if ((r = parse_at(o, optarg)) != 0)
+                return r;
+            break;
+        case LINK:
+            if ((wrong = impair_parse(&o->cable, optarg)) != NULL)
+                return usage_error("--link", wrong);
+            break;
+        case CONTROL:
+            o->control = optarg;
+            break;
+        case VERSION:
+            printf("penstub %s, protocol %d.%d\n", PEN_FIRMWARE_VERSION, MN_PROTOCOL_MAJOR, MN_PROTOCOL_MINOR);
+            return 0;
+        case 'h':
+            print_help();
+            return 0;
+        default:
+            return 2;
+        }
+    }
+    if (send_path != NULL && optind + 1 == argc)
+        return send_line(send_path, argv[optind]);
+    if (optind < argc)
+        return usage_error("not understood", argv[optind]);
+    if ((o->connect == NULL) == (o->ffs == NULL))
+        return usage_error("needs one of", "--connect SOCKET, --ffs DIRECTORY");
+    if (o->ffs != NULL && o->pens != 1)
+        return usage_error("--ffs is one pen", "start another penstub for the next");
+    return -1;
+}
+
+static struct port *port_by_serial(struct stub *s, const char **line)
+{
+    const char *colon = strchr(*line, ':');
+
+    for (unsigned i = 0; colon != NULL && i < s->o.pens; i++) {
+        const char *serial = s->ports[i].vpen.serial;
+
+        if (strlen(serial) == (size_t)(colon - *line) && strncmp(serial, *line, strlen(serial)) == 0) {
+            *line = colon + 1 + strspn(colon + 1, " ");
+            return &s->ports[i];
+        }
+    }
+    return &s->ports[0];
+}
+
+static void serve_control(struct stub *s)
+{
+    char line[256], answer[512];
+    const char *text = line;
+    int fd = accept4(s->control_fd, NULL, NULL, SOCK_CLOEXEC);
+    ssize_t n;
+
+    if (fd < 0)
+        return;
+    n = recv(fd, line, sizeof(line) - 1, 0);
+    if (n > 0) {
+        struct port *p;
+
+        line[n] = '\0';
+        p = port_by_serial(s, &text);
+        port_command(p, text, answer, sizeof(answer));
+        if (send(fd, answer, strlen(answer), MSG_NOSIGNAL) < 0)
+            perror("penstub: control socket");
+    }
+    close(fd);
+}
+
+static void say_timed_commands(struct stub *s, uint64_t pen_ms)
+{
+    char answer[512];
+
+    for (size_t i = 0; i < s->o.at_count; i++) {
+        struct timed_command *t = &s->o.at[i];
+        const char *line = t->line;
+
+        if (t->done || t->at_s * 1000 > (double)pen_ms)
+            continue;
+        t->done = true;
+        port_command(port_by_serial(s, &line), line, answer, sizeof(answer));
+        fprintf(stderr, "penstub: at %.3f s: %s: %s\n", t->at_s, t->line, answer);
+    }
+}
+
+static void connect_ports(struct stub *s, uint64_t real_ms)
+{
+    bool missing = false;
+
+    if (s->o.connect == NULL || real_ms < s->reconnect_at_ms)
+        return;
+    for (unsigned i = 0; i < s->o.pens; i++) {
+        struct port *p = &s->ports[i];
+        int fd;
+
+        if (p->fd >= 0)
+            continue;
+        fd = connect_to(s->o.connect);
+        if (fd >= 0)
+            port_attach(p, fd, fd, fd);
+        else
+            missing = true;
+    }
+    if (missing)
+        s->reconnect_at_ms = real_ms + RECONNECT_MS;
+}
+
+static int tick_ms(const struct stub *s)
+{
+    for (unsigned i = 0; i < s->o.pens; i++) {
+        mnp_State state = s->ports[i].vpen.pen.state;
+
+        if (state == mnp_State_STATE_ARMED || state == mnp_State_STATE_RUNNING || state == mnp_State_STATE_STOPPING)
+            return MOVING_TICK_MS;
+    }
+    return TICK_MS;
+}
+
+static void run(struct stub *s)
+{
+    struct pollfd fds[PENS_MAX + 1];
+
+    while (!stopping) {
+        uint64_t real_us = clock_us() - s->began_us;
+        uint64_t pen_ms = (uint64_t)((double)real_us / 1000 * s->o.speed);
+
+        connect_ports(s, real_us / 1000);
+        say_timed_commands(s, pen_ms);
+        for (unsigned i = 0; i < s->o.pens; i++) {
+            port_advance(&s->ports[i], pen_ms);
+            fds[i] = (struct pollfd){.fd = s->ports[i].fd, .events = POLLIN};
+        }
+        fds[s->o.pens] = (struct pollfd){.fd = s->control_fd, .events = POLLIN};
+        if (poll(fds, s->o.pens + 1, tick_ms(s)) <= 0)
+            continue;
+        for (unsigned i = 0; i < s->o.pens; i++) {
+            if (fds[i].revents != 0 && !port_readable(&s->ports[i])) {
+                port_detach(&s->ports[i]);
+                s->reconnect_at_ms = real_us / 1000 + RECONNECT_MS;
+            }
+        }
+        if (fds[s->o.pens].revents != 0)
+            serve_control(s);
+    }
+}
+
+static int make_pens(struct stub *s)
+{
+    char serial[VPEN_SERIAL_MAX + 8], nvm[4096];
+
+    s->ports = calloc(s->o.pens, sizeof(*s->ports));
+    if (s->ports == NULL) {
+        fprintf(stderr, "penstub: no memory for %u pens\n", s->o.pens);
+        return 1;
+    }
+    for (unsigned i = 0; i < s->o.pens; i++) {
+        int r;
+
+        if (s->o.serial != NULL && s->o.pens == 1)
+            snprintf(serial, sizeof(serial), "%s", s->o.serial);
+        else
+            snprintf(serial, sizeof(serial), "%.27s-%04u", s->o.serial ? s->o.serial : "SIM", i + 1);
+        if (s->o.nvm != NULL)
+            snprintf(nvm, sizeof(nvm), s->o.pens == 1 ? "%s" : "%s.%u", s->o.nvm, i + 1);
+        r = port_init(&s->ports[i], serial, s->o.seed + i, s->o.nvm ? nvm : NULL, &s->o.cable);
+        if (r < 0) {
+            fprintf(stderr, "penstub: cannot use %s as the pen's memory: %s\n", s->o.nvm ? nvm : "RAM",
+                    r == -EINVAL ? "it is no pen's memory (wrong size)" : strerror(-r));
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int plug_into_ffs(struct stub *s)
+{
+    static struct ffs ffs; /* its threads use it to the end */
+    const char *step;
+    int r = ffs_open(&ffs, s->o.ffs, &step);
+
+    if (r < 0) {
+        fprintf(stderr, "penstub: cannot %s in %s: %s\n", step, s->o.ffs, strerror(-r));
+        return 1;
+    }
+    s->ports[0].plugged = false; /* until the bus says so */
+    port_attach(&s->ports[0], ffs.to_pen[0], ffs.bulk[0], ffs.interrupt[0]);
+    printf("ready\n"); /* the gadget may be bound now */
+    fflush(stdout);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct stub s = {.o = {.pens = 1, .seed = 1, .speed = 1}, .control_fd = -1};
+    struct sigaction action = {.sa_handler = on_signal};
+    int r = parse_options(&s.o, argc, argv);
+
+    if (r >= 0)
+        return r;
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    s.began_us = clock_us();
+    r = make_pens(&s);
+    if (r == 0 && s.o.control != NULL && (s.control_fd = listen_on(s.o.control)) < 0) {
+        fprintf(stderr, "penstub: cannot listen on %s: %s\n", s.o.control, strerror(errno));
+        r = 1;
+    }
+    if (r == 0 && s.o.ffs != NULL)
+        r = plug_into_ffs(&s);
+    if (r == 0)
+        run(&s);
+    for (unsigned i = 0; s.ports != NULL && i < s.o.pens; i++)
+        port_deinit(&s.ports[i]);
+    free(s.ports);
+    if (s.o.control != NULL && s.control_fd >= 0)
+        unlink(s.o.control);
+    return r;
+}

@@ -1,0 +1,48 @@
+/*
+ * A whole simulated pen: the firmware core, the model of its hardware, and its non-volatile memory (a file, or memory that
+ * dies with the program). It knows no socket: bytes leave through a function. One thread; no two pens share anything.
+ */
+#pragma once
+
+#include "command.h"
+#include "model.h"
+#include "nvm.h"
+#include "pen.h"
+
+#define VPEN_SERIAL_MAX 32
+
+struct vpen {
+    struct pen pen;
+    struct model model;
+    struct pen_port port;
+    struct pen_sensors sensors;
+    struct pen_actuators actuators;
+    char serial[VPEN_SERIAL_MAX + 1];
+    uint8_t *nvm;
+    bool nvm_is_file;
+    bool nvm_broken; /* writes fail, for tests */
+    bool hung;       /* the firmware has stopped; only the model goes on */
+    uint32_t hung_ms;
+    uint32_t random;
+    bool (*transmit)(void *ctx, enum pen_endpoint endpoint, const uint8_t *bytes, size_t n);
+    void *ctx;
+};
+
+/* 0, or a negative errno if the memory's file cannot be used. seed makes the pen's randomness; nvm_path may be NULL. */
+int vpen_init(struct vpen *v, const char *serial, uint32_t seed, const char *nvm_path,
+              bool (*transmit)(void *ctx, enum pen_endpoint endpoint, const uint8_t *bytes, size_t n), void *ctx);
+void vpen_deinit(struct vpen *v);
+
+/* Runs the pen for so many milliseconds of its own time. */
+void vpen_advance(struct vpen *v, uint32_t ms);
+
+/* Off and on again, at once; the memory stays. */
+void vpen_power_cycle(struct vpen *v, mnp_ResetCause cause);
+
+/* Cable in or out. */
+void vpen_plug(struct vpen *v, bool plugged);
+
+/* One line of the control language (vpen_help); the answer begins with "ok" or "error: ". */
+void vpen_command(struct vpen *v, const char *line, char *answer, size_t cap);
+
+extern const char vpen_help[];

@@ -1,0 +1,477 @@
+/*
+ * libmn: microneedling pens, for programs.
+ *
+ * A program connects to the daemon mnd, which owns every pen plugged into this machine, and asks it for what it wants. There
+ * are three kinds of traffic:
+ *   - commands are asked once and applied at most once: configuration, STOP, clearing faults, pings;
+ *   - telemetry is live and lossy: what a program reads too slowly is dropped, and every hole is counted in
+ *     mn_fast.missed and mn_slow.missed;
+ *   - records (faults, configuration changes, runs, boots) are numbered by the pen, 1, 2, 3 ... for its whole life.
+ *
+ * Every call exists twice. mn_config_get() waits for its answer, at most timeout_ms; mn_config_get_async() returns at once and
+ * calls back from mn_process(). While a blocking call waits, events and other calls' answers are delivered as well.
+ *
+ * For an event loop: wait until mn_fd() is ready for mn_events(), or mn_timeout_ms() has passed; call mn_process(); and ask for
+ * all three again. There is no hidden thread and no signal handler. Threads: a client belongs to one thread at a time; two
+ * clients share nothing. Callbacks come from mn_process() and from blocking calls of the same client; they may call every
+ * asynchronous function, but neither a blocking one nor mn_process() nor mn_close().
+ *
+ * Strings are UTF-8 and end with 0. Pointers in a callback's arguments are good until it returns. Nothing is ever printed.
+ * Pens are named by serial number, at most 32 characters. Figures: depths in um, stroke rates in dhz (0.1 Hz), temperatures
+ * in dc (0.1 degC).
+ */
+#ifndef MN_MN_H
+#define MN_MN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define MN_API __attribute__((visibility("default")))
+#else
+#define MN_API
+#endif
+
+#define MN_SERIAL_MAX 32
+#define MN_ECHO_MAX 1003 /* bytes of a ping */
+
+/* ---- errors ---- */
+
+enum mn_error {
+    MN_OK = 0,
+    MN_ERR_INVALID,      /* an argument makes no sense */
+    MN_ERR_MEMORY,
+    MN_ERR_NO_DAEMON,    /* nobody listens at the socket */
+    MN_ERR_PERMISSION,   /* the socket is there, but not for this user */
+    MN_ERR_DISCONNECTED, /* the daemon went away; whether a command was applied is not known */
+    MN_ERR_PROTOCOL,     /* the other side does not speak as it should */
+    MN_ERR_VERSION,      /* daemon and library have no protocol version in common; the message names both */
+    MN_ERR_TIMEOUT,      /* no answer in time; whether a command was applied is not known */
+    MN_ERR_NO_PEN,       /* no pen has this serial number */
+    MN_ERR_NOT_READY,    /* the pen is there, but cannot be used; the message says why */
+    MN_ERR_PEN_GONE,     /* unplugged while the call waited */
+    MN_ERR_BUSY,         /* too much is under way */
+    MN_ERR_FORBIDDEN,    /* not for this caller, or not with this pen */
+    MN_ERR_UNSUPPORTED,  /* the daemon or the pen is too old for this */
+    MN_ERR_RANGE,        /* a setting is out of range: mn_result.range says which */
+    MN_ERR_CONFLICT,     /* the configuration has changed since it was read */
+    MN_ERR_STATE,        /* not in the pen's present state */
+    MN_ERR_FAULT,        /* a fault of the pen forbids it */
+    MN_ERR_STORAGE,      /* the pen could not write its memory; nothing has changed */
+    MN_ERR_COUNT
+};
+
+/* A short English name of the error, never NULL. */
+MN_API const char *mn_strerror(int error);
+
+/* ---- connection ---- */
+
+typedef struct mn_client mn_client;
+struct mn_event;
+struct mn_result;
+
+typedef void mn_event_fn(mn_client *c, const struct mn_event *e, void *user);
+typedef void mn_result_fn(mn_client *c, const struct mn_result *r, void *user);
+
+struct mn_options {
+    const char *socket;   /* NULL: $MN_SOCKET, else /run/mnd/mnd.sock */
+    const char *name;     /* of this program, for the daemon's log; NULL: "libmn" */
+    bool reconnect;       /* after a disconnection connect again, subscribe again, and say so by events */
+    mn_event_fn *on_event; /* may be NULL */
+    void *user;           /* for on_event */
+    int timeout_ms;       /* for connecting; 0: 5000 */
+};
+
+/* Connects and greets. *out is NULL unless MN_OK. options may be NULL. On an error, message (may be NULL) gets one sentence of
+ * at most cap bytes. Free with mn_close(). */
+MN_API int mn_connect(mn_client **out, const struct mn_options *options, char *message, size_t cap);
+
+/* Calls under way end with MN_ERR_DISCONNECTED in their callbacks. Takes NULL. */
+MN_API void mn_close(mn_client *c);
+
+/* -1 while disconnected. May change with each mn_process(). */
+MN_API int mn_fd(const mn_client *c);
+/* POLLIN, perhaps with POLLOUT. */
+MN_API short mn_events(const mn_client *c);
+/* Milliseconds until mn_process() has something to do although the descriptor is not ready; -1: never. */
+MN_API int mn_timeout_ms(const mn_client *c);
+/* Does all that can be done without waiting. MN_OK, or MN_ERR_DISCONNECTED (final unless options.reconnect), MN_ERR_PROTOCOL. */
+MN_API int mn_process(mn_client *c);
+
+/* The sentence of the last error of this client; "" if there was none. Good until the next call. */
+MN_API const char *mn_message(const mn_client *c);
+
+/* Version of the library, and of the daemon it is connected to ("0.1.0"). */
+MN_API const char *mn_version(void);
+MN_API const char *mn_daemon_version(const mn_client *c);
+
+/* ---- pens ---- */
+
+enum mn_link { MN_LINK_UNKNOWN, MN_LINK_OPENING, MN_LINK_READY, MN_LINK_FAILED, MN_LINK_GONE };
+
+enum mn_state {
+    MN_STATE_UNKNOWN,
+    MN_STATE_BOOT,
+    MN_STATE_SELFTEST,
+    MN_STATE_SAFE,
+    MN_STATE_ARMED,
+    MN_STATE_RUNNING,
+    MN_STATE_STOPPING,
+    MN_STATE_FAULT,
+    MN_STATE_FACTORY,
+    MN_STATE_DFU
+};
+
+enum mn_cartridge {
+    MN_CARTRIDGE_UNKNOWN,
+    MN_CARTRIDGE_ABSENT,
+    MN_CARTRIDGE_NEW,
+    MN_CARTRIDGE_IN_USE,
+    MN_CARTRIDGE_USED,
+    MN_CARTRIDGE_EXPIRED,
+    MN_CARTRIDGE_UNREADABLE,
+    MN_CARTRIDGE_REJECTED
+};
+
+/* Names as in the documentation: "READY", "SAFE", "IN_USE"; "UNKNOWN" for what this library does not know. */
+MN_API const char *mn_link_name(enum mn_link link);
+MN_API const char *mn_state_name(enum mn_state state);
+MN_API const char *mn_cartridge_name(enum mn_cartridge cartridge);
+
+struct mn_pen {
+    uint32_t pen_id;               /* the daemon's, another one after each plugging in */
+    char serial[MN_SERIAL_MAX + 1]; /* "" until the pen has been opened */
+    char port[32];                 /* "usb 1-4", "sim 2" */
+    enum mn_link link;
+    char last_error[200];          /* one sentence; "" if all is well */
+    bool simulated;
+    uint32_t boot_id;              /* another one: another life of the pen */
+    enum mn_state state;
+    uint32_t fault_word;           /* bit i: mn_fault_at(i) */
+    bool trigger;                  /* pressed */
+    enum mn_cartridge cartridge;
+    uint32_t config_generation;
+    uint32_t records_newest;
+    char firmware_version[17];
+    uint32_t protocol_minor;
+    uint32_t capabilities;         /* bits of pen.proto's Capability */
+    uint64_t frames_in, frames_out, bytes_in, bad_frames, sequence_gaps, foreign_frames, stale_replies, sessions;
+};
+
+struct mn_pens {
+    size_t count;
+    struct mn_pen *pen;
+};
+
+/* All pens of now. Free the blocking call's list with mn_pens_free(). */
+MN_API int mn_list(mn_client *c, struct mn_pens *out, int timeout_ms);
+MN_API int mn_list_async(mn_client *c, int timeout_ms, mn_result_fn *done, void *user);
+MN_API void mn_pens_free(struct mn_pens *pens);
+
+/* The same list, and from then on MN_EVENT_PEN for each pen that comes, goes or changes. */
+MN_API int mn_watch(mn_client *c, bool on, struct mn_pens *out, int timeout_ms);
+MN_API int mn_watch_async(mn_client *c, bool on, int timeout_ms, mn_result_fn *done, void *user);
+
+struct mn_info {
+    char model[33], serial[MN_SERIAL_MAX + 1], firmware_version[17], hardware_revision[17];
+    uint32_t boot_count;
+    uint32_t reset_cause; /* 1 power-on, 2 watchdog, 3 software */
+    enum mn_cartridge cartridge;
+    uint64_t cartridge_uid;
+    uint32_t cartridge_lot, needle_count, cartridge_max_depth_um;
+    uint64_t cartridge_expiry_s; /* Unix time */
+    uint32_t depth_max_um, rate_min_dhz, rate_max_dhz; /* hard limits of this pen */
+};
+
+MN_API int mn_pen_info(mn_client *c, const char *serial, struct mn_info *out, int timeout_ms);
+MN_API int mn_pen_info_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
+
+struct mn_status {
+    enum mn_state state;
+    uint32_t fault_word;
+    bool trigger;
+    enum mn_cartridge cartridge;
+    uint64_t t_us; /* pen-monotonic */
+    uint32_t strokes_session, strokes_total, motor_on_s, heartbeat_age_ms;
+    uint32_t bad_frames, sequence_gaps, foreign_frames, telemetry_dropped;
+    uint32_t boot_id, reset_cause, config_generation;
+    uint32_t records_oldest, records_newest, records_acked; /* numbers; 0: none */
+};
+
+MN_API int mn_pen_status(mn_client *c, const char *serial, struct mn_status *out, int timeout_ms);
+MN_API int mn_pen_status_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
+
+/* ---- configuration ---- */
+
+/* Bits of mn_config.present, in the order of mn_setting_at(). */
+enum {
+    MN_SET_DEPTH_UM = 1 << 0,
+    MN_SET_STROKE_RATE_DHZ = 1 << 1,
+    MN_SET_FAST_RATE_HZ = 1 << 2,
+    MN_SET_SLOW_RATE_HZ = 1 << 3,
+    MN_SET_SOFT_START_MS = 1 << 4,
+    MN_SET_AUTO_OFF_S = 1 << 5
+};
+
+struct mn_config {
+    uint32_t present;          /* which of the values are meant */
+    uint32_t generation;       /* of what was read; one more with each change */
+    uint32_t depth_um;         /* 0..2500 in steps of 50 */
+    uint32_t stroke_rate_dhz;  /* 600..1500 */
+    uint32_t fast_rate_hz;     /* 0 (off) or a divisor of 1000, to 1000 */
+    uint32_t slow_rate_hz;     /* 0 (off) or a divisor of 1000, to 10 */
+    uint32_t soft_start_ms;    /* 0..2000 in steps of 10 */
+    uint32_t auto_off_s;       /* 5..300 */
+};
+
+/* A setting, so that a program can offer all of them without knowing any. */
+struct mn_setting {
+    const char *name; /* "depth_um" */
+    const char *unit; /* "um", "dhz" (0.1 Hz), "hz", "ms", "s" */
+    uint32_t min, max;
+    uint32_t step;    /* 0: zero or a divisor of 1000 */
+    uint32_t default_value;
+    const char *text;
+};
+
+MN_API size_t mn_setting_count(void);
+MN_API const struct mn_setting *mn_setting_at(size_t i); /* NULL beyond the last */
+MN_API uint32_t mn_config_value(const struct mn_config *config, size_t i);
+MN_API void mn_config_put(struct mn_config *config, size_t i, uint32_t value); /* marks it present, too */
+
+MN_API int mn_config_get(mn_client *c, const char *serial, struct mn_config *out, int timeout_ms);
+MN_API int mn_config_get_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
+
+/*
+ * Changes the present values, all or none, at once and for good (the pen stores them). expected_generation is compared with
+ * the pen's first: MN_ERR_CONFLICT if somebody else was faster; NULL compares nothing. MN_ERR_RANGE, MN_ERR_STATE (not while
+ * armed or running), MN_ERR_FAULT (deeper than the cartridge allows). out (may be NULL) gets the whole new configuration.
+ */
+MN_API int mn_config_set(mn_client *c, const char *serial, const struct mn_config *change, const uint32_t *expected_generation,
+                         struct mn_config *out, int timeout_ms);
+MN_API int mn_config_set_async(mn_client *c, const char *serial, const struct mn_config *change,
+                               const uint32_t *expected_generation, int timeout_ms, mn_result_fn *done, void *user);
+
+/* All settings to their defaults. */
+MN_API int mn_config_reset(mn_client *c, const char *serial, const uint32_t *expected_generation, struct mn_config *out,
+                           int timeout_ms);
+MN_API int mn_config_reset_async(mn_client *c, const char *serial, const uint32_t *expected_generation, int timeout_ms,
+                                 mn_result_fn *done, void *user);
+
+/* ---- control ---- */
+
+/* Stops the needles; serial NULL: of every pen. Works in every state, for everyone. */
+MN_API int mn_stop(mn_client *c, const char *serial, int timeout_ms);
+MN_API int mn_stop_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
+
+/* Lets the pen's trigger start the needles, for config.auto_off_s seconds. generation is that of the configuration that the
+ * caller has seen: MN_ERR_CONFLICT if it is not the pen's. Hanging up stops the needles. Simulated pens only, so far. */
+MN_API int mn_arm(mn_client *c, const char *serial, uint32_t generation, int timeout_ms);
+MN_API int mn_arm_async(mn_client *c, const char *serial, uint32_t generation, int timeout_ms, mn_result_fn *done, void *user);
+
+/* The pen tests itself; it must be SAFE. The asynchronous call's callback comes with progress first (mn_result.in_progress). */
+MN_API int mn_self_test(mn_client *c, const char *serial, struct mn_status *out, int timeout_ms);
+MN_API int mn_self_test_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
+
+/* bytes (0..MN_ECHO_MAX) there and back through daemon and pen; *round_trip_us may be NULL. serial NULL: to the daemon only. */
+MN_API int mn_ping(mn_client *c, const char *serial, size_t bytes, uint64_t *round_trip_us, int timeout_ms);
+MN_API int mn_ping_async(mn_client *c, const char *serial, size_t bytes, int timeout_ms, mn_result_fn *done, void *user);
+
+/* ---- faults ---- */
+
+enum mn_fault_kind {
+    MN_FAULT_LATCHING, /* stays until it is cleared, once its cause is gone */
+    MN_FAULT_SELF,     /* goes with its cause */
+    MN_FAULT_SERVICE   /* can be cleared by service only */
+};
+
+struct mn_fault {
+    unsigned bit;     /* in a fault word */
+    uint16_t code;    /* 1101 ... */
+    const char *name; /* "MOTOR_STALL" */
+    char priority;    /* 'H', 'M', 'L' */
+    enum mn_fault_kind kind;
+    const char *text;
+};
+
+MN_API size_t mn_fault_count(void);
+MN_API const struct mn_fault *mn_fault_at(size_t bit);         /* NULL: a bit that this library does not know */
+MN_API const struct mn_fault *mn_fault_by_code(unsigned code); /* NULL: no such code */
+
+struct mn_cleared {
+    uint32_t fault_word; /* what is left */
+    uint32_t cleared;    /* bits that went */
+};
+
+/* Clears a fault by code, or all that can be with code 0; service also those of kind SERVICE. What has its cause still stays. */
+MN_API int mn_faults_clear(mn_client *c, const char *serial, unsigned code, bool service, struct mn_cleared *out, int timeout_ms);
+MN_API int mn_faults_clear_async(mn_client *c, const char *serial, unsigned code, bool service, int timeout_ms,
+                                 mn_result_fn *done, void *user);
+
+/* ---- telemetry and records ---- */
+
+/* One call for each: telemetry and records of this pen (NULL: of every pen, of now and later), on or off. Both arrive as
+ * events. Records arrive live; what happened before is read with mn_records_get(). */
+MN_API int mn_subscribe(mn_client *c, const char *serial, bool telemetry, bool records, int timeout_ms);
+MN_API int mn_subscribe_async(mn_client *c, const char *serial, bool telemetry, bool records, int timeout_ms, mn_result_fn *done,
+                              void *user);
+
+/* Structs of arrays: value i of each column belongs to sample first_seq + i, taken at t0_us + i * period_us of the pen's time.
+ * missed: samples between the last batch of this pen that this client got, and this one. */
+struct mn_fast {
+    uint64_t first_seq, t0_us;
+    uint32_t period_us;
+    size_t count;
+    uint64_t missed;
+    const int32_t *depth_um;            /* measured */
+    const int32_t *stroke_rate_dhz;
+    const int32_t *motor_current_ma;
+    const int32_t *motor_duty_permille;
+    const int32_t *load_permille;
+    const int32_t *skin_contact;        /* an estimate: 0, 1 */
+};
+
+struct mn_slow {
+    uint64_t first_seq, t0_us;
+    uint32_t period_us;
+    size_t count;
+    uint64_t missed;
+    const int32_t *depth_set_um, *rate_set_dhz;
+    const int32_t *motor_temp_dc, *grip_temp_dc, *battery_temp_dc;
+    const int32_t *battery_mv, *battery_ma, *battery_soc_pct, *battery_cycles; /* battery_ma < 0: discharging */
+    const int32_t *vbus_mv, *motor_rail_mv, *logic_rail_mv;
+};
+
+struct mn_telemetry {
+    const char *serial;
+    uint32_t boot_id;
+    enum mn_state state;
+    uint32_t fault_word;
+    uint32_t strokes_session;
+    uint64_t dropped_by_pen; /* of the missed ones: samples that the pen itself dropped, since its boot */
+    struct mn_fast fast;     /* count 0: none in this batch */
+    struct mn_slow slow;
+};
+
+enum mn_record_kind { MN_RECORD_UNKNOWN, MN_RECORD_BOOT, MN_RECORD_FAULT, MN_RECORD_CONFIG, MN_RECORD_RUN };
+
+struct mn_record {
+    char serial[MN_SERIAL_MAX + 1];
+    uint32_t number;
+    uint32_t boot_id;
+    uint64_t t_us; /* pen-monotonic, of that boot */
+    enum mn_record_kind kind;
+    union {
+        struct {
+            uint32_t reset_cause, boot_count;
+        } boot;
+        struct {
+            uint32_t code;
+            bool raised; /* false: cleared */
+            enum mn_state state;
+            uint32_t fault_word;
+        } fault;
+        struct mn_config config;
+        struct {
+            uint32_t duration_ms, strokes, depth_peak_um;
+            uint32_t end; /* 1 trigger released, 2 STOP, 3 fault, 4 link */
+            uint32_t fault_code;
+            uint64_t cartridge_uid;
+        } run;
+    };
+};
+
+MN_API const char *mn_record_kind_name(enum mn_record_kind kind);
+
+struct mn_records {
+    size_t count;
+    struct mn_record *record;
+    uint32_t oldest, newest, acked; /* what the pen holds */
+};
+
+/* A page of the pen's own records that begins at number from (0: the oldest); ask again from the last number + 1 until it is
+ * newest. Free the blocking call's page with mn_records_free(). */
+MN_API int mn_records_get(mn_client *c, const char *serial, uint32_t from, struct mn_records *out, int timeout_ms);
+MN_API int mn_records_get_async(mn_client *c, const char *serial, uint32_t from, int timeout_ms, mn_result_fn *done, void *user);
+MN_API void mn_records_free(struct mn_records *records);
+
+/* ---- events ---- */
+
+enum mn_event_kind {
+    MN_EVENT_PEN,          /* pen: came, changed, or (MN_LINK_GONE) went; after mn_watch() */
+    MN_EVENT_TELEMETRY,    /* telemetry; after mn_subscribe() */
+    MN_EVENT_RECORD,       /* record; after mn_subscribe() */
+    MN_EVENT_DISCONNECTED, /* text says why */
+    MN_EVENT_RECONNECTED   /* outage_ms; subscriptions are back; telemetry.missed and record numbers show what was missed */
+};
+
+struct mn_event {
+    enum mn_event_kind kind;
+    union {
+        const struct mn_pen *pen;
+        const struct mn_telemetry *telemetry;
+        const struct mn_record *record;
+        const char *text;
+        uint64_t outage_ms;
+    };
+};
+
+/* ---- daemon and simulation ---- */
+
+struct mn_daemon {
+    char version[17];
+    uint64_t uptime_ms;
+    uint32_t pid, clients, pens;
+    uint64_t telemetry_batches, telemetry_dropped;
+};
+
+MN_API int mn_daemon_info(mn_client *c, struct mn_daemon *out, int timeout_ms);
+MN_API int mn_daemon_info_async(mn_client *c, int timeout_ms, mn_result_fn *done, void *user);
+
+/* Says a line to the simulation behind a simulated pen ("trigger press"; penstub --help has all). answer (may be NULL) gets its
+ * answer. MN_ERR_INVALID if the simulation does not take the line. Works for unplugged pens, too. */
+MN_API int mn_simulate(mn_client *c, const char *serial, const char *line, char *answer, size_t cap, int timeout_ms);
+MN_API int mn_simulate_async(mn_client *c, const char *serial, const char *line, int timeout_ms, mn_result_fn *done, void *user);
+
+/* ---- answers of asynchronous calls ---- */
+
+struct mn_range { /* MN_ERR_RANGE */
+    char field[24];
+    uint32_t value, min, max, step;
+};
+
+struct mn_result {
+    int error;           /* enum mn_error */
+    const char *message; /* one sentence; "" with MN_OK */
+    bool in_progress;    /* not the end: progress_permille is new, the callback comes again */
+    uint32_t progress_permille;
+    struct mn_range range;  /* MN_ERR_RANGE */
+    uint32_t generation;    /* MN_ERR_CONFLICT: the pen's */
+    unsigned fault_code;    /* MN_ERR_FAULT */
+    union {
+        struct mn_pens pens;       /* list, watch */
+        struct mn_info info;       /* pen_info */
+        struct mn_status status;   /* pen_status, stop of one pen, self_test */
+        struct mn_config config;   /* config_get, config_set, config_reset */
+        struct mn_cleared cleared; /* faults_clear */
+        struct mn_records records; /* records_get */
+        struct mn_daemon daemon;   /* daemon_info */
+        uint64_t round_trip_us;    /* ping */
+        uint32_t armed_for_s;      /* arm */
+        const char *answer;        /* simulate */
+    };
+};
+
+/* Details of the last error of this client, as in the callback: range, generation, fault_code. */
+MN_API const struct mn_result *mn_last_result(const mn_client *c);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,499 @@
+/*
+ * The calls. Each is three short things: a decoder of its answer, an _async function that builds the request, and a blocking
+ * one that starts the other and waits.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "decode.h"
+
+enum { PAYLOAD_MAX = MN_ECHO_MAX };
+
+/* ---- blocking on top of asynchronous ---- */
+
+/* Where a blocking call waits for its result; the union's member goes to out, as it is. */
+struct waiter {
+    bool done;
+    int error;
+    void *out;   /* NULL: not wanted */
+    size_t size;
+    char *text;  /* for simulate: a string instead */
+};
+
+static void wake(mn_client *c, const struct mn_result *r, void *user)
+{
+    struct waiter *w = user;
+
+    if (r->in_progress)
+        return;
+    w->done = true;
+    w->error = r->error;
+    if (r->error != MN_OK) {
+        struct mn_result copy = *r;
+
+        client_fail(c, r->error, "%s", r->message);
+        c->last.range = copy.range;
+        c->last.generation = copy.generation;
+        c->last.fault_code = copy.fault_code;
+        return;
+    }
+    if (w->text != NULL)
+        snprintf(w->text, w->size, "%s", r->answer);
+    else if (w->out != NULL) {
+        memcpy(w->out, &r->pens, w->size); /* all members of the union begin there */
+        c->owned = NULL;
+    }
+}
+
+static int finish(mn_client *c, struct waiter *w, int started)
+{
+    int r = started == MN_OK ? client_wait(c, &w->done) : started;
+
+    return r == MN_OK ? w->error : r;
+}
+
+#define WAIT(c, out_pointer, async_call)                                                                               \
+    struct waiter w = {.out = (out_pointer), .size = sizeof(*(out_pointer))};                                          \
+    return finish((c), &w, (async_call))
+
+/* ---- pens' own requests, passed through the daemon ---- */
+
+static int call_pen(mn_client *c, const char *serial, Mnp__FrameType type, const ProtobufCMessage *request, int timeout_ms,
+                    decode_fn *decode, mn_result_fn *done, void *user)
+{
+    uint8_t payload[PAYLOAD_MAX];
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__Call call = MNC__CALL__INIT;
+
+    if (serial == NULL || serial[0] == '\0')
+        return client_fail(c, MN_ERR_INVALID, "which pen? a serial number is needed");
+    call.serial = (char *)(uintptr_t)serial;
+    call.has_pen_type = call.has_timeout_ms = true;
+    call.pen_type = type;
+    call.timeout_ms = timeout_ms > 0 ? (uint32_t)timeout_ms : 1;
+    if (request != NULL) {
+        if (protobuf_c_message_get_packed_size(request) > sizeof(payload))
+            return client_fail(c, MN_ERR_INVALID, "the request is too large");
+        call.has_payload = true;
+        call.payload.len = protobuf_c_message_pack(request, payload);
+        call.payload.data = payload;
+    }
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_CALL;
+    m.call = &call;
+    /* The daemon's own deadline comes first; ours only if the daemon itself does not answer. */
+    return call_start(c, &m, serial, timeout_ms + 250, decode, done, user);
+}
+
+static const ProtobufCBinaryData *payload_of(const Mnc__ServerMessage *m)
+{
+    return m->body_case == MNC__SERVER_MESSAGE__BODY_CALL ? &m->call->payload : NULL;
+}
+
+#define PEN_DECODER(name, decode, member)                                                                              \
+    static bool name(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)          \
+    {                                                                                                                  \
+        (void)c;                                                                                                       \
+        (void)call;                                                                                                    \
+        return payload_of(m) != NULL && decode(&r->member, payload_of(m));                                             \
+    }
+
+PEN_DECODER(on_info, decode_info, info)
+PEN_DECODER(on_status, decode_status, status)
+PEN_DECODER(on_config, decode_config, config)
+PEN_DECODER(on_cleared, decode_cleared, cleared)
+PEN_DECODER(on_armed, decode_armed, armed_for_s)
+
+static bool on_done(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
+{
+    (void)c;
+    (void)r;
+    (void)call;
+    return m->body_case == MNC__SERVER_MESSAGE__BODY_DONE;
+}
+
+/* ---- pens ---- */
+
+static bool on_pens(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
+{
+    (void)call;
+    if (m->body_case != MNC__SERVER_MESSAGE__BODY_PENS)
+        return false;
+    r->pens.pen = calloc(m->pens->n_pen + 1, sizeof(*r->pens.pen));
+    if (r->pens.pen == NULL)
+        return false;
+    c->owned = r->pens.pen;
+    for (; r->pens.count < m->pens->n_pen; r->pens.count++)
+        decode_pen(&r->pens.pen[r->pens.count], m->pens->pen[r->pens.count]);
+    return true;
+}
+
+void mn_pens_free(struct mn_pens *pens)
+{
+    if (pens == NULL)
+        return;
+    free(pens->pen);
+    *pens = (struct mn_pens){0};
+}
+
+void mn_records_free(struct mn_records *records)
+{
+    if (records == NULL)
+        return;
+    free(records->record);
+    *records = (struct mn_records){0};
+}
+
+int mn_list_async(mn_client *c, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__List list = MNC__LIST__INIT;
+
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_LIST;
+    m.list = &list;
+    return call_start(c, &m, NULL, timeout_ms, on_pens, done, user);
+}
+
+int mn_list(mn_client *c, struct mn_pens *out, int timeout_ms)
+{
+    *out = (struct mn_pens){0};
+    WAIT(c, out, mn_list_async(c, timeout_ms, wake, &w));
+}
+
+int mn_watch_async(mn_client *c, bool on, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__Watch watch = MNC__WATCH__INIT;
+
+    watch.has_on = true;
+    watch.on = on;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_WATCH;
+    m.watch = &watch;
+    c->watching = on;
+    return call_start(c, &m, NULL, timeout_ms, on_pens, done, user);
+}
+
+int mn_watch(mn_client *c, bool on, struct mn_pens *out, int timeout_ms)
+{
+    *out = (struct mn_pens){0};
+    WAIT(c, out, mn_watch_async(c, on, timeout_ms, wake, &w));
+}
+
+int mn_pen_info_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user)
+{
+    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_INFO, NULL, timeout_ms, on_info, done, user);
+}
+
+int mn_pen_info(mn_client *c, const char *serial, struct mn_info *out, int timeout_ms)
+{
+    WAIT(c, out, mn_pen_info_async(c, serial, timeout_ms, wake, &w));
+}
+
+int mn_pen_status_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user)
+{
+    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_STATUS, NULL, timeout_ms, on_status, done, user);
+}
+
+int mn_pen_status(mn_client *c, const char *serial, struct mn_status *out, int timeout_ms)
+{
+    WAIT(c, out, mn_pen_status_async(c, serial, timeout_ms, wake, &w));
+}
+
+/* ---- configuration ---- */
+
+int mn_config_get_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user)
+{
+    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_CONFIG_GET, NULL, timeout_ms, on_config, done, user);
+}
+
+int mn_config_get(mn_client *c, const char *serial, struct mn_config *out, int timeout_ms)
+{
+    WAIT(c, out, mn_config_get_async(c, serial, timeout_ms, wake, &w));
+}
+
+int mn_config_set_async(mn_client *c, const char *serial, const struct mn_config *change, const uint32_t *expected_generation,
+                        int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnp__ConfigSet set = MNP__CONFIG_SET__INIT;
+    Mnp__Config config = MNP__CONFIG__INIT;
+
+    encode_config(&config, change);
+    set.config = &config;
+    set.has_expected_generation = expected_generation != NULL;
+    set.expected_generation = expected_generation != NULL ? *expected_generation : 0;
+    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_CONFIG_SET, &set.base, timeout_ms, on_config, done, user);
+}
+
+int mn_config_set(mn_client *c, const char *serial, const struct mn_config *change, const uint32_t *expected_generation,
+                  struct mn_config *out, int timeout_ms)
+{
+    WAIT(c, out, mn_config_set_async(c, serial, change, expected_generation, timeout_ms, wake, &w));
+}
+
+int mn_config_reset_async(mn_client *c, const char *serial, const uint32_t *expected_generation, int timeout_ms,
+                          mn_result_fn *done, void *user)
+{
+    Mnp__ConfigReset reset = MNP__CONFIG_RESET__INIT;
+
+    reset.has_expected_generation = expected_generation != NULL;
+    reset.expected_generation = expected_generation != NULL ? *expected_generation : 0;
+    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_CONFIG_RESET, &reset.base, timeout_ms, on_config, done, user);
+}
+
+int mn_config_reset(mn_client *c, const char *serial, const uint32_t *expected_generation, struct mn_config *out, int timeout_ms)
+{
+    WAIT(c, out, mn_config_reset_async(c, serial, expected_generation, timeout_ms, wake, &w));
+}
+
+/* ---- control ---- */
+
+int mn_stop_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__Call call = MNC__CALL__INIT;
+
+    if (serial != NULL)
+        return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_STOP, NULL, timeout_ms, on_status, done, user);
+    call.has_pen_type = true;
+    call.pen_type = MNP__FRAME_TYPE__TYPE_STOP;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_CALL;
+    m.call = &call;
+    return call_start(c, &m, NULL, timeout_ms, on_done, done, user);
+}
+
+int mn_stop(mn_client *c, const char *serial, int timeout_ms)
+{
+    struct waiter w = {0};
+
+    return finish(c, &w, mn_stop_async(c, serial, timeout_ms, wake, &w));
+}
+
+int mn_arm_async(mn_client *c, const char *serial, uint32_t generation, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnp__Arm arm = MNP__ARM__INIT;
+
+    arm.has_config_generation = true;
+    arm.config_generation = generation;
+    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_ARM, &arm.base, timeout_ms, on_armed, done, user);
+}
+
+int mn_arm(mn_client *c, const char *serial, uint32_t generation, int timeout_ms)
+{
+    struct waiter w = {0};
+
+    return finish(c, &w, mn_arm_async(c, serial, generation, timeout_ms, wake, &w));
+}
+
+int mn_self_test_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user)
+{
+    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_SELF_TEST, NULL, timeout_ms, on_status, done, user);
+}
+
+int mn_self_test(mn_client *c, const char *serial, struct mn_status *out, int timeout_ms)
+{
+    WAIT(c, out, mn_self_test_async(c, serial, timeout_ms, wake, &w));
+}
+
+static bool on_pong(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
+{
+    (void)c;
+    r->round_trip_us = client_now_us() - call->began_us;
+    return payload_of(m) != NULL || m->body_case == MNC__SERVER_MESSAGE__BODY_DAEMON_INFO;
+}
+
+int mn_ping_async(mn_client *c, const char *serial, size_t bytes, int timeout_ms, mn_result_fn *done, void *user)
+{
+    uint8_t payload[MN_ECHO_MAX];
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__DaemonInfo info = MNC__DAEMON_INFO__INIT;
+    Mnc__Call call = MNC__CALL__INIT;
+
+    if (bytes > MN_ECHO_MAX)
+        return client_fail(c, MN_ERR_INVALID, "a ping has 0 to %d bytes", MN_ECHO_MAX);
+    if (serial == NULL) {
+        m.body_case = MNC__CLIENT_MESSAGE__BODY_DAEMON_INFO;
+        m.daemon_info = &info;
+        return call_start(c, &m, NULL, timeout_ms, on_pong, done, user);
+    }
+    for (size_t i = 0; i < bytes; i++)
+        payload[i] = (uint8_t)(i * 31 + 7);
+    call.serial = (char *)(uintptr_t)serial;
+    call.has_pen_type = call.has_payload = call.has_timeout_ms = true;
+    call.pen_type = MNP__FRAME_TYPE__TYPE_ECHO;
+    call.timeout_ms = timeout_ms > 0 ? (uint32_t)timeout_ms : 1;
+    call.payload = (ProtobufCBinaryData){.len = bytes, .data = payload};
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_CALL;
+    m.call = &call;
+    return call_start(c, &m, serial, timeout_ms + 250, on_pong, done, user);
+}
+
+int mn_ping(mn_client *c, const char *serial, size_t bytes, uint64_t *round_trip_us, int timeout_ms)
+{
+    WAIT(c, round_trip_us, mn_ping_async(c, serial, bytes, timeout_ms, wake, &w));
+}
+
+/* ---- faults ---- */
+
+int mn_faults_clear_async(mn_client *c, const char *serial, unsigned code, bool service, int timeout_ms, mn_result_fn *done,
+                          void *user)
+{
+    Mnp__FaultClear clear = MNP__FAULT_CLEAR__INIT;
+
+    clear.has_code = code != 0;
+    clear.code = code;
+    clear.has_service = service;
+    clear.service = service;
+    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_FAULT_CLEAR, &clear.base, timeout_ms, on_cleared, done, user);
+}
+
+int mn_faults_clear(mn_client *c, const char *serial, unsigned code, bool service, struct mn_cleared *out, int timeout_ms)
+{
+    WAIT(c, out, mn_faults_clear_async(c, serial, code, service, timeout_ms, wake, &w));
+}
+
+/* ---- telemetry and records ---- */
+
+/* What is to be asked for again after a reconnection. False without memory. */
+static bool remember(mn_client *c, const char *serial, bool telemetry, bool records)
+{
+    struct subscription *bigger;
+    size_t i = 0;
+
+    if (serial == NULL)
+        c->subscription_count = 0; /* "every pen" replaces all that was said of single ones */
+    while (i < c->subscription_count && strcmp(c->subscriptions[i].serial, serial != NULL ? serial : "") != 0)
+        i++;
+    if (i == c->subscription_count) {
+        bigger = realloc(c->subscriptions, (i + 1) * sizeof(*bigger));
+        if (bigger == NULL)
+            return false;
+        c->subscriptions = bigger;
+        c->subscription_count++;
+    }
+    c->subscriptions[i] = (struct subscription){.telemetry = telemetry, .records = records};
+    snprintf(c->subscriptions[i].serial, sizeof(c->subscriptions[i].serial), "%s", serial != NULL ? serial : "");
+    return true;
+}
+
+int mn_subscribe_async(mn_client *c, const char *serial, bool telemetry, bool records, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__Subscribe s = MNC__SUBSCRIBE__INIT;
+    char copy[MN_SERIAL_MAX + 1] = "";
+
+    if (serial != NULL && strlen(serial) > MN_SERIAL_MAX)
+        return client_fail(c, MN_ERR_INVALID, "a serial number has at most %d characters", MN_SERIAL_MAX);
+    if (serial != NULL)
+        strcpy(copy, serial); /* it may stand in the list that remember() moves */
+    if (!remember(c, serial != NULL ? copy : NULL, telemetry, records))
+        return client_fail(c, MN_ERR_MEMORY, "out of memory");
+    s.serial = copy;
+    s.has_telemetry = s.has_records = true;
+    s.telemetry = telemetry;
+    s.records = records;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_SUBSCRIBE;
+    m.subscribe = &s;
+    return call_start(c, &m, NULL, timeout_ms, on_done, done, user);
+}
+
+int mn_subscribe(mn_client *c, const char *serial, bool telemetry, bool records, int timeout_ms)
+{
+    struct waiter w = {0};
+
+    return finish(c, &w, mn_subscribe_async(c, serial, telemetry, records, timeout_ms, wake, &w));
+}
+
+static bool on_records(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
+{
+    if (payload_of(m) == NULL || !decode_records(&r->records, call->serial, payload_of(m)))
+        return false;
+    c->owned = r->records.record;
+    return true;
+}
+
+int mn_records_get_async(mn_client *c, const char *serial, uint32_t from, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnp__RecordsGet get = MNP__RECORDS_GET__INIT;
+
+    get.has_from = true;
+    get.from = from;
+    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_RECORDS_GET, &get.base, timeout_ms, on_records, done, user);
+}
+
+int mn_records_get(mn_client *c, const char *serial, uint32_t from, struct mn_records *out, int timeout_ms)
+{
+    *out = (struct mn_records){0};
+    WAIT(c, out, mn_records_get_async(c, serial, from, timeout_ms, wake, &w));
+}
+
+/* ---- daemon and simulation ---- */
+
+static bool on_daemon(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
+{
+    const Mnc__DaemonInfoReply *d = m->daemon_info;
+
+    (void)c;
+    (void)call;
+    if (m->body_case != MNC__SERVER_MESSAGE__BODY_DAEMON_INFO)
+        return false;
+    r->daemon = (struct mn_daemon){
+        .uptime_ms = d->uptime_ms,
+        .pid = d->pid,
+        .clients = d->clients,
+        .pens = d->pens,
+        .telemetry_batches = d->telemetry_batches,
+        .telemetry_dropped = d->telemetry_dropped,
+    };
+    snprintf(r->daemon.version, sizeof(r->daemon.version), "%s", d->version != NULL ? d->version : "?");
+    return true;
+}
+
+int mn_daemon_info_async(mn_client *c, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__DaemonInfo info = MNC__DAEMON_INFO__INIT;
+
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_DAEMON_INFO;
+    m.daemon_info = &info;
+    return call_start(c, &m, NULL, timeout_ms, on_daemon, done, user);
+}
+
+int mn_daemon_info(mn_client *c, struct mn_daemon *out, int timeout_ms)
+{
+    WAIT(c, out, mn_daemon_info_async(c, timeout_ms, wake, &w));
+}
+
+static bool on_simulated(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
+{
+    (void)c;
+    (void)call;
+    if (m->body_case != MNC__SERVER_MESSAGE__BODY_SIMULATE || m->simulate->answer == NULL)
+        return false;
+    if (strncmp(m->simulate->answer, "ok", 2) == 0) {
+        r->answer = m->simulate->answer;
+    } else {
+        r->error = MN_ERR_INVALID;
+        r->message = m->simulate->answer;
+    }
+    return true;
+}
+
+int mn_simulate_async(mn_client *c, const char *serial, const char *line, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__Simulate s = MNC__SIMULATE__INIT;
+
+    s.serial = (char *)(uintptr_t)serial;
+    s.command = (char *)(uintptr_t)line;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_SIMULATE;
+    m.simulate = &s;
+    return call_start(c, &m, serial, timeout_ms, on_simulated, done, user);
+}
+
+int mn_simulate(mn_client *c, const char *serial, const char *line, char *answer, size_t cap, int timeout_ms)
+{
+    struct waiter w = {.text = answer, .size = cap};
+
+    return finish(c, &w, mn_simulate_async(c, serial, line, timeout_ms, wake, &w));
+}

@@ -1,0 +1,74 @@
+/*
+ * Inside of a client: what client.c (the connection) and calls.c (the requests) share.
+ */
+#pragma once
+
+#include "client.pb-c.h"
+#include "mn/mn.h"
+
+struct call;
+
+/* Fills r from the daemon's message; false: the message is not the answer that was expected. */
+typedef bool decode_fn(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m);
+
+struct call { /* under way */
+    struct call *next;
+    uint32_t id;
+    char serial[MN_SERIAL_MAX + 1];
+    uint64_t began_us, deadline_ms;
+    decode_fn *decode;
+    mn_result_fn *done; /* may be NULL */
+    void *user;
+};
+
+struct stream { /* telemetry of one pen: where the next batch should begin */
+    struct stream *next;
+    char serial[MN_SERIAL_MAX + 1];
+    uint32_t boot_id;
+    uint64_t next_fast, next_slow;
+};
+
+struct subscription { /* to be asked for again after a reconnection */
+    char serial[MN_SERIAL_MAX + 1];
+    bool telemetry, records;
+};
+
+enum client_state { CLIENT_GREETING, CLIENT_CONNECTED, CLIENT_WAITING, CLIENT_DEAD };
+
+struct mn_client {
+    char *path, *name;
+    int fd;
+    enum client_state state;
+    bool reconnect, watching;
+    mn_event_fn *on_event;
+    void *user;
+    char daemon_version[17];
+    char goodbye[256];
+    int greeting_error; /* -1: not known yet */
+    uint64_t lost_at_ms, retry_at_ms;
+    unsigned backoff_ms;
+
+    uint8_t *in, *out;
+    size_t in_fill, in_cap, out_length, out_cap;
+    uint32_t last_id;
+    struct call *calls;
+    struct stream *streams;
+    struct subscription *subscriptions;
+    size_t subscription_count;
+
+    void *owned; /* arrays in the result that is being delivered: freed after it, unless taken */
+    char message[400];
+    struct mn_result last;
+};
+
+uint64_t client_now_us(void);
+
+/* Keeps the error and its sentence; returns error. */
+int client_fail(mn_client *c, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Sends the message and remembers the call. done is called once with a final result, unless this returns an error. */
+int call_start(mn_client *c, Mnc__ClientMessage *m, const char *serial, int timeout_ms, decode_fn *decode, mn_result_fn *done,
+               void *user);
+
+/* Processes until *done. */
+int client_wait(mn_client *c, const bool *done);

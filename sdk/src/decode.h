@@ -1,0 +1,28 @@
+/*
+ * From the pen's and the daemon's messages to the public structs. No I/O. Every function copies what it keeps.
+ */
+#pragma once
+
+#include "client.pb-c.h"
+#include "mn/mn.h"
+#include "pen.pb-c.h"
+
+void decode_pen(struct mn_pen *out, const Mnc__PenInfo *in);
+
+/* False: the bytes do not decode, or what is needed is absent. */
+bool decode_record(struct mn_record *out, const char *serial, const ProtobufCBinaryData *bytes);
+bool decode_records(struct mn_records *out, const char *serial, const ProtobufCBinaryData *bytes);
+bool decode_status(struct mn_status *out, const ProtobufCBinaryData *bytes);
+bool decode_info(struct mn_info *out, const ProtobufCBinaryData *bytes);
+bool decode_config(struct mn_config *out, const ProtobufCBinaryData *bytes);
+bool decode_cleared(struct mn_cleared *out, const ProtobufCBinaryData *bytes);
+bool decode_armed(uint32_t *armed_for_s, const ProtobufCBinaryData *bytes);
+
+/* The pen's Error, with a sentence in text. */
+void decode_pen_error(struct mn_result *r, char *text, size_t cap, const char *serial, const ProtobufCBinaryData *bytes);
+
+/* Arrays in *out belong to *batch: free it with mnp__telemetry_batch__free_unpacked(). NULL if it does not decode. missed is left
+ * 0. */
+Mnp__TelemetryBatch *decode_telemetry(struct mn_telemetry *out, const char *serial, const ProtobufCBinaryData *bytes);
+
+void encode_config(Mnp__Config *out, const struct mn_config *in);

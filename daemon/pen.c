@@ -410,8 +410,8 @@ static void on_hello(struct pen *p, const struct mn_frame *f)
                                            .fault_word = h->fault_word,
                                            .boot_id = h->boot_id,
                                            .config_generation = h->config_generation,
-                                           .trigger = p->status.trigger,
-                                           .cartridge = p->status.cartridge};
+                                           .trigger = h->trigger,
+                                           .cartridge = (uint8_t)h->cartridge};
         p->sequence_in = (uint16_t)(f->sequence + 1);
         p->records_newest = h->records_newest;
         p->records_have = p->observer.records_begin(p->observer.ctx, p->serial);

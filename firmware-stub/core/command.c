@@ -355,6 +355,10 @@ static void do_hello(struct pen *p, const struct mn_frame *f)
         .records_newest = p->records.newest,
         .has_records_acked = true,
         .records_acked = p->records.acked,
+        .has_trigger = true,
+        .trigger = p->trigger_was,
+        .has_cartridge = true,
+        .cartridge = p->cartridge.state,
     };
     strncpy(reply.serial, p->port->serial, sizeof(reply.serial) - 1);
     answer(r, f->type | MN_TYPE_REPLY, mnp_HelloReply_fields, &reply);

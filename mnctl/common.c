@@ -1,0 +1,369 @@
+#include "mnctl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+/* ---- words ---- */
+
+int usage_error(const char *format, ...)
+{
+    va_list ap;
+
+    fprintf(stderr, "mnctl: ");
+    va_start(ap, format);
+    vfprintf(stderr, format, ap);
+    va_end(ap);
+    fprintf(stderr, "\nTry mnctl help.\n");
+    return EXIT_USAGE;
+}
+
+/* Edit distance, one row at a time. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[64], n = strlen(b);
+
+    if (n >= sizeof(row) / sizeof(row[0]))
+        return SIZE_MAX;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1] != '\0'; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+const char *nearest(const char *word, const char *const *names, size_t n)
+{
+    const char *found = NULL;
+    size_t best = strlen(word) < 5 ? 2 : 3;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t d = distance(word, names[i]);
+
+        if (d <= best && d < strlen(names[i])) {
+            best = d == 0 ? 0 : d - 1;
+            found = names[i];
+        }
+    }
+    return found;
+}
+
+/* ---- output ---- */
+
+const char *colour(enum colour c)
+{
+    static const char *const codes[] = {"\033[0m", "\033[32m", "\033[33m", "\033[31;1m", "\033[2m", "\033[1m"};
+
+    return isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL ? codes[c] : "";
+}
+
+int flush_output(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_OK;
+    if (errno != EPIPE) /* the reader has had enough: not worth a word */
+        fprintf(stderr, "mnctl: cannot write the output: %s\n", strerror(errno));
+    return EXIT_ERROR;
+}
+
+int print_json(json_t *j, bool one_line)
+{
+    int r = j == NULL || json_dumpf(j, stdout, one_line ? JSON_COMPACT : JSON_INDENT(2)) != 0 ? EXIT_ERROR : EXIT_OK;
+
+    json_decref(j);
+    putchar('\n');
+    return r == EXIT_OK ? flush_output() : r;
+}
+
+/* ---- the daemon and its pens ---- */
+
+static int exit_code(int error)
+{
+    switch (error) {
+    case MN_OK:
+        return EXIT_OK;
+    case MN_ERR_NO_DAEMON:
+    case MN_ERR_PERMISSION:
+    case MN_ERR_VERSION:
+        return EXIT_NO_DAEMON;
+    case MN_ERR_NO_PEN:
+    case MN_ERR_NOT_READY:
+        return EXIT_NO_PEN;
+    case MN_ERR_RANGE:
+    case MN_ERR_CONFLICT:
+    case MN_ERR_STATE:
+    case MN_ERR_FAULT:
+    case MN_ERR_FORBIDDEN:
+    case MN_ERR_INVALID:
+    case MN_ERR_BUSY:
+    case MN_ERR_UNSUPPORTED:
+    case MN_ERR_STORAGE:
+        return EXIT_REFUSED;
+    case MN_ERR_TIMEOUT:
+    case MN_ERR_PEN_GONE:
+    case MN_ERR_DISCONNECTED:
+        return EXIT_NO_ANSWER;
+    default:
+        return EXIT_ERROR;
+    }
+}
+
+int app_failed(struct app *a, int error)
+{
+    fflush(stdout);
+    fprintf(stderr, "mnctl: %s\n", mn_message(a->client)[0] != '\0' ? mn_message(a->client) : mn_strerror(error));
+    return exit_code(error);
+}
+
+int app_connect(struct app *a, bool reconnect)
+{
+    struct mn_options o = {
+        .socket = a->socket,
+        .name = "mnctl",
+        .reconnect = reconnect,
+        .on_event = a->on_event,
+        .user = a->event_user,
+        .timeout_ms = a->timeout_ms,
+    };
+    char message[400];
+    int r = mn_connect(&a->client, &o, message, sizeof(message));
+
+    if (r != MN_OK)
+        fprintf(stderr, "mnctl: %s\n", message[0] != '\0' ? message : mn_strerror(r));
+    return exit_code(r);
+}
+
+static bool selected(const struct mn_pen *p, const char *prefix)
+{
+    return p->link != MN_LINK_GONE && (prefix == NULL || strncasecmp(p->serial, prefix, strlen(prefix)) == 0);
+}
+
+static int choose_from(struct app *a, const struct mn_pens *pens, const char *prefix)
+{
+    const struct mn_pen *found = NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; i < pens->count; i++) {
+        const struct mn_pen *p = &pens->pen[i];
+
+        if (!selected(p, prefix))
+            continue;
+        if (prefix != NULL && strcasecmp(p->serial, prefix) == 0) { /* the whole name settles it */
+            found = p;
+            n = 1;
+            break;
+        }
+        found = p;
+        n++;
+    }
+    if (n == 0 && prefix != NULL)
+        fprintf(stderr, "mnctl: no pen's serial number begins with %s; `mnctl list` shows the %zu that are there\n", prefix, pens->count);
+    else if (n == 0)
+        fprintf(stderr, "mnctl: no pen is plugged in\n");
+    if (n == 0)
+        return EXIT_NO_PEN;
+    if (n > 1) {
+        fprintf(stderr, "mnctl: there are %zu pens; choose one with --pen:", n);
+        for (size_t i = 0; i < pens->count; i++) {
+            if (selected(&pens->pen[i], prefix))
+                fprintf(stderr, " %s", pens->pen[i].serial[0] != '\0' ? pens->pen[i].serial : pens->pen[i].port);
+        }
+        fprintf(stderr, "\n");
+        return EXIT_NO_PEN;
+    }
+    if (found->link != MN_LINK_READY || found->serial[0] == '\0') {
+        fprintf(stderr, "mnctl: the pen %s at %s is not ready: %s\n", found->serial, found->port,
+                found->last_error[0] != '\0' ? found->last_error : "it is being opened");
+        return EXIT_NO_PEN;
+    }
+    snprintf(a->serial, sizeof(a->serial), "%s", found->serial);
+    return EXIT_OK;
+}
+
+int app_find(struct app *a, const char *prefix)
+{
+    struct mn_pens pens;
+    int r = mn_list(a->client, &pens, a->timeout_ms);
+
+    if (r != MN_OK)
+        return app_failed(a, r);
+    r = choose_from(a, &pens, prefix);
+    mn_pens_free(&pens);
+    return r;
+}
+
+int app_choose(struct app *a)
+{
+    int r = app_connect(a, false);
+
+    return r != EXIT_OK ? r : app_find(a, a->pen);
+}
+
+/* ---- values with units ---- */
+
+/* Short names that people type; the long ones are the settings' own. */
+static const char *const short_names[] = {"depth", "rate", "fast-rate", "slow-rate", "soft-start", "auto-off"};
+
+static bool same_name(const char *word, size_t n, const char *name)
+{
+    if (strlen(name) != n)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (word[i] != name[i] && !(word[i] == '-' && name[i] == '_') && !(word[i] == '_' && name[i] == '-'))
+            return false;
+    }
+    return true;
+}
+
+static int find_setting(const char *word, size_t n, size_t *setting)
+{
+    const char *names[32];
+    char copy[64];
+    size_t count = 0;
+
+    for (size_t i = 0; i < mn_setting_count(); i++) {
+        if (same_name(word, n, mn_setting_at(i)->name) || same_name(word, n, short_names[i])) {
+            *setting = i;
+            return EXIT_OK;
+        }
+        names[count++] = mn_setting_at(i)->name;
+        names[count++] = short_names[i];
+    }
+    snprintf(copy, sizeof(copy), "%.*s", (int)n, word);
+    if (nearest(copy, names, count) != NULL)
+        return usage_error("there is no setting %s; did you mean %s?", copy, nearest(copy, names, count));
+    return usage_error("there is no setting %s; `mnctl config show` lists them", copy);
+}
+
+int parse_setting(const char *word, size_t *setting)
+{
+    return find_setting(word, strlen(word), setting);
+}
+
+/* How many of the setting's own unit one of the written unit is; 0 if it does not belong there. No unit: its own. */
+static double unit_factor(const char *own, const char *written)
+{
+    static const struct {
+        const char *own, *written;
+        double factor;
+    } units[] = {
+        {"um", "um", 1},    {"um", "\xc2\xb5m", 1}, {"um", "mm", 1000}, {"dhz", "dhz", 1}, {"dhz", "hz", 10},
+        {"dhz", "/s", 10},  {"hz", "hz", 1},        {"hz", "/s", 1},    {"ms", "ms", 1},   {"ms", "s", 1000},
+        {"s", "s", 1},      {"s", "min", 60},
+    };
+
+    if (written[0] == '\0')
+        return 1;
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(units[i].own, own) == 0 && strcasecmp(units[i].written, written) == 0)
+            return units[i].factor;
+    }
+    return 0;
+}
+
+int parse_assignment(const char *word, size_t *setting, uint32_t *value)
+{
+    const char *equals = strchr(word, '=');
+    const struct mn_setting *s;
+    double number, factor;
+    char *end;
+    int r;
+
+    if (equals == NULL)
+        return usage_error("%s: write NAME=VALUE, for instance depth=1.2mm", word);
+    r = find_setting(word, (size_t)(equals - word), setting);
+    if (r != EXIT_OK)
+        return r;
+    s = mn_setting_at(*setting);
+    if (strcmp(equals + 1, "off") == 0 && s->min == 0) {
+        *value = 0;
+        return EXIT_OK;
+    }
+    number = strtod(equals + 1, &end);
+    factor = unit_factor(s->unit, end);
+    if (end == equals + 1 || !isfinite(number))
+        return usage_error("%s: %s is not a number", word, equals + 1);
+    if (factor == 0)
+        return usage_error("%s: %s is no unit of %s (its own is %s)", word, end, s->name, s->unit);
+    number *= factor;
+    if (number < s->min || number > s->max)
+        return usage_error("%s: %s is %u to %u %s, and %s is %.10g %s", word, s->name, s->min, s->max, s->unit, equals + 1, number, s->unit);
+    if (fabs(number - nearbyint(number)) > 1e-6)
+        return usage_error("%s: %s goes in whole %s", word, s->name, s->unit);
+    *value = (uint32_t)nearbyint(number);
+    return EXIT_OK;
+}
+
+void format_setting(size_t setting, uint32_t value, char *out, size_t cap)
+{
+    const char *unit = mn_setting_at(setting)->unit;
+
+    if (strcmp(unit, "um") == 0)
+        snprintf(out, cap, "%" PRIu32 " um (%.2f mm)", value, value / 1000.0);
+    else if (strcmp(unit, "dhz") == 0)
+        snprintf(out, cap, "%" PRIu32 " dhz (%.1f Hz)", value, value / 10.0);
+    else if (strcmp(unit, "hz") == 0)
+        snprintf(out, cap, value == 0 ? "off" : "%" PRIu32 " Hz", value);
+    else
+        snprintf(out, cap, "%" PRIu32 " %s", value, unit);
+}
+
+json_t *json_fault_word(uint32_t word)
+{
+    json_t *list = json_array();
+
+    for (unsigned bit = 0; bit < 32; bit++) {
+        const struct mn_fault *f = mn_fault_at(bit);
+
+        if (!(word >> bit & 1))
+            continue;
+        if (f != NULL)
+            json_array_append_new(list, json_pack("{s:i, s:s, s:s#, s:s}", "code", f->code, "name", f->name, "priority", &f->priority, 1,
+                                                  "text", f->text));
+        else
+            json_array_append_new(list, json_pack("{s:i}", "unknown_bit", (int)bit));
+    }
+    return list;
+}
+
+json_t *json_config(const struct mn_config *config)
+{
+    json_t *j = json_object();
+
+    for (size_t i = 0; i < mn_setting_count(); i++)
+        json_object_set_new(j, mn_setting_at(i)->name, json_integer(mn_config_value(config, i)));
+    return j;
+}
+
+void format_faults(uint32_t word, char *out, size_t cap)
+{
+    size_t used = 0;
+
+    snprintf(out, cap, "none");
+    for (unsigned bit = 0; bit < 32 && used < cap; bit++) {
+        const struct mn_fault *f = mn_fault_at(bit);
+
+        if (word >> bit & 1)
+            used += (size_t)snprintf(out + used, cap - used, "%s%d %s", used != 0 ? ", " : "", f != NULL ? f->code : 0,
+                                     f != NULL ? f->name : "UNKNOWN");
+    }
+}

@@ -62,8 +62,8 @@ static void step_motor(struct model *m, const struct pen_actuators *act)
 {
     double duty = act->enable && act->power ? act->duty_permille / 1000.0 : 0;
 
-    if (has(m, FAULT_STROKE_RATE_HIGH) && duty > 0)
-        duty = 1;
+    if (has(m, FAULT_STROKE_RATE_HIGH) && act->enable && act->power)
+        duty = 1; /* the driver is stuck on */
     if (has(m, FAULT_UNCOMMANDED_MOTION) && duty <= 0)
         duty = 0.3;
     if (duty > 0) {

@@ -2,7 +2,7 @@
 
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 enum { TAG_BOOT_ID = 1, TAG_DROPPED = 5, TAG_FAST = 6, TAG_SLOW = 7 };       /* TelemetryBatch */
-enum { TAG_COUNT = 4, TAG_FIRST_COLUMN = 5, FAST_COLUMNS = 6, SLOW_COLUMNS = 12 }; /* FastGroup, SlowGroup */
+enum { TAG_COUNT = 4, TAG_FIRST_COLUMN = 5, FAST_COLUMNS = 6, SLOW_COLUMNS = 12, COUNT_MAX = 4096 }; /* FastGroup, SlowGroup */
 
 struct cursor {
     const uint8_t *p, *end;
@@ -29,7 +29,7 @@ static bool get_field(struct cursor *c, uint64_t *number, unsigned *wire, uint64
 {
     uint64_t key, length;
 
-    if (!get_varint(c, &key))
+    if (!get_varint(c, &key) || key > UINT32_MAX)
         return false;
     *number = key >> 3;
     *wire = key & 7;
@@ -62,47 +62,52 @@ static bool count_varints(struct cursor c, uint64_t *count)
     return length == 0;
 }
 
-static bool check_group(struct cursor c, uint64_t columns, uint32_t *samples)
+/* Every column there, once, with as many values as count says: what a decoder will want. */
+static bool check_group(struct cursor c, unsigned columns, uint32_t *samples)
 {
-    uint64_t number, value, count = 0, first_of_columns = 0, seen = 0;
+    uint64_t number, value = 0, count = 0, length = 0;
+    uint32_t seen = 0;
     struct cursor content;
     unsigned wire;
 
     while (c.p != c.end) {
-        if (!get_field(&c, &number, &wire, &value, &content))
+        if (!get_field(&c, &number, &wire, &value, &content) || (number < TAG_FIRST_COLUMN && wire != WIRE_VARINT))
             return false;
-        if (number == TAG_COUNT && wire == WIRE_VARINT)
+        if (number == TAG_COUNT)
             count = value;
         if (number < TAG_FIRST_COLUMN || number >= TAG_FIRST_COLUMN + columns)
             continue; /* a head field, or a column of a later minor */
-        if (wire != WIRE_BYTES || !count_varints(content, &value))
+        if (wire != WIRE_BYTES || !count_varints(content, &value) || (seen != 0 && value != length) ||
+            (seen >> (number - TAG_FIRST_COLUMN) & 1) != 0)
             return false;
-        if (seen++ == 0)
-            first_of_columns = value;
-        if (value != first_of_columns)
-            return false;
+        seen |= UINT32_C(1) << (number - TAG_FIRST_COLUMN);
+        length = value;
     }
     *samples += (uint32_t)count;
-    return count == first_of_columns && count < 4096;
+    return count == length && count < COUNT_MAX && (count == 0 || seen == (UINT32_C(1) << columns) - 1);
 }
 
 bool batch_check(const uint8_t *bytes, size_t n, struct batch_facts *facts)
 {
     struct cursor c = {bytes, bytes + n}, content;
+    bool groups[2] = {false, false};
     uint64_t number, value = 0;
     unsigned wire;
 
     *facts = (struct batch_facts){0};
     while (c.p != c.end) {
-        if (!get_field(&c, &number, &wire, &value, &content))
+        if (!get_field(&c, &number, &wire, &value, &content) || (number < TAG_FAST && wire != WIRE_VARINT))
             return false;
-        if (number == TAG_BOOT_ID && wire == WIRE_VARINT)
+        if (number == TAG_BOOT_ID)
             facts->boot_id = (uint32_t)value;
-        else if (number == TAG_DROPPED && wire == WIRE_VARINT)
+        else if (number == TAG_DROPPED)
             facts->dropped = (uint32_t)value;
-        else if ((number == TAG_FAST || number == TAG_SLOW) &&
-                 (wire != WIRE_BYTES || !check_group(content, number == TAG_FAST ? FAST_COLUMNS : SLOW_COLUMNS, &facts->samples)))
+        if (number != TAG_FAST && number != TAG_SLOW)
+            continue;
+        if (wire != WIRE_BYTES || groups[number - TAG_FAST] || /* two of a kind would be merged by a decoder */
+            !check_group(content, number == TAG_FAST ? FAST_COLUMNS : SLOW_COLUMNS, &facts->samples))
             return false;
+        groups[number - TAG_FAST] = true;
     }
     return true;
 }

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* libcyaml's own boolean takes any word for true. */
+static const cyaml_strval_t booleans[] = {{"true", 1}, {"false", 0}, {"yes", 1}, {"no", 0}};
+
 /* What libcyaml fills; absent keys leave the defaults. */
 static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_STRING("socket", CYAML_FLAG_OPTIONAL, struct config, socket, 1),
@@ -14,7 +17,7 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_STRING("log_level", CYAML_FLAG_OPTIONAL, struct config, log_level, 1),
     CYAML_FIELD_UINT("max_clients", CYAML_FLAG_OPTIONAL, struct config, max_clients),
     CYAML_FIELD_UINT("client_queue_kib", CYAML_FLAG_OPTIONAL, struct config, client_queue_kib),
-    CYAML_FIELD_BOOL("usb", CYAML_FLAG_OPTIONAL, struct config, usb),
+    CYAML_FIELD_ENUM("usb", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct config, usb, booleans, 4),
     CYAML_FIELD_STRING("sim_socket", CYAML_FLAG_OPTIONAL, struct config, sim_socket, 0),
     CYAML_FIELD_UINT("sim_pens", CYAML_FLAG_OPTIONAL, struct config, sim_pens),
     CYAML_FIELD_END,
@@ -149,6 +152,10 @@ int config_load(struct config *c, const char *path, char *why, size_t cap)
     }
     e = cyaml_load_data((const uint8_t *)text, n, &cyaml, &schema, (cyaml_data_t **)&loaded, NULL);
     if (e != CYAML_OK) {
+        const char *unexpected = strncmp(lines.first, "Unexpected key: ", 16) == 0 ? lines.first + 16 : NULL;
+
+        if (unexpected != NULL) /* its backtrace has the line of the key before */
+            snprintf(lines.where, sizeof(lines.where), "%u", line_of(text, unexpected, strlen(unexpected)));
         snprintf(why, cap, "%s%s%s: %s", path, lines.where[0] ? ", line " : "", lines.where,
                  lines.first[0] ? lines.first : cyaml_strerror(e));
         r = -EINVAL;

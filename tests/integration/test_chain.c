@@ -1,0 +1,456 @@
+/* From libmn through mnd to the pen and back, over the simulated link. */
+#include "harness.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static struct harness h;
+static const char *const P = "SIM-0001", *const Q = "SIM-0002";
+
+static int two_pens(void **state)
+{
+    (void)state;
+    harness_start(&h, 2, NULL);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    harness_stop(&h);
+    return 0;
+}
+
+static void pens_are_listed_with_what_they_are(void **state)
+{
+    struct mn_pens pens;
+
+    (void)state;
+    harness_ok(&h, mn_list(h.c, &pens, T));
+    assert_int_equal(pens.count, 2);
+    for (size_t i = 0; i < pens.count; i++) {
+        assert_int_equal(pens.pen[i].link, MN_LINK_READY);
+        assert_true(pens.pen[i].simulated);
+        assert_int_equal(pens.pen[i].state, MN_STATE_SAFE);
+        assert_int_equal(pens.pen[i].cartridge, MN_CARTRIDGE_NEW);
+        assert_int_not_equal(pens.pen[i].boot_id, 0);
+    }
+    mn_pens_free(&pens);
+}
+
+static void a_configuration_is_changed_read_back_and_compared(void **state)
+{
+    struct mn_config config, change = {.present = MN_SET_DEPTH_UM | MN_SET_STROKE_RATE_DHZ, .depth_um = 1200, .stroke_rate_dhz = 1234};
+    uint32_t stale;
+
+    (void)state;
+    harness_ok(&h, mn_config_get(h.c, P, &config, T));
+    stale = config.generation;
+    harness_ok(&h, mn_config_set(h.c, P, &change, &stale, &config, T));
+    assert_int_equal(config.generation, stale + 1);
+    assert_int_equal(mn_config_set(h.c, P, &change, &stale, NULL, T), MN_ERR_CONFLICT);
+    assert_int_equal(mn_last_result(h.c)->generation, stale + 1);
+    memset(&config, 0, sizeof(config));
+    harness_ok(&h, mn_config_get(h.c, P, &config, T));
+    assert_int_equal(config.depth_um, 1200);
+    assert_int_equal(config.stroke_rate_dhz, 1234);
+    assert_int_equal(config.fast_rate_hz, 1000);
+    harness_ok(&h, mn_config_get(h.c, Q, &config, T)); /* the other pen's own */
+    assert_int_equal(config.depth_um, 500);
+    harness_ok(&h, mn_config_reset(h.c, P, NULL, &config, T));
+    assert_int_equal(config.depth_um, 500);
+}
+
+static void a_refusal_names_field_range_and_pen(void **state)
+{
+    struct mn_config change = {.present = MN_SET_DEPTH_UM, .depth_um = 1201};
+
+    (void)state;
+    assert_int_equal(mn_config_set(h.c, P, &change, NULL, NULL, T), MN_ERR_RANGE);
+    assert_string_equal(mn_message(h.c), "pen SIM-0001: depth_um is 1201; it must be 0 to 2500 in steps of 50");
+    assert_string_equal(mn_last_result(h.c)->range.field, "depth_um");
+    assert_int_equal(mn_last_result(h.c)->range.max, 2500);
+}
+
+static void telemetry_comes_without_a_hole(void **state)
+{
+    (void)state;
+    harness_ok(&h, mn_subscribe(h.c, P, true, false, T));
+    harness_until(&h, h.samples >= 2000, 30000);
+    assert_int_equal(h.missed, 0);
+    assert_string_equal(h.last.serial == NULL ? "" : P, P);
+    harness_ok(&h, mn_subscribe(h.c, P, false, false, T));
+    harness_run(&h, 200);
+    h.samples = 0;
+    harness_run(&h, 300);
+    assert_int_equal(h.samples, 0);
+    harness_ok(&h, mn_subscribe(h.c, NULL, true, false, T)); /* what passed meanwhile is a hole, and counted */
+    harness_until(&h, h.missed > 0, 5000);
+    assert_in_range(h.missed, 400, 5000);
+}
+
+static void other_rates_give_other_streams(void **state)
+{
+    struct mn_config change = {.present = MN_SET_FAST_RATE_HZ | MN_SET_SLOW_RATE_HZ, .fast_rate_hz = 100, .slow_rate_hz = 5};
+
+    (void)state;
+    harness_ok(&h, mn_config_set(h.c, P, &change, NULL, NULL, T));
+    harness_run(&h, 200);
+    harness_ok(&h, mn_subscribe(h.c, P, true, false, T));
+    harness_run(&h, 1000);
+    assert_in_range(h.samples, 80, 115);
+    assert_int_equal(h.missed, 0);
+    change.fast_rate_hz = change.slow_rate_hz = 0;
+    harness_ok(&h, mn_config_set(h.c, P, &change, NULL, NULL, T));
+    harness_run(&h, 200);
+    h.batches = 0;
+    harness_run(&h, 500);
+    assert_int_equal(h.batches, 0);
+}
+
+static void an_injected_fault_reaches_everyone_and_is_cleared(void **state)
+{
+    struct mn_cleared cleared;
+
+    (void)state;
+    harness_ok(&h, mn_subscribe(h.c, NULL, false, true, T));
+    harness_say(&h, P, "inject 1402");
+    harness_until(&h, h.record_count == 2, 5000); /* a critical battery is a low one first */
+    assert_int_equal(h.records[0].fault.code, 1401);
+    assert_int_equal(h.records[1].kind, MN_RECORD_FAULT);
+    assert_int_equal(h.records[1].fault.code, 1402);
+    assert_true(h.records[1].fault.raised);
+    assert_string_equal(h.records[1].serial, P);
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_FAULT, 2000);
+    harness_ok(&h, mn_faults_clear(h.c, P, 1402, false, &cleared, T));
+    assert_int_equal(cleared.cleared, 0); /* its cause is still there */
+    harness_say(&h, P, "clear 1402");
+    harness_run(&h, 100); /* until the pen has seen it */
+    harness_ok(&h, mn_faults_clear(h.c, P, 0, false, &cleared, T));
+    assert_int_equal(cleared.fault_word, 0);
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_SAFE, 2000);
+    harness_until(&h, h.record_count == 4, 2000);
+    assert_false(h.records[2].fault.raised);
+    assert_false(h.records[3].fault.raised);
+    assert_int_equal(harness_pen(&h, Q)->fault_word, 0);
+}
+
+static void arm(void)
+{
+    struct mn_config config;
+
+    harness_ok(&h, mn_config_get(h.c, P, &config, T));
+    harness_ok(&h, mn_arm(h.c, P, config.generation, T));
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_ARMED, 2000);
+}
+
+static void run(void)
+{
+    harness_ok(&h, mn_subscribe(h.c, P, true, true, T));
+    arm();
+    harness_say(&h, P, "trigger press");
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_RUNNING && h.last_rate_dhz > 900, 5000);
+}
+
+static void a_run_from_arm_to_stop(void **state)
+{
+    (void)state;
+    run();
+    harness_run(&h, 1000); /* twenty heartbeats: it goes on */
+    assert_int_equal(harness_pen(&h, P)->state, MN_STATE_RUNNING);
+    harness_ok(&h, mn_stop(h.c, P, T));
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_SAFE, 1000);
+    harness_until(&h, h.record_count > 0 && h.records[h.record_count - 1].kind == MN_RECORD_RUN, 1000);
+    assert_int_equal(h.records[h.record_count - 1].run.end, 2);
+    assert_true(h.records[h.record_count - 1].run.strokes > 80);
+}
+
+static void stop_works_for_a_client_that_did_not_arm(void **state)
+{
+    mn_client *other = harness_client(&h);
+
+    (void)state;
+    run();
+    assert_int_equal(mn_stop(other, NULL, T), MN_OK);
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_SAFE, 1000);
+    mn_close(other);
+}
+
+static void the_needles_stop_when_the_client_that_armed_hangs_up(void **state)
+{
+    struct mn_config config;
+    mn_client *other = harness_client(&h);
+
+    (void)state;
+    harness_ok(&h, mn_subscribe(h.c, P, true, false, T));
+    assert_int_equal(mn_config_get(other, P, &config, T), MN_OK);
+    assert_int_equal(mn_arm(other, P, config.generation, T), MN_OK);
+    harness_say(&h, P, "trigger press");
+    harness_until(&h, h.last_rate_dhz > 900, 5000);
+    mn_close(other);
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_SAFE, 1000);
+}
+
+static void a_stall_is_a_fault_that_ends_the_run(void **state)
+{
+    (void)state;
+    run();
+    harness_say(&h, P, "load 1500");
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_FAULT, 2000);
+    assert_int_equal(harness_pen(&h, P)->fault_word, 1);
+    harness_until(&h, h.record_count > 0 && h.records[h.record_count - 1].kind == MN_RECORD_RUN, 2000);
+    assert_int_equal(h.records[h.record_count - 1].run.end, 3);
+    assert_int_equal(h.records[h.record_count - 1].run.fault_code, 1101);
+}
+
+static void unplug_and_replug_keep_what_the_pen_knows_and_deliver_no_record_twice(void **state)
+{
+    struct mn_config change = {.present = MN_SET_DEPTH_UM, .depth_um = 850}, config;
+
+    (void)state;
+    harness_ok(&h, mn_subscribe(h.c, NULL, true, true, T));
+    harness_ok(&h, mn_config_set(h.c, P, &change, NULL, NULL, T));
+    harness_until(&h, h.record_count == 1 && h.samples > 0, 2000);
+    harness_say(&h, P, "unplug");
+    harness_until(&h, harness_pen(&h, P)->link == MN_LINK_GONE, 2000);
+    assert_int_equal(mn_config_get(h.c, P, &config, T), MN_ERR_NO_PEN);
+    harness_say(&h, P, "inject 1401"); /* while nobody looks */
+    harness_run(&h, 1000); /* the pen itself bridges 400 ms */
+    h.missed = 0;
+    harness_say(&h, P, "replug");
+    harness_until(&h, harness_pen(&h, P)->link == MN_LINK_READY, 3000);
+    harness_ok(&h, mn_config_get(h.c, P, &config, T));
+    assert_int_equal(config.depth_um, 850);
+    harness_until(&h, h.record_count == 2, 2000);
+    assert_int_equal(h.records[1].fault.code, 1401);
+    assert_int_equal(h.records[1].number, h.records[0].number + 1);
+    harness_until(&h, h.missed > 0, 3000); /* the hole in telemetry is counted */
+    harness_run(&h, 300);
+    assert_int_equal(h.record_count, 2);
+}
+
+static void a_call_that_waits_ends_when_the_pen_is_unplugged(void **state)
+{
+    mn_client *other = harness_client(&h);
+    struct mn_status status;
+
+    (void)state;
+    harness_say(&h, P, "hang");
+    assert_int_equal(mn_simulate_async(h.c, P, "unplug", T, NULL, NULL), MN_OK);
+    assert_int_equal(mn_pen_status(other, P, &status, T), MN_ERR_PEN_GONE);
+    mn_close(other);
+}
+
+static void a_watchdog_reset_is_another_life_with_its_fault(void **state)
+{
+    uint32_t boot_id = harness_pen(&h, P)->boot_id;
+
+    (void)state;
+    harness_say(&h, P, "hang");
+    harness_until(&h, harness_pen(&h, P)->link == MN_LINK_READY && harness_pen(&h, P)->boot_id != boot_id, 5000);
+    harness_until(&h, harness_pen(&h, P)->fault_word == UINT32_C(1) << 27, 3000);
+}
+
+static void records_are_read_by_pages_from_the_pen(void **state)
+{
+    struct mn_records page;
+    uint32_t next = 1;
+    size_t total = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 30; i++) {
+        struct mn_config change = {.present = MN_SET_DEPTH_UM, .depth_um = 500 + 50 * (i % 2)};
+
+        harness_ok(&h, mn_config_set(h.c, P, &change, NULL, NULL, T));
+    }
+    do {
+        harness_ok(&h, mn_records_get(h.c, P, next, &page, T));
+        for (size_t i = 0; i < page.count; i++)
+            assert_int_equal(page.record[i].number, next++);
+        total += page.count;
+        assert_int_equal(page.acked, 0); /* there is no journal yet */
+        mn_records_free(&page);
+    } while (next <= page.newest || total < 31);
+    assert_int_equal(total, 31);
+}
+
+static void progress_of_a_self_test(mn_client *c, const struct mn_result *r, void *user)
+{
+    int *counts = user;
+
+    (void)c;
+    counts[r->in_progress ? 0 : 1]++;
+}
+
+static void a_self_test_reports_progress(void **state)
+{
+    int counts[2] = {0};
+
+    (void)state;
+    harness_ok(&h, mn_self_test_async(h.c, P, T, progress_of_a_self_test, counts));
+    harness_until(&h, counts[1] == 1, T);
+    assert_true(counts[0] >= 3);
+}
+
+static void answers_of_pipelined_calls_find_their_callers(void **state)
+{
+    int counts[2] = {0};
+
+    (void)state;
+    for (int i = 0; i < 20; i++)
+        harness_ok(&h, mn_ping_async(h.c, i % 2 ? P : Q, (size_t)(i * 50), T, progress_of_a_self_test, counts));
+    harness_until(&h, counts[1] == 20, T);
+}
+
+static void pings_of_every_awkward_size_come_back(void **state)
+{
+    static const size_t sizes[] = {0, 1, 43, 44, 45, 63, 64, 65, 107, 108, 109, 491, 492, 493, 511, 512, 513, 1002, 1003};
+    uint64_t us;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        harness_ok(&h, mn_ping(h.c, P, sizes[i], &us, T));
+    assert_int_equal(mn_ping(h.c, P, 1004, &us, T), MN_ERR_INVALID);
+}
+
+static void a_client_comes_back_after_the_daemon_does(void **state)
+{
+    static const char *const stub[] = {"--serial", "OWN-1", NULL};
+
+    (void)state;
+    harness_start(&h, 0, NULL);
+    harness_stub(&h, stub);
+    harness_wait_ready(&h, 1);
+    harness_ok(&h, mn_subscribe(h.c, NULL, true, true, T));
+    harness_until(&h, h.samples > 100, 5000);
+    harness_kill_daemon(&h, SIGKILL);
+    harness_until(&h, h.disconnects == 1, 2000);
+    assert_int_equal(mn_stop(h.c, NULL, T), MN_ERR_DISCONNECTED);
+    harness_run(&h, 1000);
+    harness_restart_daemon(&h);
+    harness_until(&h, h.reconnects == 1, 10000);
+    h.samples = 0;
+    harness_until(&h, h.samples > 100, 10000); /* subscribed again by itself */
+    assert_true(h.missed > 0);                 /* and the outage is a counted hole */
+    harness_stop(&h);
+}
+
+static void a_bad_cable_loses_nothing_that_must_not_be_lost(void **state)
+{
+    static const char *const stub[] = {"--serial", "BAD-1", "--link", "drop=0.02 duplicate=0.02 corrupt=0.02 cut=0.02 delay=0.05:10", NULL};
+    unsigned applied = 0, unknown = 0;
+    uint32_t first = 0;
+    struct mn_config config;
+
+    (void)state;
+    harness_start(&h, 0, NULL);
+    harness_ok(&h, mn_subscribe(h.c, NULL, true, true, T));
+    harness_stub(&h, stub);
+    harness_wait_ready(&h, 1);
+    for (int i = 0; i < 100; i++) {
+        struct mn_config change = {.present = MN_SET_DEPTH_UM, .depth_um = i % 2 ? 500 : 550};
+        int r = mn_config_set(h.c, "BAD-1", &change, NULL, &config, T);
+
+        applied += r == MN_OK;
+        unknown += r != MN_OK;
+        harness_run(&h, 10);
+    }
+    harness_say(&h, "BAD-1", "link good");
+    harness_until(&h, mn_config_get(h.c, "BAD-1", &config, T) == MN_OK, 10000);
+    printf("# %u changes applied, %u of unknown end, generation %u; %lu samples, %lu missed\n", applied, unknown, config.generation,
+           (unsigned long)h.samples, (unsigned long)h.missed);
+    assert_in_range(config.generation, applied, applied + unknown); /* none was applied twice */
+    assert_true(applied > 50);
+    harness_until(&h, h.record_count > 0 && h.records[h.record_count - 1].number >= config.generation + 1, 10000);
+    for (size_t i = 0; i < h.record_count; i++) { /* each record once, in order */
+        if (first == 0)
+            first = h.records[i].number;
+        assert_int_equal(h.records[i].number, first + i);
+    }
+    harness_stop(&h);
+}
+
+static void many_pens_at_once(void **state)
+{
+    (void)state;
+    harness_start(&h, 32, NULL);
+    harness_ok(&h, mn_subscribe(h.c, NULL, true, false, T));
+    harness_until(&h, h.samples >= 32 * 1000, 20000);
+    assert_int_equal(h.missed, 0);
+    harness_stop(&h);
+}
+
+/* Raw bytes at the socket: the daemon says why, hangs up, and goes on. */
+static void nonsense_at_the_socket_harms_nobody(void **state)
+{
+    static const char *const nonsense[] = {"\xff\xff\xff\xff", "\x05\x00\x00\x00zzzzz", "GET / HTTP/1.1\r\n\r\n", "\x02\x00\x00\x00\x08\x00"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        size_t n = i == 0 ? 4 : i == 1 ? 9 : i == 3 ? 6 : strlen(nonsense[i]);
+        char answer[512];
+        ssize_t got, total = 0;
+
+        strcpy(address.sun_path, h.socket);
+        assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        assert_int_equal(write(fd, nonsense[i], n), n);
+        while ((got = read(fd, answer + total, sizeof(answer) - (size_t)total)) > 0)
+            total += got;
+        assert_int_equal(got, 0); /* hung up */
+        assert_true(total > 10);  /* with a goodbye */
+        close(fd);
+    }
+    pens_are_listed_with_what_they_are(state);
+}
+
+static void what_is_wrong_with_the_daemon_is_said(void **state)
+{
+    struct mn_options o = {.socket = "/tmp/no-such-directory/mnd.sock"};
+    char message[400];
+    mn_client *c;
+
+    (void)state;
+    assert_int_equal(mn_connect(&c, &o, message, sizeof(message)), MN_ERR_NO_DAEMON);
+    assert_null(c);
+    assert_non_null(strstr(message, "mnd is not running at /tmp/no-such-directory/mnd.sock"));
+}
+
+int main(void)
+{
+#define TWO(name) cmocka_unit_test_setup_teardown(name, two_pens, stop)
+    const struct CMUnitTest tests[] = {
+        TWO(pens_are_listed_with_what_they_are),
+        TWO(a_configuration_is_changed_read_back_and_compared),
+        TWO(a_refusal_names_field_range_and_pen),
+        TWO(telemetry_comes_without_a_hole),
+        TWO(other_rates_give_other_streams),
+        TWO(an_injected_fault_reaches_everyone_and_is_cleared),
+        TWO(a_run_from_arm_to_stop),
+        TWO(stop_works_for_a_client_that_did_not_arm),
+        TWO(the_needles_stop_when_the_client_that_armed_hangs_up),
+        TWO(a_stall_is_a_fault_that_ends_the_run),
+        TWO(unplug_and_replug_keep_what_the_pen_knows_and_deliver_no_record_twice),
+        TWO(a_call_that_waits_ends_when_the_pen_is_unplugged),
+        TWO(a_watchdog_reset_is_another_life_with_its_fault),
+        TWO(records_are_read_by_pages_from_the_pen),
+        TWO(a_self_test_reports_progress),
+        TWO(answers_of_pipelined_calls_find_their_callers),
+        TWO(pings_of_every_awkward_size_come_back),
+        TWO(nonsense_at_the_socket_harms_nobody),
+        cmocka_unit_test(a_client_comes_back_after_the_daemon_does),
+        cmocka_unit_test(a_bad_cable_loses_nothing_that_must_not_be_lost),
+        cmocka_unit_test(many_pens_at_once),
+        cmocka_unit_test(what_is_wrong_with_the_daemon_is_said),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests_name("chain", tests, NULL, NULL);
+}

@@ -1,0 +1,121 @@
+/* A telemetry batch from the pen's hand-written bytes, through the daemon's check, to the SDK's arrays; and what is no batch. */
+#include "rig.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "batch.h"
+#include "decode.h"
+
+static struct rig rig;
+
+static void every_batch_passes_the_check_and_gives_back_the_samples(void **state)
+{
+    uint64_t next = 0;
+    size_t batches = 0;
+
+    (void)state;
+    rig_start(&rig);
+    rig.keep_telemetry = true;
+    rig_arm(&rig);
+    rig_say(&rig, "trigger press");
+    rig_run(&rig, 5000);
+    for (size_t i = 0; i < rig.count; i++) {
+        const struct mn_frame *f = &rig.frames[i];
+        ProtobufCBinaryData bytes = {.len = f->length, .data = rig.payloads[i]};
+        struct batch_facts facts;
+        struct mn_telemetry t;
+        Mnp__TelemetryBatch *b;
+
+        if (f->type != mnp_FrameType_TYPE_TELEMETRY)
+            continue;
+        assert_true(batch_check(f->payload, f->length, &facts));
+        b = decode_telemetry(&t, "X", &bytes);
+        assert_non_null(b);
+        assert_int_equal(facts.samples, t.fast.count + t.slow.count);
+        assert_int_equal(facts.boot_id, rig.v.pen.boot_id);
+        if (next != 0)
+            assert_int_equal(t.fast.first_seq, next);
+        next = t.fast.first_seq + t.fast.count;
+        for (size_t k = 0; k < t.fast.count; k++) {
+            assert_in_range(t.fast.depth_um[k], 0, 700);
+            assert_in_range(t.fast.stroke_rate_dhz[k], 0, 1100);
+            assert_in_range(t.fast.motor_current_ma[k], 0, 1500);
+        }
+        if (t.slow.count > 0)
+            assert_in_range(t.slow.battery_mv[0], 3300, 4300);
+        assert_true(f->length <= t.fast.count * 9 + 100);
+        batches++;
+        mnp__telemetry_batch__free_unpacked(b, NULL);
+    }
+    assert_true(batches >= 100);
+    rig_stop(&rig);
+}
+
+static size_t one_batch(uint8_t *out)
+{
+    size_t n = 0;
+
+    rig_start(&rig);
+    rig.keep_telemetry = true;
+    rig_run(&rig, 200);
+    for (size_t i = 0; i < rig.count; i++) {
+        if (rig.frames[i].type == mnp_FrameType_TYPE_TELEMETRY) {
+            n = rig.frames[i].length;
+            memcpy(out, rig.payloads[i], n);
+        }
+    }
+    rig_stop(&rig);
+    assert_true(n > 100);
+    return n;
+}
+
+/* What passes the check must decode: a client never meets a batch that it cannot read. */
+static void no_damage_passes_the_check_and_then_fails_to_decode(void **state)
+{
+    uint8_t good[MN_FRAME_PAYLOAD_MAX], bytes[MN_FRAME_PAYLOAD_MAX];
+    size_t n = one_batch(good), passed = 0, refused = 0;
+
+    (void)state;
+    srand(2);
+    for (int i = 0; i < 20000; i++) {
+        struct batch_facts facts;
+        size_t length = rand() % 8 == 0 ? (size_t)rand() % n : n;
+
+        memcpy(bytes, good, n);
+        for (int k = rand() % 3; k >= 0; k--)
+            bytes[(size_t)rand() % n] = (uint8_t)rand();
+        if (batch_check(bytes, length, &facts)) {
+            struct mn_telemetry t;
+            ProtobufCBinaryData data = {.len = length, .data = bytes};
+            Mnp__TelemetryBatch *b = decode_telemetry(&t, "X", &data);
+
+            assert_non_null(b);
+            mnp__telemetry_batch__free_unpacked(b, NULL);
+            passed++;
+        } else {
+            refused++;
+        }
+    }
+    assert_true(passed > 100 && refused > 100);
+}
+
+static void an_empty_batch_is_one(void **state)
+{
+    struct batch_facts facts;
+
+    (void)state;
+    assert_true(batch_check(NULL, 0, &facts));
+    assert_int_equal(facts.samples, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_batch_passes_the_check_and_gives_back_the_samples),
+        cmocka_unit_test(no_damage_passes_the_check_and_then_fails_to_decode),
+        cmocka_unit_test(an_empty_batch_is_one),
+    };
+
+    return cmocka_run_group_tests_name("batch", tests, NULL, NULL);
+}

@@ -22,7 +22,6 @@ enum {
     BULK_IN_COUNT = 4,
     BULK_IN_BYTES = 4096, /* a multiple of every packet size, more than the largest frame */
     INTERRUPT_IN_COUNT = 2,
-    INTERRUPT_IN_BYTES = 1024,
     OUT_COUNT = 8,
     CONTROL_COUNT = 2, /* SESSION_RESET, STOP */
     OPEN_RETRY_US = 50000,
@@ -54,6 +53,7 @@ struct usb_link {
     enum usb_state state;
     bool gone, said_gone, listed;
     uint8_t interface, bulk_in, bulk_out, interrupt_in;
+    uint16_t interrupt_packet; /* one packet is one status: a longer transfer would wait for more */
     uint64_t first_try_us;
     sd_event_source *retry;
     struct slot slots[TRANSFER_COUNT];
@@ -169,7 +169,7 @@ static int transfers_start(struct usb_link *l)
     int r = 0;
 
     for (size_t i = 0; i < INTERRUPT_IN_COUNT && r == 0; i++)
-        r = slot_init(&l->slots[n++], l, SLOT_INTERRUPT_IN, INTERRUPT_IN_BYTES);
+        r = slot_init(&l->slots[n++], l, SLOT_INTERRUPT_IN, l->interrupt_packet);
     for (size_t i = 0; i < BULK_IN_COUNT && r == 0; i++)
         r = slot_init(&l->slots[n++], l, SLOT_BULK_IN, BULK_IN_BYTES);
     for (size_t i = 0; i < OUT_COUNT && r == 0; i++)
@@ -407,10 +407,12 @@ static bool find_endpoints(struct usb_link *l)
                 l->bulk_in = address;
             else if (type == LIBUSB_TRANSFER_TYPE_BULK)
                 l->bulk_out = address;
-            else if (type == LIBUSB_TRANSFER_TYPE_INTERRUPT && in)
+            else if (type == LIBUSB_TRANSFER_TYPE_INTERRUPT && in) {
                 l->interrupt_in = address;
+                l->interrupt_packet = d->endpoint[e].wMaxPacketSize & 0x7ff;
+            }
         }
-        found = l->bulk_in != 0 && l->bulk_out != 0 && l->interrupt_in != 0;
+        found = l->bulk_in != 0 && l->bulk_out != 0 && l->interrupt_in != 0 && l->interrupt_packet >= MN_PEN_STATUS_SIZE;
     }
     libusb_free_config_descriptor(config);
     return found;

@@ -764,7 +764,7 @@ bool pen_is_ready(const struct pen *p)
 
 bool pen_is_simulated(const struct pen *p)
 {
-    return p->simulated;
+    return p->simulated || (p->capabilities & MNP__CAPABILITY__CAPABILITY_SIMULATED) != 0;
 }
 
 uint32_t pen_id(const struct pen *p)
@@ -807,7 +807,7 @@ void pen_info(const struct pen *p, Mnc__PenInfo *info, Mnc__LinkCounters *counte
     info->pen_id = p->id;
     info->port = (char *)(uintptr_t)p->port;
     info->link = link_state(p);
-    info->simulated = p->simulated;
+    info->simulated = pen_is_simulated(p);
     if (p->last_error[0] != '\0')
         info->last_error = (char *)(uintptr_t)p->last_error;
     if (p->serial[0] != '\0')

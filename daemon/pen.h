@@ -55,6 +55,7 @@ void pen_close(struct pen *p);
 /* "" until known. */
 const char *pen_serial(const struct pen *p);
 bool pen_is_ready(const struct pen *p);
+/* No needles: on the simulated bus, or by its own word (penstub as a USB device). */
 bool pen_is_simulated(const struct pen *p);
 uint32_t pen_id(const struct pen *p);
 /* The last sentence of what went wrong; "" if nothing has. */

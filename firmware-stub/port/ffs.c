@@ -57,7 +57,7 @@ static struct endpoints endpoints(uint16_t bulk_packet, uint8_t interval)
                       .iInterface = 1},
         .bulk_out = endpoint(1, USB_ENDPOINT_XFER_BULK, bulk_packet, 0),
         .bulk_in = endpoint(2 | USB_DIR_IN, USB_ENDPOINT_XFER_BULK, bulk_packet, 0),
-        .interrupt_in = endpoint(3 | USB_DIR_IN, USB_ENDPOINT_XFER_INT, MN_PEN_STATUS_SIZE, interval),
+        .interrupt_in = endpoint(3 | USB_DIR_IN, USB_ENDPOINT_XFER_INT, 2 * MN_PEN_STATUS_SIZE, interval),
     };
 }
 

@@ -1,0 +1,88 @@
+#!/bin/bash
+# mnctl as a person types it: the right words, the wrong ones, and what it says and returns. TAP.
+bin=$1
+dir=$(mktemp -d)
+export MN_SOCKET=$dir/mnd.sock PATH=$bin:$PATH
+mnd --no-usb --sim=2 --socket "$MN_SOCKET" > "$dir/log" 2>&1 &
+mnd=$!
+trap 'kill $mnd 2>/dev/null; wait $mnd; rm -rf "$dir"' EXIT
+n=0
+fail() { echo "not ok $n - cli.$1"; echo "# code $code, wanted $2"; sed 's/^/# out: /' "$dir/out"; sed 's/^/# err: /' "$dir/err"; }
+# says NAME CODE PATTERN COMMAND...: the command returns CODE, and PATTERN is in what it says (out or err).
+says() {
+    local name=$1 want=$2 pattern=$3; shift 3
+    n=$((n + 1))
+    "$@" > "$dir/out" 2> "$dir/err"; code=$?
+    if [ $code = "$want" ] && { [ -z "$pattern" ] || cat "$dir/out" "$dir/err" | grep -qE -- "$pattern"; }; then echo "ok $n - cli.$name"; else fail "$name" "$want: $pattern"; fi
+}
+until mnctl list 2>/dev/null | grep -c 'READY *SAFE' | grep -qx 2; do sleep 0.05; done
+P="mnctl --pen SIM-0001"
+
+says list_shows_both 0 'SIM-0002 .*READY +SAFE' mnctl list
+says list_json_is_json 0 '^2$' bash -c 'mnctl --json list | python3 -c "import json,sys; print(len(json.load(sys.stdin)))"'
+says two_pens_and_none_chosen 4 'there are 2 pens; choose one with --pen: SIM-000. SIM-000.' mnctl info
+says a_unique_prefix_is_enough 0 'SIM-0002' mnctl --pen sim-0002 info
+says an_ambiguous_prefix_is_not 4 'there are 2 pens' mnctl --pen SIM info
+says no_such_pen 4 "no pen's serial number begins with XYZ" mnctl --pen XYZ info
+says a_misspelt_command 2 'there is no command lsit; did you mean list\?' mnctl lsit
+says a_misspelt_setting 2 'there is no setting dpeth; did you mean depth\?' $P config set dpeth=1mm
+says a_misspelt_verb 2 'there is no config exprot; did you mean export\?' $P config exprot
+says values_with_units 0 'depth_um +1200 um \(1.20 mm\)' $P config set depth=1.2mm rate=120.5Hz soft-start=0.5s
+says they_arrived 0 '^1205$' $P config get rate
+says a_wrong_unit 2 'depth=3Hz: Hz is no unit of depth_um' $P config set depth=3Hz
+says out_of_range_names_range_and_unit 2 'depth_um is 0 to 2500 um, and 3mm is 3000 um' $P config set depth=3mm
+says not_a_number 2 'deep is not a number' $P config set depth=deep
+says off_the_step_is_refused_by_the_pen 5 'depth_um is 1210; it must be 0 to 2500 in steps of 50' $P config set depth=1210um
+says off_is_zero 0 'fast_rate_hz +off' $P config set fast-rate=off
+says compare_and_set 5 'somebody else has changed the configuration' $P config set depth=1mm --if-generation 0
+says export_to_a_file 0 '' $P config export "$dir/c.json"
+says reset 0 'depth_um +500 um' $P config reset
+says diff_shows_what_would_change 1 'depth_um +500 um .* -> 1200 um' $P config diff "$dir/c.json"
+says import_brings_it_back 0 'depth_um +1200 um' $P config import "$dir/c.json"
+says diff_is_silent_then 0 'SIM-0001 has what' $P config diff "$dir/c.json"
+echo '{"config": {"depth_um": "deep"}}' > "$dir/bad.json"
+says import_of_nonsense 2 'depth_um is not a whole number' $P config import "$dir/bad.json"
+echo '{' > "$dir/bad.json"
+says import_of_no_json 2 'bad.json, line' $P config import "$dir/bad.json"
+says import_of_no_file 2 'nowhere.json' $P config import "$dir/nowhere.json"
+says fault_injected 0 '^ok' $P sim inject 1403
+sleep 0.2
+says faults_now 0 '1403 +BATTERY_FAULT +H +service' $P faults
+says arm_is_refused_with_the_fault 5 'fault 1403 BATTERY_FAULT forbids it' $P arm
+says clear_while_the_cause_is_there 5 '1403 stays' $P faults clear 1403
+says cause_gone 0 '^ok' $P sim clear 1403
+sleep 0.2
+says clear_needs_service 5 '1403 stays: .*--service' $P faults clear 1403
+says clear_by_service 0 'cleared 1403 BATTERY_FAULT; left none' $P faults clear --service
+says clear_of_no_fault 2 'no fault has the code 9999' $P faults clear 9999
+says table_has_28_rows 0 '^28$' bash -c 'mnctl faults --table | wc -l'
+says ping 0 '20 of 20 answered' $P ping --count 20 --bytes 512
+says ping_of_the_daemon 0 'mnd: 5 of 5 answered' mnctl ping --daemon --count 5
+says ping_too_large 2 '--bytes 0..1003' $P ping --bytes 1004
+says selftest 0 'self-test passed' $P selftest
+says watch_csv 0 '' bash -c "$P config set fast-rate=1000; $P watch --csv --seconds 2 > $dir/w.csv; awk -F, 'NR > 2 && \$2 != last + 1 { exit 1 } { last = \$2 } END { exit NR < 1500 }' $dir/w.csv"
+says watch_json_lines 0 '' bash -c "$P --json watch --seconds 1 | head -n 3 | python3 -c 'import json,sys; [json.loads(l)[\"fast\"][\"depth_um\"] for l in sys.stdin]'"
+says watch_lines 0 'SAFE +depth' bash -c "$P watch --seconds 2 | cat"
+says output_pipe_closed 1 '' bash -c "$P watch --csv --seconds 5 | head -n 1 > /dev/null; exit \${PIPESTATUS[0]}"
+says disk_full 1 'cannot write the output: No space left on device' bash -c "$P watch --csv --seconds 3 > /dev/full"
+says unplug 0 '^ok' $P sim unplug
+says gone_from_the_list 0 '^1$' bash -c 'mnctl --json list | python3 -c "import json,sys; print(len(json.load(sys.stdin)))"'
+says replug 0 '^ok' $P sim replug
+sleep 0.5
+says back_in_the_list 0 'SIM-0001.*READY' mnctl list
+says sim_of_nonsense 5 'error: unknown command' $P sim dance
+says stop_all 0 'all pens: stopped' mnctl stop --all
+says version 0 'mnctl 0.1.0, libmn 0.1.0, mnd 0.1.0' mnctl version
+says help_of_a_command 0 'usage: mnctl .*config' mnctl help config
+says help_exit 0 '6  no answer' mnctl help exit
+says completion 0 'complete -F _mnctl mnctl' mnctl completion bash
+says completion_is_valid_bash 0 '' bash -c 'mnctl completion bash | bash -n'
+says daemon_of_wrong_option 2 'Try mnd --help' mnd --sim=0
+says check_config 2 'line 1: Unexpected key: sokket' bash -c "echo 'sokket: x' > $dir/c.yaml; mnd --check-config --config $dir/c.yaml"
+says check_config_right 0 'is right' bash -c "echo 'usb: no' > $dir/c.yaml; mnd --check-config --config $dir/c.yaml"
+says a_second_daemon_does_not_steal_the_socket 1 'another mnd is running at' mnd --no-usb --socket "$MN_SOCKET"
+says penstub_help 0 'usage: penstub' penstub --help
+says penstub_wrong 2 'Try penstub --help' penstub --connect x --speed fast
+kill $mnd; wait $mnd; code=$?
+n=$((n + 1)); [ $code = 0 ] && echo "ok $n - cli.mnd_ends_cleanly" || echo "not ok $n - cli.mnd_ends_cleanly"
+says daemon_not_running 3 'mnd is not running at .*: start it' mnctl list

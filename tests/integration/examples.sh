@@ -1,0 +1,21 @@
+#!/bin/bash
+# The SDK's examples, run against a daemon with one simulated pen. TAP.
+bin=$1
+dir=$(mktemp -d)
+export MN_SOCKET=$dir/mnd.sock
+"$bin/mnd" --no-usb --sim --socket "$MN_SOCKET" > "$dir/log" 2>&1 &
+mnd=$!
+trap 'kill $mnd; wait $mnd; rm -rf "$dir"' EXIT
+n=0
+check() { local name=$1; shift; n=$((n + 1)); if "$@" > "$dir/why" 2>&1; then echo "ok $n - examples.$name"; else echo "not ok $n - examples.$name"; sed 's/^/# /' "$dir/why"; fi; }
+until "$bin/mnctl" list 2>/dev/null | grep -q READY; do sleep 0.05; done
+telemetry() { "$bin/example_telemetry" 5 | tee /dev/stderr | grep -c "samples from" | grep -qx 5; }
+set_depth() { "$bin/example_set_depth" SIM-0001 900 | grep -q "depth 900 um, generation 1" && ! "$bin/example_set_depth" SIM-0001 901; }
+wait_fault() {
+    "$bin/example_wait_fault" > "$dir/out" & local p=$!
+    until grep -q waiting "$dir/out"; do sleep 0.05; done
+    "$bin/mnctl" sim inject 1403 && wait $p && grep -q "fault 1403" "$dir/out"
+}
+check telemetry telemetry
+check set_depth_refuses_what_the_pen_refuses set_depth
+check wait_fault_in_a_poll_loop wait_fault

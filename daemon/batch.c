@@ -8,10 +8,12 @@ struct cursor {
     const uint8_t *p, *end;
 };
 
-static bool get_varint(struct cursor *c, uint64_t *out)
+enum { VARINT_MAX = 10, KEY_MAX = 5 }; /* bytes; decoders take no longer keys and lengths, whatever their value */
+
+static bool get_varint(struct cursor *c, unsigned bytes_max, uint64_t *out)
 {
     *out = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
+    for (unsigned shift = 0; shift < 7 * bytes_max; shift += 7) {
         uint8_t byte;
 
         if (c->p == c->end)
@@ -29,15 +31,15 @@ static bool get_field(struct cursor *c, uint64_t *number, unsigned *wire, uint64
 {
     uint64_t key, length;
 
-    if (!get_varint(c, &key) || key > UINT32_MAX)
+    if (!get_varint(c, KEY_MAX, &key) || key > UINT32_MAX)
         return false;
     *number = key >> 3;
     *wire = key & 7;
     if (*wire == WIRE_VARINT)
-        return *number != 0 && get_varint(c, value);
+        return *number != 0 && get_varint(c, VARINT_MAX, value);
     if (*wire == WIRE_FIXED64 || *wire == WIRE_FIXED32)
         length = *wire == WIRE_FIXED64 ? 8 : 4;
-    else if (*wire != WIRE_BYTES || !get_varint(c, &length))
+    else if (*wire != WIRE_BYTES || !get_varint(c, KEY_MAX, &length))
         return false;
     if (*number == 0 || length > (uint64_t)(c->end - c->p))
         return false;

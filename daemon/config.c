@@ -30,6 +30,8 @@ struct log_lines {
     char where[64];  /* line and column */
 };
 
+static void on_log(cyaml_log_t level, void *ctx, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
+
 /* libcyaml says what is wrong first, then a backtrace whose innermost line has the place. */
 static void on_log(cyaml_log_t level, void *ctx, const char *format, va_list args)
 {

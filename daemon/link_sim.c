@@ -66,12 +66,11 @@ static int packet(struct sim_port *p, uint8_t tag, const void *bytes, size_t n)
     return errno == EAGAIN ? -EAGAIN : -errno;
 }
 
-static void port_free(struct sim_port *p)
+/* Takes the first port, or the one behind another, out of its list and frees it. */
+static void port_free(struct sim_port **at)
 {
-    struct sim_port **at = &p->bus->ports;
+    struct sim_port *p = *at;
 
-    while (*at != p)
-        at = &(*at)->next;
     *at = p->next;
     p->bus->count--;
     for (unsigned i = 0; i < p->asker_count; i++)
@@ -105,8 +104,13 @@ static int on_deferred(sd_event_source *s, void *userdata)
         if (p->attach_due)
             announce(p);
     }
-    if (p->dead && !p->opened)
-        port_free(p);
+    if (p->dead && !p->opened) {
+        struct sim_port **at = &p->bus->ports;
+
+        while (*at != p)
+            at = &(*at)->next;
+        port_free(at);
+    }
     return 0;
 }
 
@@ -424,7 +428,7 @@ void sim_bus_free(struct sim_bus *b)
         waitpid(b->pid, NULL, 0);
     }
     while (b->ports != NULL)
-        port_free(b->ports);
+        port_free(&b->ports);
     sd_event_source_disable_unref(b->accept);
     if (b->fd >= 0)
         close(b->fd);

@@ -181,12 +181,11 @@ static int transfers_start(struct usb_link *l)
     return r;
 }
 
-static void link_free(struct usb_link *l)
+/* Takes the link that *at points to out of its list and frees it. */
+static void link_free(struct usb_link **at)
 {
-    struct usb_link **at = &l->bus->links;
+    struct usb_link *l = *at;
 
-    while (*at != l)
-        at = &(*at)->next;
     *at = l->next;
     sd_event_source_disable_unref(l->retry);
     if (l->handle != NULL) {
@@ -218,9 +217,12 @@ static void cancel_all(struct usb_link *l)
 static void drained(struct usb_link *l)
 {
     const struct link_handler *handler = l->link.handler;
+    struct usb_link **at = &l->bus->links;
     void *ctx = l->link.ctx;
 
-    link_free(l);
+    while (*at != l)
+        at = &(*at)->next;
+    link_free(at);
     handler->on_closed(ctx);
 }
 
@@ -706,7 +708,7 @@ void usb_bus_free(struct usb_bus *b)
     if (b == NULL)
         return;
     while (b->links != NULL && b->links->state == USB_FOUND)
-        link_free(b->links);
+        link_free(&b->links);
     if (b->libusb != NULL) {
         libusb_set_pollfd_notifiers(b->libusb, NULL, NULL, NULL);
         libusb_exit(b->libusb);

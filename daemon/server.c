@@ -122,7 +122,7 @@ static int own(const char *path, const struct config *config)
     const struct group *g = config->group[0] != '\0' ? getgrnam(config->group) : NULL;
 
     if (config->group[0] != '\0' && g == NULL) {
-        log_warning("group %s does not exist: only this daemon's user and group reach %s", config->group, path);
+        log_info("there is no group %s: only this daemon's user and group reach %s", config->group, path);
         return chmod(path, 0660) < 0 ? -errno : 0;
     }
     if (g != NULL && chown(path, (uid_t)-1, g->gr_gid) < 0)

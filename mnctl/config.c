@@ -44,8 +44,8 @@ static int config_show(struct app *a, int argc, char **argv)
 
 static int config_get(struct app *a, int argc, char **argv)
 {
-    struct mn_config c;
-    size_t setting;
+    struct mn_config c = {0};
+    size_t setting = 0;
     int r = argc == 2 ? parse_setting(argv[1], &setting) : usage_error("config get takes the name of one setting");
 
     if (r == EXIT_OK)
@@ -129,7 +129,7 @@ static int read_file(const char *path, struct mn_config *out)
 
 static int config_diff(struct app *a, int argc, char **argv)
 {
-    struct mn_config file, now;
+    struct mn_config file = {0}, now;
     json_t *changes;
     bool differs = false;
     int r = argc == 2 ? read_file(argv[1], &file) : usage_error("config diff takes a FILE");
@@ -188,7 +188,7 @@ static int config_export(struct app *a, int argc, char **argv)
 
 static int config_import(struct app *a, int argc, char **argv)
 {
-    struct mn_config file;
+    struct mn_config file = {0};
     int r = argc == 2 ? read_file(argv[1], &file) : usage_error("config import takes a FILE");
 
     if (r == EXIT_OK)

@@ -138,7 +138,7 @@ static int out_append(mn_client *c, const Mnc__ClientMessage *m)
 
     if (need > OUT_BYTES_MAX)
         return client_fail(c, MN_ERR_BUSY, "too much waits to be sent to the daemon");
-    if (need > c->out_cap) {
+    if (c->out == NULL || need > c->out_cap) {
         uint8_t *bigger = realloc(c->out, need * 2);
 
         if (bigger == NULL)

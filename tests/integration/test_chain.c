@@ -304,7 +304,7 @@ static void answers_of_pipelined_calls_find_their_callers(void **state)
 
     (void)state;
     for (int i = 0; i < 20; i++)
-        harness_ok(&h, mn_ping_async(h.c, i % 2 ? P : Q, (size_t)(i * 50), T, progress_of_a_self_test, counts));
+        harness_ok(&h, mn_ping_async(h.c, i % 2 ? P : Q, (size_t)i * 50, T, progress_of_a_self_test, counts));
     harness_until(&h, counts[1] == 20, T);
 }
 

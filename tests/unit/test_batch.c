@@ -77,6 +77,8 @@ static void no_damage_passes_the_check_and_then_fails_to_decode(void **state)
     size_t n = one_batch(good), passed = 0, refused = 0;
 
     (void)state;
+    if (n == 0)
+        return; /* one_batch() has failed the test by then */
     srand(2);
     for (int i = 0; i < 20000; i++) {
         struct batch_facts facts;

@@ -1,0 +1,36 @@
+/* Telemetry from a pen that lies: what the daemon's check lets pass must decode in the SDK. Records and status, too. */
+#include "batch.h"
+#include "decode.h"
+#include "frame.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    ProtobufCBinaryData bytes = {.len = size, .data = (uint8_t *)(uintptr_t)data};
+    struct batch_facts facts;
+    struct mn_telemetry t;
+    struct mn_records records;
+    struct mn_status status;
+    struct mn_info info;
+    struct mn_config config;
+    struct mn_pen_status s;
+    struct mn_result r = {0};
+    char text[256];
+
+    if (size <= MN_FRAME_PAYLOAD_MAX && batch_check(data, size, &facts)) {
+        Mnp__TelemetryBatch *b = decode_telemetry(&t, "FUZZ", &bytes);
+
+        if (b == NULL)
+            __builtin_trap();
+        mnp__telemetry_batch__free_unpacked(b, NULL);
+    }
+    if (decode_records(&records, "FUZZ", &bytes))
+        mn_records_free(&records);
+    decode_status(&status, &bytes);
+    decode_info(&info, &bytes);
+    decode_config(&config, &bytes);
+    decode_pen_error(&r, text, sizeof(text), "FUZZ", &bytes);
+    mn_pen_status_read(data, size, &s);
+    return 0;
+}

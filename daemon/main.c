@@ -24,7 +24,7 @@
 #include "server.h"
 #include "version.h"
 
-enum { EXIT_USAGE = 2, CLOSE_LIMIT_US = 2000000, CLOSE_CHECK_US = 10000 };
+enum { EXIT_USAGE = 2, CLOSE_LIMIT_US = 2000000, CLOSE_CHECK_US = 10000, STOP_US = 50000 };
 
 struct daemon {
     struct config config;
@@ -228,8 +228,8 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, vo
     d->server = NULL;
     sd_event_now(d->event, CLOCK_MONOTONIC, &now_us);
     d->close_by_us = now_us + CLOSE_LIMIT_US;
-    /* One turn of patience: the STOP requests leave before the pens are let go. */
-    return sd_event_add_time(d->event, &d->closing, CLOCK_MONOTONIC, now_us + CLOSE_CHECK_US, 1000, on_closing, d);
+    /* Some patience: the STOP requests arrive before the pens are let go. */
+    return sd_event_add_time(d->event, &d->closing, CLOCK_MONOTONIC, now_us + STOP_US, 1000, on_closing, d);
 }
 
 static int start(struct daemon *d)

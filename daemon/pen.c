@@ -73,7 +73,8 @@ struct pen {
     bool records_asked;
     uint64_t heartbeat_ms;
     const void *armer; /* whose ARM it was */
-    bool arming;
+    bool arming;       /* an ARM is on its way ... */
+    bool disarm;       /* ... and somebody has said STOP since, on EP0, which may have overtaken it */
     bool bad_batch_said;
 
     struct request requests[REQUESTS_MAX]; /* in order of arrival */
@@ -125,14 +126,24 @@ static struct request request_take(struct pen *p, unsigned i)
     return r;
 }
 
+/* An ARM that was sent is over. Unknown counts as armed: a STOP too many harms nobody. */
+static void arm_ended(struct pen *p, const struct request *r, bool armed)
+{
+    bool unwanted = p->disarm || r->done == NULL;
+
+    p->arming = p->disarm = false;
+    if (unwanted)
+        pen_stop(p);
+    else if (armed)
+        p->armer = r->ctx;
+}
+
 static void request_end(struct pen *p, unsigned i, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
 {
     struct request r = request_take(p, i);
 
-    if (r.type == MNP__FRAME_TYPE__TYPE_ARM) {
-        p->arming = false;
-        p->armer = result == PEN_RESULT_REPLY && (type & MN_TYPE_ERROR) == MN_TYPE_REPLY ? r.ctx : p->armer;
-    }
+    if (r.type == MNP__FRAME_TYPE__TYPE_ARM && r.correlation != 0)
+        arm_ended(p, &r, result == PEN_RESULT_REPLY && (type & MN_TYPE_ERROR) == MN_TYPE_REPLY);
     if (r.done != NULL)
         r.done(r.ctx, r.id, result, type, payload, n);
     free(r.payload);
@@ -193,6 +204,7 @@ static void pump(struct pen *p)
         r->resend_ms = now_ms(p) + RESEND_MS;
         timer_by(p, r->resend_ms);
         if (r->type == MNP__FRAME_TYPE__TYPE_ARM) {
+            r->resend_ms = UINT64_MAX; /* never twice: a STOP may have come in between */
             p->arming = true;
             timer_by(p, now_ms(p) + MN_HEARTBEAT_PERIOD_MS);
         }
@@ -230,15 +242,26 @@ int pen_call(struct pen *p, uint16_t type, const uint8_t *payload, size_t n, uin
     return 0;
 }
 
+/* An ARM that still waits for its turn does not go out any more. */
+static void cancel_waiting_arms(struct pen *p, const void *ctx)
+{
+    for (unsigned i = 0; i < p->request_count;) {
+        struct request *r = &p->requests[i];
+
+        if (r->type == MNP__FRAME_TYPE__TYPE_ARM && r->correlation == 0 && (ctx == NULL || r->ctx == ctx))
+            request_end(p, i, PEN_RESULT_TIMEOUT, 0, NULL, 0);
+        else
+            i++;
+    }
+}
+
 void pen_forget(struct pen *p, const void *ctx)
 {
     for (unsigned i = 0; i < p->request_count; i++) {
-        if (p->requests[i].ctx != ctx)
-            continue;
-        p->requests[i].done = NULL;
-        if (p->requests[i].type == MNP__FRAME_TYPE__TYPE_ARM)
-            p->armer = ctx;
+        if (p->requests[i].ctx == ctx)
+            p->requests[i].done = NULL;
     }
+    cancel_waiting_arms(p, ctx);
     if (p->armer != ctx)
         return;
     p->armer = NULL;
@@ -248,6 +271,8 @@ void pen_forget(struct pen *p, const void *ctx)
 
 void pen_stop(struct pen *p)
 {
+    cancel_waiting_arms(p, NULL);
+    p->disarm = p->arming;
     if (p->state == PEN_RESETTING || p->state == PEN_GREETING || p->state == PEN_READY)
         p->link->ops->control(p->link, MN_CONTROL_STOP);
 }
@@ -332,16 +357,16 @@ static void session_failed(struct pen *p, const char *why)
     p->state_until_ms = 0;
     p->session = 0;
     p->records_asked = false;
-    p->arming = false;
     p->armer = NULL;
     p->retry_at_ms = now_ms(p) + (p->failures++ < FAILURES_FAST ? (was_ready ? 0 : RETRY_MS) : RETRY_SLOW_MS);
     timer_by(p, p->retry_at_ms);
     /* What was in flight has an unknown end: it is not repeated in a new session. */
     for (unsigned i = 0; i < p->request_count;) {
-        if (p->requests[i].correlation != 0)
+        bool sent = p->requests[i].correlation != 0;
+
+        if (sent)
             request_end(p, i, PEN_RESULT_TIMEOUT, 0, NULL, 0);
-        else
-            i++;
+        i = sent ? 0 : i + 1; /* from the start again: ending one may end others */
     }
     changed(p);
 }

@@ -67,9 +67,13 @@ static int compare(const void *a, const void *b)
 
 static void report(const char *name, uint64_t *ns, size_t n, double cpu_us)
 {
+    uint64_t p50_ns, p99_ns;
+
     qsort(ns, n, sizeof(*ns), compare);
-    printf("{\"bench\": \"rtt\", \"what\": \"%s\", \"p50_us\": %.1f, \"p99_us\": %.1f, \"cpu_us\": %.1f}\n", name, (double)ns[n / 2] / 1000,
-           (double)ns[n * 99 / 100] / 1000, cpu_us);
+    p50_ns = ns[n / 2];
+    p99_ns = ns[n * 99 / 100];
+    printf("{\"bench\": \"rtt\", \"what\": \"%s\", \"p50_us\": %.1f, \"p99_us\": %.1f, \"cpu_us\": %.1f}\n", name, (double)p50_ns / 1000,
+           (double)p99_ns / 1000, cpu_us);
     fflush(stdout);
 }
 

@@ -197,6 +197,43 @@ static void the_needles_stop_when_the_client_that_armed_hangs_up(void **state)
     harness_until(&h, harness_pen(&h, P)->state == MN_STATE_SAFE, 1000);
 }
 
+static void ignore(mn_client *c, const struct mn_result *r, void *user)
+{
+    (void)c;
+    (void)r;
+    (void)user;
+}
+
+/* STOP goes by EP0 and may overtake an ARM that is still on the slow wire; the pen must not stay armed. */
+static void a_stop_that_overtakes_an_arm_still_stops(void **state)
+{
+    mn_client *other = harness_client(&h);
+    struct mn_status status;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct mn_config config;
+
+        harness_ok(&h, mn_config_get(h.c, P, &config, T));
+        harness_say(&h, P, "link delay=1:150");
+        harness_ok(&h, mn_arm_async(h.c, P, config.generation, T, ignore, NULL));
+        if (i == 0)
+            assert_int_equal(mn_stop(other, NULL, T), MN_OK);
+        else if (i == 1)
+            assert_int_equal(mn_stop_async(h.c, P, T, ignore, NULL), MN_OK);
+        else
+            mn_close(h.c); /* the client that asked for it is gone before the answer */
+        if (i == 2)
+            h.c = harness_client(&h);
+        harness_run(&h, 600);
+        harness_say(&h, P, "link good");
+        harness_run(&h, 300);
+        harness_ok(&h, mn_pen_status(h.c, P, &status, T));
+        assert_int_equal(status.state, MN_STATE_SAFE);
+    }
+    mn_close(other);
+}
+
 static void a_stall_is_a_fault_that_ends_the_run(void **state)
 {
     (void)state;
@@ -436,6 +473,7 @@ int main(void)
         TWO(a_run_from_arm_to_stop),
         TWO(stop_works_for_a_client_that_did_not_arm),
         TWO(the_needles_stop_when_the_client_that_armed_hangs_up),
+        TWO(a_stop_that_overtakes_an_arm_still_stops),
         TWO(a_stall_is_a_fault_that_ends_the_run),
         TWO(unplug_and_replug_keep_what_the_pen_knows_and_deliver_no_record_twice),
         TWO(a_call_that_waits_ends_when_the_pen_is_unplugged),

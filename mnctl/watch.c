@@ -208,7 +208,7 @@ static void draw(struct watch *w)
     char faults[256];
 
     getmaxyx(stdscr, height, width);
-    plot_height = (height - 8) / 3;
+    plot_height = (height - 9) / 3;
     if (plot_height < 1)
         plot_height = 1;
     format_faults(w->latest.fault_word, faults, sizeof(faults));
@@ -216,13 +216,14 @@ static void draw(struct watch *w)
     clrtoeol();
     mvprintw(1, 0, "faults: %s", faults);
     clrtoeol();
-    mvprintw(2, 0, "set %d um, %.1f Hz   load %d permille%s   strokes %" PRIu32 "   motor %.1f C, grip %.1f C   battery %d mV, %d %%",
-             (int)w->slow[SLOW_DEPTH_SET], w->slow[SLOW_RATE_SET] / 10.0, (int)w->slow[SLOW_LOAD],
-             w->slow[SLOW_CONTACT] ? ", skin" : "", w->latest.strokes_session, w->slow[SLOW_MOTOR_DC] / 10.0, w->slow[SLOW_GRIP_DC] / 10.0,
+    mvprintw(2, 0, "set %d um, %.1f Hz   load %d permille%s   strokes %" PRIu32, (int)w->slow[SLOW_DEPTH_SET],
+             w->slow[SLOW_RATE_SET] / 10.0, (int)w->slow[SLOW_LOAD], w->slow[SLOW_CONTACT] ? ", skin" : "", w->latest.strokes_session);
+    clrtoeol();
+    mvprintw(3, 0, "motor %.1f C, grip %.1f C   battery %d mV, %d %%", w->slow[SLOW_MOTOR_DC] / 10.0, w->slow[SLOW_GRIP_DC] / 10.0,
              (int)w->slow[SLOW_BATTERY_MV], (int)w->slow[SLOW_SOC]);
     clrtoeol();
     for (int i = 0; i < 3; i++)
-        draw_plot(&w->plots[i], 4 + i * (plot_height + 1), plot_height, width);
+        draw_plot(&w->plots[i], 5 + i * (plot_height + 1), plot_height, width);
     mvprintw(height - 1, 0, "%" PRIu64 " samples, %" PRIu64 " missed   q quits", w->samples, w->missed);
     clrtoeol();
     refresh();

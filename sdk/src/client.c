@@ -295,6 +295,14 @@ static void disconnect(mn_client *c, int error, const char *why)
         event(c, &(struct mn_event){.kind = MN_EVENT_DISCONNECTED, .text = text});
 }
 
+/* What watching shows after a reconnection: every pen that is there, as if it had just come. */
+static void watched_again(mn_client *c, const struct mn_result *r, void *user)
+{
+    (void)user;
+    for (size_t i = 0; r->error == MN_OK && i < r->pens.count; i++)
+        event(c, &(struct mn_event){.kind = MN_EVENT_PEN, .pen = &r->pens.pen[i]});
+}
+
 static int subscribe_again(mn_client *c)
 {
     for (size_t i = 0; i < c->subscription_count; i++) {
@@ -304,7 +312,7 @@ static int subscribe_again(mn_client *c)
         if (r != MN_OK)
             return r;
     }
-    return c->watching ? mn_watch_async(c, true, CONNECT_TIMEOUT_MS, NULL, NULL) : MN_OK;
+    return c->watching ? mn_watch_async(c, true, CONNECT_TIMEOUT_MS, watched_again, NULL) : MN_OK;
 }
 
 /* ---- in ---- */

@@ -376,8 +376,10 @@ static void a_client_comes_back_after_the_daemon_does(void **state)
     harness_until(&h, h.disconnects == 1, 2000);
     assert_int_equal(mn_stop(h.c, NULL, T), MN_ERR_DISCONNECTED);
     harness_run(&h, 1000);
+    h.pen_count = 0;
     harness_restart_daemon(&h);
     harness_until(&h, h.reconnects == 1, 10000);
+    harness_wait_ready(&h, 1); /* watched again by itself */
     h.samples = 0;
     harness_until(&h, h.samples > 100, 10000); /* subscribed again by itself */
     assert_true(h.missed > 0);                 /* and the outage is a counted hole */

@@ -407,7 +407,8 @@ enum mn_event_kind {
     MN_EVENT_TELEMETRY,    /* telemetry; after mn_subscribe() */
     MN_EVENT_RECORD,       /* record; after mn_subscribe() */
     MN_EVENT_DISCONNECTED, /* text says why */
-    MN_EVENT_RECONNECTED   /* outage_ms; subscriptions are back; telemetry.missed and record numbers show what was missed */
+    MN_EVENT_RECONNECTED   /* outage_ms; subscriptions are back; telemetry.missed and record numbers show what was missed; if pens
+                              are watched, an MN_EVENT_PEN for each that is there follows */
 };
 
 struct mn_event {

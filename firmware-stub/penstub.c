@@ -40,6 +40,7 @@ struct stub {
     int control_fd;
     uint64_t began_us;
     uint64_t reconnect_at_ms; /* real time */
+    bool waiting_said;
 };
 
 static volatile sig_atomic_t stopping;
@@ -309,6 +310,9 @@ static void connect_ports(struct stub *s, uint64_t real_ms)
         else
             missing = true;
     }
+    if (missing && !s->waiting_said)
+        fprintf(stderr, "penstub: nobody listens at %s yet (%s); trying again\n", s->o.connect, strerror(errno));
+    s->waiting_said = missing;
     if (missing)
         s->reconnect_at_ms = real_ms + RECONNECT_MS;
 }

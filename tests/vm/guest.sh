@@ -62,7 +62,7 @@ power_off() { unplug "$1"; kill "${stub[$1]}"; wait "${stub[$1]}" 2>/dev/null; }
 plug() { echo "dummy_udc.$(($1 - 1))" > "/sys/kernel/config/usb_gadget/pen$1/UDC"; }
 unplug() { echo > "/sys/kernel/config/usb_gadget/pen$1/UDC"; }
 
-start_mnd() { exec_as clinic "$bin/mnd" --socket $MN_SOCKET > $state/mnd.log 2>&1 & mnd=$!; }
+start_mnd() { exec_as clinic "$bin/mnd" --socket $MN_SOCKET 2> $state/mnd.log & mnd=$!; }
 ready() { mnctl --json list | tr -d ' \n' | grep -q "\"serial\":\"$1\",\"port\":\"[^\"]*\",\"link\":\"READY\""; }
 absent() { ! mnctl list | grep -q "$1"; }
 state_is() { mnctl --json list | tr -d ' \n' | grep -q "\"serial\":\"$1\".*\"state\":\"$2\""; }
@@ -166,6 +166,12 @@ mnd_is_idle_when_its_pens_are_gone() {
     [ $((b - a)) -le 5 ]
 }
 mnd_ends_cleanly() { kill $mnd; wait $mnd; }
+# Their threads and exits are looked at by the sanitizer that they were built with.
+the_pens_end_cleanly() {
+    local i
+    for i in 1 2; do kill "${stub[$i]}"; wait "${stub[$i]}" || { cat $state/penstub.$i.log; return 1; }; done
+    ! grep -l "Sanitizer" $state/*.log
+}
 
 exec 3>&1
 declare -a stub
@@ -191,4 +197,5 @@ check power_cycled_the_pen_keeps_configuration_and_records power_cycled_the_pen_
 check mnd_is_idle_when_its_pens_are_gone mnd_is_idle_when_its_pens_are_gone
 check both_pens_come_back both_pens_are_there
 check mnd_ends_cleanly mnd_ends_cleanly
+check the_pens_end_cleanly the_pens_end_cleanly
 echo "1..$n"

@@ -9,7 +9,9 @@
 #include "client.h"
 #include "decode.h"
 
-enum { PAYLOAD_MAX = MN_ECHO_MAX };
+enum { PAYLOAD_MAX = MN_ECHO_MAX, AGAIN_TIMEOUT_MS = 5000 };
+
+static void subscribe_again(mn_client *c);
 
 /* ---- blocking on top of asynchronous ---- */
 
@@ -118,31 +120,10 @@ static bool on_done(mn_client *c, struct mn_result *r, const struct call *call, 
 static bool on_pens(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
 {
     (void)call;
-    if (m->body_case != MNC__SERVER_MESSAGE__BODY_PENS)
-        return false;
-    r->pens.pen = calloc(m->pens->n_pen + 1, sizeof(*r->pens.pen));
-    if (r->pens.pen == NULL)
+    if (m->body_case != MNC__SERVER_MESSAGE__BODY_PENS || !decode_pens(&r->pens, m->pens))
         return false;
     c->owned = r->pens.pen;
-    for (; r->pens.count < m->pens->n_pen; r->pens.count++)
-        decode_pen(&r->pens.pen[r->pens.count], m->pens->pen[r->pens.count]);
     return true;
-}
-
-void mn_pens_free(struct mn_pens *pens)
-{
-    if (pens == NULL)
-        return;
-    free(pens->pen);
-    *pens = (struct mn_pens){0};
-}
-
-void mn_records_free(struct mn_records *records)
-{
-    if (records == NULL)
-        return;
-    free(records->record);
-    *records = (struct mn_records){0};
 }
 
 int mn_list_async(mn_client *c, int timeout_ms, mn_result_fn *done, void *user)
@@ -171,6 +152,7 @@ int mn_watch_async(mn_client *c, bool on, int timeout_ms, mn_result_fn *done, vo
     m.body_case = MNC__CLIENT_MESSAGE__BODY_WATCH;
     m.watch = &watch;
     c->watching = on;
+    c->resubscribe = subscribe_again;
     return call_start(c, &m, NULL, timeout_ms, on_pens, done, user);
 }
 
@@ -355,14 +337,14 @@ int mn_faults_clear(mn_client *c, const char *serial, unsigned code, bool servic
 /* ---- telemetry and records ---- */
 
 /* What is to be asked for again after a reconnection. False without memory. */
-static bool remember(mn_client *c, const char *serial, bool telemetry, bool records)
+static bool remember(mn_client *c, const struct subscription *wanted)
 {
     struct subscription *bigger;
     size_t i = 0;
 
-    if (serial == NULL)
+    if (wanted->serial[0] == '\0')
         c->subscription_count = 0; /* "every pen" replaces all that was said of single ones */
-    while (i < c->subscription_count && strcmp(c->subscriptions[i].serial, serial != NULL ? serial : "") != 0)
+    while (i < c->subscription_count && strcmp(c->subscriptions[i].serial, wanted->serial) != 0)
         i++;
     if (i == c->subscription_count) {
         bigger = realloc(c->subscriptions, (i + 1) * sizeof(*bigger));
@@ -371,30 +353,52 @@ static bool remember(mn_client *c, const char *serial, bool telemetry, bool reco
         c->subscriptions = bigger;
         c->subscription_count++;
     }
-    c->subscriptions[i] = (struct subscription){.telemetry = telemetry, .records = records};
-    snprintf(c->subscriptions[i].serial, sizeof(c->subscriptions[i].serial), "%s", serial != NULL ? serial : "");
+    c->subscriptions[i] = *wanted;
     return true;
+}
+
+static int subscribe_send(mn_client *c, const struct subscription *wanted, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__Subscribe s = MNC__SUBSCRIBE__INIT;
+
+    s.serial = (char *)(uintptr_t)wanted->serial;
+    s.has_telemetry = s.has_records = true;
+    s.telemetry = wanted->telemetry;
+    s.records = wanted->records;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_SUBSCRIBE;
+    m.subscribe = &s;
+    return call_start(c, &m, NULL, timeout_ms, on_done, done, user);
 }
 
 int mn_subscribe_async(mn_client *c, const char *serial, bool telemetry, bool records, int timeout_ms, mn_result_fn *done, void *user)
 {
-    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
-    Mnc__Subscribe s = MNC__SUBSCRIBE__INIT;
-    char copy[MN_SERIAL_MAX + 1] = "";
+    struct subscription wanted = {.telemetry = telemetry, .records = records};
 
     if (serial != NULL && strlen(serial) > MN_SERIAL_MAX)
         return client_fail(c, MN_ERR_INVALID, "a serial number has at most %d characters", MN_SERIAL_MAX);
     if (serial != NULL)
-        strcpy(copy, serial); /* it may stand in the list that remember() moves */
-    if (!remember(c, serial != NULL ? copy : NULL, telemetry, records))
+        strcpy(wanted.serial, serial);
+    c->resubscribe = subscribe_again;
+    if (!remember(c, &wanted))
         return client_fail(c, MN_ERR_MEMORY, "out of memory");
-    s.serial = copy;
-    s.has_telemetry = s.has_records = true;
-    s.telemetry = telemetry;
-    s.records = records;
-    m.body_case = MNC__CLIENT_MESSAGE__BODY_SUBSCRIBE;
-    m.subscribe = &s;
-    return call_start(c, &m, NULL, timeout_ms, on_done, done, user);
+    return subscribe_send(c, &wanted, timeout_ms, done, user);
+}
+
+/* What watching shows after a reconnection: every pen that is there, as if it had just come. */
+static void watched_again(mn_client *c, const struct mn_result *r, void *user)
+{
+    (void)user;
+    for (size_t i = 0; r->error == MN_OK && i < r->pens.count; i++)
+        client_event(c, &(struct mn_event){.kind = MN_EVENT_PEN, .pen = &r->pens.pen[i]});
+}
+
+static void subscribe_again(mn_client *c)
+{
+    for (size_t i = 0; i < c->subscription_count; i++)
+        subscribe_send(c, &c->subscriptions[i], AGAIN_TIMEOUT_MS, NULL, NULL);
+    if (c->watching)
+        mn_watch_async(c, true, AGAIN_TIMEOUT_MS, watched_again, NULL);
 }
 
 int mn_subscribe(mn_client *c, const char *serial, bool telemetry, bool records, int timeout_ms)

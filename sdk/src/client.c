@@ -218,8 +218,6 @@ static int socket_connect(mn_client *c)
     return client_fail(c, MN_ERR_NO_DAEMON, "cannot connect to %s: %s", c->path, strerror(e));
 }
 
-static int subscribe_again(mn_client *c);
-
 static bool on_greeted(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
 {
     (void)r;
@@ -231,7 +229,7 @@ static bool on_greeted(mn_client *c, struct mn_result *r, const struct call *cal
     return true;
 }
 
-static void event(mn_client *c, const struct mn_event *e)
+void client_event(mn_client *c, const struct mn_event *e)
 {
     if (c->on_event != NULL)
         c->on_event(c, e, c->user);
@@ -249,8 +247,9 @@ static void greeting_done(mn_client *c, const struct mn_result *r, void *user)
     c->backoff_ms = 0;
     if (c->lost_at_ms == 0)
         return;
-    subscribe_again(c);
-    event(c, &(struct mn_event){.kind = MN_EVENT_RECONNECTED, .outage_ms = now_ms() - c->lost_at_ms});
+    if (c->resubscribe != NULL)
+        c->resubscribe(c);
+    client_event(c, &(struct mn_event){.kind = MN_EVENT_RECONNECTED, .outage_ms = now_ms() - c->lost_at_ms});
     c->lost_at_ms = 0;
 }
 
@@ -292,27 +291,7 @@ static void disconnect(mn_client *c, int error, const char *why)
     client_fail(c, error, "%s", text);
     calls_fail(c, MN_ERR_DISCONNECTED, text);
     if (was_connected)
-        event(c, &(struct mn_event){.kind = MN_EVENT_DISCONNECTED, .text = text});
-}
-
-/* What watching shows after a reconnection: every pen that is there, as if it had just come. */
-static void watched_again(mn_client *c, const struct mn_result *r, void *user)
-{
-    (void)user;
-    for (size_t i = 0; r->error == MN_OK && i < r->pens.count; i++)
-        event(c, &(struct mn_event){.kind = MN_EVENT_PEN, .pen = &r->pens.pen[i]});
-}
-
-static int subscribe_again(mn_client *c)
-{
-    for (size_t i = 0; i < c->subscription_count; i++) {
-        const struct subscription *s = &c->subscriptions[i];
-        int r = mn_subscribe_async(c, s->serial[0] != '\0' ? s->serial : NULL, s->telemetry, s->records, CONNECT_TIMEOUT_MS, NULL, NULL);
-
-        if (r != MN_OK)
-            return r;
-    }
-    return c->watching ? mn_watch_async(c, true, CONNECT_TIMEOUT_MS, watched_again, NULL) : MN_OK;
+        client_event(c, &(struct mn_event){.kind = MN_EVENT_DISCONNECTED, .text = text});
 }
 
 /* ---- in ---- */
@@ -359,7 +338,7 @@ static void on_telemetry(mn_client *c, const Mnc__Telemetry *t)
         out.fast.missed = count_missed(&s->next_fast, same_life && s->next_fast != 0, out.fast.first_seq, out.fast.count);
         out.slow.missed = count_missed(&s->next_slow, same_life && s->next_slow != 0, out.slow.first_seq, out.slow.count);
     }
-    event(c, &(struct mn_event){.kind = MN_EVENT_TELEMETRY, .telemetry = &out});
+    client_event(c, &(struct mn_event){.kind = MN_EVENT_TELEMETRY, .telemetry = &out});
     mnp__telemetry_batch__free_unpacked(batch, NULL);
 }
 
@@ -371,14 +350,14 @@ static void on_event_message(mn_client *c, const Mnc__ServerMessage *m)
     switch (m->body_case) {
     case MNC__SERVER_MESSAGE__BODY_PEN:
         decode_pen(&pen, m->pen);
-        event(c, &(struct mn_event){.kind = MN_EVENT_PEN, .pen = &pen});
+        client_event(c, &(struct mn_event){.kind = MN_EVENT_PEN, .pen = &pen});
         break;
     case MNC__SERVER_MESSAGE__BODY_TELEMETRY:
         on_telemetry(c, m->telemetry);
         break;
     case MNC__SERVER_MESSAGE__BODY_RECORD:
         if (decode_record(&record, m->record->serial, &m->record->record))
-            event(c, &(struct mn_event){.kind = MN_EVENT_RECORD, .record = &record});
+            client_event(c, &(struct mn_event){.kind = MN_EVENT_RECORD, .record = &record});
         break;
     case MNC__SERVER_MESSAGE__BODY_GOODBYE:
         snprintf(c->goodbye, sizeof(c->goodbye), "the daemon has disconnected this program: %s",

@@ -55,6 +55,7 @@ struct mn_client {
     struct stream *streams;
     struct subscription *subscriptions;
     size_t subscription_count;
+    void (*resubscribe)(mn_client *c); /* after a reconnection; NULL: nothing was subscribed to */
 
     void *owned; /* arrays in the result that is being delivered: freed after it, unless taken */
     char message[400];
@@ -62,6 +63,9 @@ struct mn_client {
 };
 
 uint64_t client_now_us(void);
+
+/* Tells the program. */
+void client_event(mn_client *c, const struct mn_event *e);
 
 /* Keeps the error and its sentence; returns error. */
 int client_fail(mn_client *c, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));

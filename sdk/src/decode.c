@@ -41,6 +41,24 @@ void decode_pen(struct mn_pen *out, const Mnc__PenInfo *in)
     }
 }
 
+bool decode_pens(struct mn_pens *out, const Mnc__PenList *in)
+{
+    *out = (struct mn_pens){.pen = calloc(in->n_pen + 1, sizeof(*out->pen))};
+    if (out->pen == NULL)
+        return false;
+    for (; out->count < in->n_pen; out->count++)
+        decode_pen(&out->pen[out->count], in->pen[out->count]);
+    return true;
+}
+
+void mn_pens_free(struct mn_pens *pens)
+{
+    if (pens == NULL)
+        return;
+    free(pens->pen);
+    *pens = (struct mn_pens){0};
+}
+
 static void take_config(struct mn_config *out, const Mnp__Config *in, uint32_t generation)
 {
     size_t i = 0;
@@ -119,6 +137,14 @@ bool decode_record(struct mn_record *out, const char *serial, const ProtobufCBin
     if (r != NULL)
         mnp__record__free_unpacked(r, NULL);
     return good;
+}
+
+void mn_records_free(struct mn_records *records)
+{
+    if (records == NULL)
+        return;
+    free(records->record);
+    *records = (struct mn_records){0};
 }
 
 bool decode_records(struct mn_records *out, const char *serial, const ProtobufCBinaryData *bytes)

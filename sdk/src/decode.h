@@ -9,6 +9,8 @@
 
 void decode_pen(struct mn_pen *out, const Mnc__PenInfo *in);
 
+bool decode_pens(struct mn_pens *out, const Mnc__PenList *in);
+
 /* False: the bytes do not decode, or what is needed is absent. */
 bool decode_record(struct mn_record *out, const char *serial, const ProtobufCBinaryData *bytes);
 bool decode_records(struct mn_records *out, const char *serial, const ProtobufCBinaryData *bytes);

@@ -370,7 +370,8 @@ static void a_client_comes_back_after_the_daemon_does(void **state)
     harness_start(&h, 0, NULL);
     harness_stub(&h, stub);
     harness_wait_ready(&h, 1);
-    harness_ok(&h, mn_subscribe(h.c, NULL, true, true, T));
+    harness_ok(&h, mn_subscribe(h.c, NULL, false, true, T)); /* of all pens records, of this one telemetry too */
+    harness_ok(&h, mn_subscribe(h.c, "OWN-1", true, true, T));
     harness_until(&h, h.samples > 100, 5000);
     harness_kill_daemon(&h, SIGKILL);
     harness_until(&h, h.disconnects == 1, 2000);

@@ -4,9 +4,10 @@
 set -u
 built=$1
 top=$(pwd)
-bin=/tmp/bin
-state=/tmp/state
-export MN_SOCKET=/tmp/mnd.sock
+own=$(mktemp -d) # not the checkout: the unprivileged users need not be able to enter that
+bin=$own/bin
+state=$own/state
+export MN_SOCKET=$state/mnd.sock
 n=0
 
 ok() { n=$((n + 1)); echo "ok $n - vm.$1"; }
@@ -29,7 +30,7 @@ mnctl() { as clinic "$bin/mnctl" "$@"; }
 pen() { "$bin/penstub" --send "$state/control.$1" "$2"; }
 
 prepare() {
-    mkdir -p $bin $state; chmod 755 $bin; chmod 777 $state
+    mkdir -p $bin $state; chmod 755 $own $bin; chmod 777 $state
     cp "$built"/bin/{mnd,mnctl,penstub} $bin/ && cp "$built"/sdk/libmn.so.0 $bin/ || exit 1
     export LD_LIBRARY_PATH=$bin
     groupadd -f mnd; useradd -M clinic 2>/dev/null; useradd -M outsider 2>/dev/null; usermod -aG mnd clinic
@@ -76,18 +77,18 @@ nodes_belong_to_the_group() {
     [ "$(cat /sys/bus/usb/devices/*/power/control | grep -c on)" -ge 2 ]
 }
 an_outsider_is_told_what_is_missing() {
-    exec_as outsider "$bin/mnd" --socket /tmp/outsider.sock > $state/outsider.log 2>&1 &
+    exec_as outsider "$bin/mnd" --socket $state/outsider.sock > $state/outsider.log 2>&1 &
     local p=$! r=1
     sleep 4
-    as outsider "$bin/mnctl" --socket /tmp/outsider.sock list | tee /dev/stderr | grep -q "no permission: install udev/70-mn.rules" && r=0
+    as outsider "$bin/mnctl" --socket $state/outsider.sock list | tee /dev/stderr | grep -q "no permission: install udev/70-mn.rules" && r=0
     kill $p; wait $p
     return $r
 }
 a_second_daemon_is_told_that_the_pen_is_held() {
-    exec_as clinic "$bin/mnd" --socket /tmp/second.sock > $state/second.log 2>&1 &
+    exec_as clinic "$bin/mnd" --socket $state/second.sock > $state/second.log 2>&1 &
     local p=$! r=1
     sleep 4
-    as clinic "$bin/mnctl" --socket /tmp/second.sock list | tee /dev/stderr | grep -q "another program holds it" && r=0
+    as clinic "$bin/mnctl" --socket $state/second.sock list | tee /dev/stderr | grep -q "another program holds it" && r=0
     kill $p; wait $p
     return $r
 }

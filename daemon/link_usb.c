@@ -24,15 +24,16 @@ enum {
     INTERRUPT_IN_COUNT = 2,
     OUT_COUNT = 8,
     CONTROL_COUNT = 2, /* SESSION_RESET, STOP */
+    CLEAR_COUNT = 3,   /* one for each pipe that may stall */
     OPEN_RETRY_US = 50000,
     OPEN_PATIENCE_US = 2000000,
     RECONCILE_US = 5000000,
     OUT_TIMEOUT_MS = 1000,
     ERRORS_MAX = 8,
-    TRANSFER_COUNT = BULK_IN_COUNT + INTERRUPT_IN_COUNT + OUT_COUNT + CONTROL_COUNT,
+    TRANSFER_COUNT = BULK_IN_COUNT + INTERRUPT_IN_COUNT + OUT_COUNT + CONTROL_COUNT + CLEAR_COUNT,
 };
 
-enum slot_kind { SLOT_BULK_IN, SLOT_INTERRUPT_IN, SLOT_OUT, SLOT_CONTROL };
+enum slot_kind { SLOT_BULK_IN, SLOT_INTERRUPT_IN, SLOT_OUT, SLOT_CONTROL, SLOT_CLEAR };
 
 /* One transfer and whom it serves. */
 struct slot {
@@ -157,6 +158,7 @@ static int slot_init(struct slot *s, struct usb_link *l, enum slot_kind kind, si
         libusb_fill_bulk_transfer(s->transfer, l->handle, l->bulk_out, s->bytes, 0, on_transfer, s, OUT_TIMEOUT_MS);
         break;
     case SLOT_CONTROL:
+    case SLOT_CLEAR:
         libusb_fill_control_transfer(s->transfer, l->handle, s->bytes, on_transfer, s, OUT_TIMEOUT_MS);
         break;
     }
@@ -176,6 +178,8 @@ static int transfers_start(struct usb_link *l)
         r = slot_init(&l->slots[n++], l, SLOT_OUT, MN_FRAME_MAX);
     for (size_t i = 0; i < CONTROL_COUNT && r == 0; i++)
         r = slot_init(&l->slots[n++], l, SLOT_CONTROL, LIBUSB_CONTROL_SETUP_SIZE);
+    for (size_t i = 0; i < CLEAR_COUNT && r == 0; i++)
+        r = slot_init(&l->slots[n++], l, SLOT_CLEAR, LIBUSB_CONTROL_SETUP_SIZE);
     for (size_t i = 0; i < INTERRUPT_IN_COUNT + BULK_IN_COUNT && r == 0; i++)
         r = submit(&l->slots[i]);
     return r;
@@ -226,6 +230,50 @@ static void drained(struct usb_link *l)
     handler->on_closed(ctx);
 }
 
+/*
+ * A stalled pipe. libusb_clear_halt() waits for the pen, up to 5 s, and the loop must not: so the pen is first asked by an
+ * ordinary transfer, and only a pen that has just answered is asked again by the call that also resets the host's side.
+ */
+static void clear_begin(struct usb_link *l, uint8_t endpoint)
+{
+    for (size_t i = 0; i < TRANSFER_COUNT; i++) {
+        struct slot *s = &l->slots[i];
+
+        if (s->kind != SLOT_CLEAR || s->transfer == NULL)
+            continue;
+        if (s->in_flight && libusb_control_transfer_get_setup(s->transfer)->wIndex == endpoint)
+            return; /* asked already */
+        if (s->in_flight)
+            continue;
+        libusb_fill_control_setup(s->bytes, LIBUSB_REQUEST_TYPE_STANDARD | LIBUSB_RECIPIENT_ENDPOINT, LIBUSB_REQUEST_CLEAR_FEATURE,
+                                  0 /* ENDPOINT_HALT */, endpoint, 0);
+        s->transfer->length = LIBUSB_CONTROL_SETUP_SIZE;
+        if (submit(s) < 0)
+            say_gone(l);
+        return;
+    }
+}
+
+static void done_clear(struct usb_link *l, struct slot *s)
+{
+    uint8_t endpoint = (uint8_t)libusb_control_transfer_get_setup(s->transfer)->wIndex;
+
+    if (s->transfer->status != LIBUSB_TRANSFER_COMPLETED || libusb_clear_halt(l->handle, endpoint) != 0) {
+        say_gone(l); /* it does not even clear a pipe: closed, and looked for anew */
+        return;
+    }
+    for (size_t i = 0; i < TRANSFER_COUNT; i++) { /* IN transfers that the stall brought back */
+        struct slot *in = &l->slots[i];
+
+        if ((in->kind == SLOT_BULK_IN || in->kind == SLOT_INTERRUPT_IN) && in->transfer != NULL && !in->in_flight &&
+            in->transfer->endpoint == endpoint && submit(in) < 0) {
+            say_gone(l);
+            return;
+        }
+    }
+    l->link.handler->on_trouble(l->link.ctx, "the pen stalled a pipe; the session begins anew", false);
+}
+
 /* An IN transfer came back: its bytes are used whatever its status says, then it goes out again. */
 static void done_in(struct usb_link *l, struct slot *s)
 {
@@ -241,9 +289,8 @@ static void done_in(struct usb_link *l, struct slot *s)
     case LIBUSB_TRANSFER_TIMED_OUT:
         break;
     case LIBUSB_TRANSFER_STALL:
-        libusb_clear_halt(l->handle, t->endpoint);
-        l->link.handler->on_trouble(l->link.ctx, "the pen stalled its IN pipe; the session begins anew", false);
-        break;
+        clear_begin(l, t->endpoint);
+        return;
     case LIBUSB_TRANSFER_OVERFLOW:
         l->link.handler->on_trouble(l->link.ctx, "the pen sent more than a transfer holds; the session begins anew", false);
         break;
@@ -267,8 +314,8 @@ static void done_out(struct usb_link *l, struct slot *s)
     if (l->state != USB_OPEN || l->gone)
         return;
     if (t->status == LIBUSB_TRANSFER_STALL)
-        libusb_clear_halt(l->handle, t->endpoint);
-    if (t->status == LIBUSB_TRANSFER_NO_DEVICE)
+        clear_begin(l, t->endpoint);
+    else if (t->status == LIBUSB_TRANSFER_NO_DEVICE)
         say_gone(l);
     else if (t->status != LIBUSB_TRANSFER_COMPLETED || t->actual_length != t->length)
         l->link.handler->on_trouble(l->link.ctx, "the pen did not take a whole transfer; the session begins anew", false);
@@ -301,7 +348,9 @@ static void done(struct slot *s)
             done_out(l, s);
         else if (s->kind == SLOT_CONTROL)
             done_control(l, s);
-        else
+        else if (s->kind == SLOT_CLEAR && !l->gone)
+            done_clear(l, s);
+        else if (s->kind != SLOT_CLEAR)
             done_in(l, s);
     }
     if (l->state == USB_DRAINING && l->in_flight == 0)

@@ -180,6 +180,11 @@ static void *in_thread(int from, int to, const char *what)
 
         if (n <= 0)
             return NULL;
+        if (bytes[0] == SIMLINK_STALL) { /* a call of the wrong direction halts the endpoint, and says so with EBADMSG */
+            if (read(to, bytes, sizeof(bytes)) >= 0 || errno != EBADMSG)
+                perror("penstub: halt");
+            continue;
+        }
         if (write(to, bytes + 1, (size_t)n - 1) < 0 && !worth_a_retry()) {
             perror(what);
             return NULL;

@@ -13,7 +13,8 @@
 const char port_help[] =
     "  unplug [SECONDS]               pull the cable, and put it back after a while\n"
     "  replug                         put the cable back\n"
-    "  link good | NAME=PROBABILITY.. bad cable: drop, duplicate, corrupt, cut, stall, delay=P:MS\n";
+    "  link good | NAME=PROBABILITY.. bad cable: drop, duplicate, corrupt, cut, stall, delay=P:MS\n"
+    "  halt                           stall the bulk IN pipe, once\n";
 
 static bool packet_send(int fd, uint8_t tag, const void *bytes, size_t n)
 {
@@ -45,6 +46,15 @@ static bool usable(const struct port *p)
     return p->fd >= 0 && p->plugged;
 }
 
+/* The host must clear the halt. Over USB the kernel's gadget keeps it; here it is a flag. */
+static void halt_in(struct port *p)
+{
+    uint8_t tag = SIMLINK_BULK_IN;
+    bool said = packet_send(p->is_ffs ? p->bulk_fd : p->fd, SIMLINK_STALL, &tag, 1);
+
+    p->halted_in = said && !p->is_ffs;
+}
+
 static bool pen_transmits(void *ctx, enum pen_endpoint endpoint, const uint8_t *bytes, size_t n)
 {
     struct port *p = ctx;
@@ -53,7 +63,7 @@ static bool pen_transmits(void *ctx, enum pen_endpoint endpoint, const uint8_t *
     if (!usable(p) || (p->halted_in && endpoint == PEN_BULK_IN))
         return false;
     if (endpoint == PEN_BULK_IN && impair_stalls(&p->to_host)) {
-        p->halted_in = packet_send(p->fd, SIMLINK_STALL, &tag, 1);
+        halt_in(p);
         return false;
     }
     return impair_pass(&p->to_host, p->now_ms, tag, bytes, n);
@@ -137,7 +147,7 @@ static void bulk_out(struct port *p, const uint8_t *bytes, size_t n)
 
     if (!usable(p) || p->halted_out)
         return;
-    if (impair_stalls(&p->to_pen)) {
+    if (!p->is_ffs && impair_stalls(&p->to_pen)) {
         p->halted_out = packet_send(p->fd, SIMLINK_STALL, &tag, 1);
         return;
     }
@@ -240,6 +250,9 @@ void port_command(struct port *p, const char *line, char *answer, size_t cap)
         p->replug_at_ms = 0;
         set_plugged(p, true);
         snprintf(answer, cap, "ok: plugged in");
+    } else if (strncmp(line, "halt", 4) == 0) {
+        halt_in(p);
+        snprintf(answer, cap, "ok: bulk IN is halted");
     } else if (strncmp(line, "link ", 5) == 0) {
         const char *wrong = impair_parse(&p->bad_cable, line + 5);
 

@@ -136,6 +136,14 @@ unbinding_in_mid_stream_removes_the_pen_and_binding_brings_it_back() {
     wait $p
     holes $state/stream.csv 5000
 }
+a_stalled_pipe_is_cleared_and_the_session_begun_anew() {
+    local i
+    for i in 1 2 3; do
+        pen 2 halt
+        within 3 stalls_seen $i && within 3 ready VM-0002 && mnctl --pen VM-0002 ping --count 5 || return 1
+    done
+}
+stalls_seen() { [ "$(grep -c "VM-0002: the pen stalled a pipe" $state/mnd.log)" -ge "$1" ]; }
 # The motor turns, the cable is pulled: how long did the firmware let it turn? The model's own clock says.
 pulling_the_cable_stops_the_needles() {
     exec_as clinic $bin/mnctl --pen VM-0001 arm > $state/arm.txt & local p=$!
@@ -193,6 +201,7 @@ sed 's/^/# /' $state/why
 check an_injected_fault_reaches_those_who_follow an_injected_fault_reaches_those_who_follow
 check unbinding_in_mid_stream_removes_the_pen_and_binding_brings_it_back unbinding_in_mid_stream_removes_the_pen_and_binding_brings_it_back
 sed 's/^/# /' $state/why
+check a_stalled_pipe_is_cleared_and_the_session_begun_anew a_stalled_pipe_is_cleared_and_the_session_begun_anew
 check pulling_the_cable_stops_the_needles pulling_the_cable_stops_the_needles
 check power_cycled_the_pen_keeps_configuration_and_records power_cycled_the_pen_keeps_configuration_and_records
 check mnd_is_idle_when_its_pens_are_gone mnd_is_idle_when_its_pens_are_gone

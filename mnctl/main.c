@@ -59,6 +59,7 @@ const struct command commands[] = {
      "  cartridge insert [uid=HEX] [needles=N] [max_depth_um=N] [expiry=UNIX_SECONDS] | remove\n"
      "  inject CODE | clear CODE|all   the cause of a fault    power-cycle | hang\n"
      "  unplug [SECONDS] | replug      the cable               link good | drop=P corrupt=P delay=P:MS ...\n"
+     "  halt                           stalls a pipe, once\n"
      "  truth                          what really is the case\n"
      "\n  mnctl sim inject 1401",
      cmd_sim},
@@ -123,7 +124,7 @@ static int print_completion(const char *shell)
         printf(" %s=", mn_setting_at(i)->name);
     printf("' -- \"$cur\")); [[ ${COMPREPLY-} == *= ]] && compopt -o nospace;;\n"
            "    faults) COMPREPLY=($(compgen -W '--follow --table clear --service' -- \"$cur\"));;\n"
-           "    sim) COMPREPLY=($(compgen -W 'trigger load cartridge charge inject clear unplug replug power-cycle hang link truth press "
+           "    sim) COMPREPLY=($(compgen -W 'trigger load cartridge charge inject clear unplug replug power-cycle hang halt link truth press "
            "release insert remove all good' -- \"$cur\"));;\n"
            "    watch) COMPREPLY=($(compgen -W '--seconds --csv --json' -- \"$cur\"));;\n"
            "    ping) COMPREPLY=($(compgen -W '--count --bytes --daemon' -- \"$cur\"));;\n"

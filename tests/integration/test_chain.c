@@ -290,6 +290,17 @@ static void a_call_that_waits_ends_when_the_pen_is_unplugged(void **state)
     assert_int_equal(error, MN_ERR_PEN_GONE);
 }
 
+static void a_stalled_pipe_is_cleared_and_the_session_begins_anew(void **state)
+{
+    uint64_t sessions = harness_pen(&h, P)->sessions;
+    uint64_t us;
+
+    (void)state;
+    harness_say(&h, P, "halt");
+    harness_until(&h, harness_pen(&h, P)->link == MN_LINK_READY && harness_pen(&h, P)->sessions > sessions, 3000);
+    harness_ok(&h, mn_ping(h.c, P, 64, &us, T));
+}
+
 static void a_watchdog_reset_is_another_life_with_its_fault(void **state)
 {
     uint32_t boot_id = harness_pen(&h, P)->boot_id;
@@ -486,6 +497,7 @@ int main(void)
         TWO(a_stall_is_a_fault_that_ends_the_run),
         TWO(unplug_and_replug_keep_what_the_pen_knows_and_deliver_no_record_twice),
         TWO(a_call_that_waits_ends_when_the_pen_is_unplugged),
+        TWO(a_stalled_pipe_is_cleared_and_the_session_begins_anew),
         TWO(a_watchdog_reset_is_another_life_with_its_fault),
         TWO(records_are_read_by_pages_from_the_pen),
         TWO(a_self_test_reports_progress),

@@ -21,7 +21,8 @@ enum fault_bit {
 enum pen_state { PEN_OPENING, PEN_RESETTING, PEN_GREETING, PEN_READY, PEN_FAILED, PEN_DRAINING, PEN_CLOSED };
 
 enum {
-    REQUESTS_MAX = 32,          /* waiting and in flight, per pen */
+    REQUESTS_MAX = 32,          /* waiting and in flight, per pen ... */
+    STOPS_MAX = 8,              /* ... and beside those, STOPs: nobody's flood takes their place */
     RESEND_MS = 300,            /* a request without an answer is sent again: the pen knows it by its correlation */
     RESENDS_MAX = 3,
     SILENCE_MS = 3500,          /* the pen says its status every second */
@@ -77,7 +78,7 @@ struct pen {
     bool disarm;       /* ... and somebody has said STOP since, on EP0, which may have overtaken it */
     bool bad_batch_said;
 
-    struct request requests[REQUESTS_MAX]; /* in order of arrival */
+    struct request requests[REQUESTS_MAX + STOPS_MAX]; /* in order of arrival */
     unsigned request_count, in_flight;
 };
 
@@ -220,7 +221,7 @@ int pen_call(struct pen *p, uint16_t type, const uint8_t *payload, size_t n, uin
 
     if (stop)
         pen_stop(p);
-    if (p->request_count == REQUESTS_MAX || p->state == PEN_DRAINING || p->state == PEN_CLOSED)
+    if (p->request_count >= REQUESTS_MAX + (stop ? STOPS_MAX : 0) || p->state == PEN_DRAINING || p->state == PEN_CLOSED)
         return -EAGAIN;
     if (n > MN_FRAME_PAYLOAD_MAX)
         return -EMSGSIZE;

@@ -362,6 +362,24 @@ static void answers_of_pipelined_calls_find_their_callers(void **state)
     harness_until(&h, counts[1] == 20, T);
 }
 
+/* One program's flood of requests: another's STOP is still taken and answered, and those beyond the limit are told. */
+static void a_flood_of_requests_does_not_keep_a_stop_out(void **state)
+{
+    mn_client *other = harness_client(&h);
+    int counts[2] = {0};
+    uint64_t began_ms;
+
+    (void)state;
+    harness_say(&h, P, "link delay=1:30");
+    for (int i = 0; i < 200; i++)
+        harness_ok(&h, mn_ping_async(h.c, P, 900, T, progress_of_a_self_test, counts));
+    began_ms = harness_now_ms();
+    assert_int_equal(mn_stop(other, P, T), MN_OK);
+    assert_in_range(harness_now_ms() - began_ms, 0, 1000);
+    harness_until(&h, counts[1] == 200, 30000);
+    mn_close(other);
+}
+
 static void pings_of_every_awkward_size_come_back(void **state)
 {
     static const size_t sizes[] = {0, 1, 43, 44, 45, 63, 64, 65, 107, 108, 109, 491, 492, 493, 511, 512, 513, 1002, 1003};
@@ -502,6 +520,7 @@ int main(void)
         TWO(records_are_read_by_pages_from_the_pen),
         TWO(a_self_test_reports_progress),
         TWO(answers_of_pipelined_calls_find_their_callers),
+        TWO(a_flood_of_requests_does_not_keep_a_stop_out),
         TWO(pings_of_every_awkward_size_come_back),
         TWO(nonsense_at_the_socket_harms_nobody),
         cmocka_unit_test(a_client_comes_back_after_the_daemon_does),

@@ -2,8 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <libusb.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,11 +72,6 @@ struct usb_bus {
     struct slot *done_first, **done_last;  /* completed, in order; interrupt transfers stand apart: faults first */
     struct slot *urgent_first, **urgent_last;
     sd_event_source *rescan, *reconcile;
-    struct watch {
-        struct watch *next;
-        int fd;
-        sd_event_source *source;
-    } *watches;
 };
 
 static int error_of(int libusb_error)
@@ -644,67 +637,19 @@ static int on_reconcile(sd_event_source *s, uint64_t usec, void *userdata)
     return sd_event_source_set_time(s, usec + RECONCILE_US);
 }
 
-/* ---- libusb's descriptors in the loop ---- */
-
-static int on_usb_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+void usb_bus_dispatch(struct usb_bus *b)
 {
-    struct usb_bus *b = userdata;
     struct timeval none = {0};
     int r = libusb_handle_events_timeout_completed(b->libusb, &none, NULL);
 
-    (void)s;
-    (void)fd;
-    (void)revents;
     if (r != 0)
         log_debug("libusb: %s", libusb_strerror(r));
     handle_done(b);
-    return 0;
 }
 
-static void LIBUSB_CALL on_pollfd_added(int fd, short events, void *userdata)
+libusb_context *usb_bus_context(const struct usb_bus *b)
 {
-    struct usb_bus *b = userdata;
-    struct watch *w = calloc(1, sizeof(*w));
-    uint32_t wanted = (events & POLLIN ? EPOLLIN : 0u) | (events & POLLOUT ? EPOLLOUT : 0u);
-
-    if (w == NULL || sd_event_add_io(b->event, &w->source, fd, wanted, on_usb_io, b) < 0) {
-        log_error("cannot watch a descriptor of libusb");
-        free(w);
-        return;
-    }
-    w->fd = fd;
-    w->next = b->watches;
-    b->watches = w;
-}
-
-static void LIBUSB_CALL on_pollfd_removed(int fd, void *userdata)
-{
-    struct usb_bus *b = userdata;
-
-    for (struct watch **at = &b->watches; *at != NULL; at = &(*at)->next) {
-        struct watch *w = *at;
-
-        if (w->fd != fd)
-            continue;
-        *at = w->next;
-        sd_event_source_disable_unref(w->source);
-        free(w);
-        return;
-    }
-}
-
-static int watch_libusb(struct usb_bus *b)
-{
-    const struct libusb_pollfd **fds;
-
-    libusb_set_pollfd_notifiers(b->libusb, on_pollfd_added, on_pollfd_removed, b);
-    fds = libusb_get_pollfds(b->libusb);
-    if (fds == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; fds[i] != NULL; i++)
-        on_pollfd_added(fds[i]->fd, fds[i]->events, b);
-    libusb_free_pollfds(fds);
-    return 0;
+    return b->libusb;
 }
 
 static int start(struct usb_bus *b)
@@ -718,7 +663,7 @@ static int start(struct usb_bus *b)
     if ((r = sd_event_add_defer(b->event, &b->rescan, on_rescan, b)) < 0 ||
         (r = sd_event_add_time_relative(b->event, &b->reconcile, CLOCK_MONOTONIC, RECONCILE_US, RECONCILE_US / 2, on_reconcile,
                                         b)) < 0 ||
-        (r = sd_event_source_set_enabled(b->reconcile, SD_EVENT_ON)) < 0 || (r = watch_libusb(b)) < 0)
+        (r = sd_event_source_set_enabled(b->reconcile, SD_EVENT_ON)) < 0)
         return r;
     if (libusb_has_capability(LIBUSB_CAP_HAS_HOTPLUG))
         r = libusb_hotplug_register_callback(b->libusb,
@@ -758,12 +703,8 @@ void usb_bus_free(struct usb_bus *b)
         return;
     while (b->links != NULL && b->links->state == USB_FOUND)
         link_free(&b->links);
-    if (b->libusb != NULL) {
-        libusb_set_pollfd_notifiers(b->libusb, NULL, NULL, NULL);
+    if (b->libusb != NULL)
         libusb_exit(b->libusb);
-    }
-    while (b->watches != NULL)
-        on_pollfd_removed(b->watches->fd, b);
     sd_event_source_disable_unref(b->rescan);
     sd_event_source_disable_unref(b->reconcile);
     free(b);

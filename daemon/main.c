@@ -19,9 +19,9 @@
 #include "config.h"
 #include "hub.h"
 #include "link_sim.h"
-#include "link_usb.h"
 #include "log.h"
 #include "server.h"
+#include "usb_watch.h"
 #include "version.h"
 
 enum { EXIT_USAGE = 2, CLOSE_LIMIT_US = 2000000, CLOSE_CHECK_US = 10000, STOP_US = 50000 };
@@ -32,6 +32,7 @@ struct daemon {
     sd_event_source *sigterm, *sigint, *closing;
     struct hub *hub;
     struct usb_bus *usb;
+    struct usb_watch *usb_watch;
     struct sim_bus *sim;
     struct server *server;
     uint64_t close_by_us;
@@ -250,7 +251,8 @@ static int start(struct daemon *d)
     }
     if ((d->config.sim_pens > 0 || d->config.sim_socket[0] != '\0') && (r = start_simulation(d)) < 0)
         return r;
-    if (d->config.usb && (r = usb_bus_new(&d->usb, d->event, MN_USB_VID, MN_USB_PID, hub_pen_arrived, d->hub)) < 0)
+    if (d->config.usb && ((r = usb_bus_new(&d->usb, d->event, MN_USB_VID, MN_USB_PID, hub_pen_arrived, d->hub)) < 0 ||
+                          (r = usb_watch_new(&d->usb_watch, d->event, d->usb)) < 0))
         return r;
     if ((r = server_new(&d->server, d->event, &d->config, d->hub, d->sim)) < 0)
         return r;
@@ -276,6 +278,7 @@ int main(int argc, char **argv)
     if (r == 0)
         r = sd_event_loop(d.event);
     server_free(d.server);
+    usb_watch_free(d.usb_watch);
     usb_bus_free(d.usb);
     sim_bus_free(d.sim);
     hub_free(d.hub);

@@ -201,7 +201,7 @@ static void do_arm(struct pen *p, const struct mn_frame *f, struct link_reply *r
 
 static void do_stop(struct pen *p, const struct mn_frame *f, struct link_reply *r)
 {
-    pen_stop(p, mnp_EndReason_END_STOP);
+    pen_end_run(p, mnp_EndReason_END_STOP);
     answer_status(p, r, f->type);
 }
 
@@ -429,7 +429,7 @@ void pen_control(struct pen *p, enum mn_control control)
         session_end(p);
         break;
     case MN_CONTROL_STOP:
-        pen_stop(p, mnp_EndReason_END_STOP);
+        pen_end_run(p, mnp_EndReason_END_STOP);
         break;
     }
 }

@@ -128,7 +128,7 @@ static mnp_State rest_state(const struct pen *p)
     return holding_faults(p) != 0 ? mnp_State_STATE_FAULT : mnp_State_STATE_SAFE;
 }
 
-void pen_stop(struct pen *p, mnp_EndReason reason)
+void pen_end_run(struct pen *p, mnp_EndReason reason)
 {
     if (p->state == mnp_State_STATE_RUNNING) {
         p->run.end = reason;
@@ -143,7 +143,7 @@ static void stop_for_faults(struct pen *p, uint32_t bits)
 {
     if (p->state == mnp_State_STATE_RUNNING)
         p->run.fault_code = fault_first_code(bits);
-    pen_stop(p, mnp_EndReason_END_FAULT);
+    pen_end_run(p, mnp_EndReason_END_FAULT);
     if (p->state == mnp_State_STATE_SAFE)
         enter(p, rest_state(p));
 }
@@ -151,7 +151,7 @@ static void stop_for_faults(struct pen *p, uint32_t bits)
 void pen_host_gone(struct pen *p)
 {
     p->link_broken = p->state == mnp_State_STATE_ARMED || p->state == mnp_State_STATE_RUNNING;
-    pen_stop(p, mnp_EndReason_END_LINK);
+    pen_end_run(p, mnp_EndReason_END_LINK);
 }
 
 enum pen_arm_result pen_arm(struct pen *p, uint32_t generation, uint16_t *fault_code)
@@ -401,7 +401,7 @@ static void selftest_tick(struct pen *p, const struct pen_sensors *in)
 static void run_begin(struct pen *p)
 {
     if (!cartridge_use(p->port, &p->cartridge)) {
-        pen_stop(p, mnp_EndReason_END_FAULT);
+        pen_end_run(p, mnp_EndReason_END_FAULT);
         return;
     }
     motor_start(&p->motor);
@@ -442,7 +442,7 @@ static void state_tick(struct pen *p, const struct pen_sensors *in)
         break;
     case mnp_State_STATE_RUNNING:
         if (!in->trigger)
-            pen_stop(p, mnp_EndReason_END_TRIGGER);
+            pen_end_run(p, mnp_EndReason_END_TRIGGER);
         break;
     case mnp_State_STATE_STOPPING:
         if (p->detect.still_ms >= DETECT_STILL_MS || (p->faults.word & FAULT_MASK(STOP_TIMEOUT)))
@@ -503,7 +503,7 @@ static void faults_tick(struct pen *p, const struct pen_sensors *in)
     if (stopping != 0)
         stop_for_faults(p, stopping);
     if (p->state == mnp_State_STATE_ARMED && (raised & ~faults_of_effect(EFFECT_FLAG)) != 0)
-        pen_stop(p, mnp_EndReason_END_FAULT);
+        pen_end_run(p, mnp_EndReason_END_FAULT);
 }
 
 static void motor_tick(struct pen *p, const struct pen_sensors *in)

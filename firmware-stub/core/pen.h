@@ -95,7 +95,7 @@ void pen_send(struct pen *p);
 enum pen_arm_result pen_arm(struct pen *p, uint32_t generation, uint16_t *fault_code);
 
 /* Always works, in every state. */
-void pen_stop(struct pen *p, mnp_EndReason reason);
+void pen_end_run(struct pen *p, mnp_EndReason reason);
 
 /* The session from which the pen may have been armed is over: the needles stop. */
 void pen_host_gone(struct pen *p);

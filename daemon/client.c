@@ -24,6 +24,7 @@ enum {
     TELEMETRY_RING = 64,
     URGENT_RING = 256,
     IOV_MAX_OUT = 32,
+    REQUESTS_PER_TURN = 16, /* then it is other clients' turn, and the pens' */
     CALL_TIMEOUT_MS = 1000,
     CALL_TIMEOUT_MAX_MS = 60000,
 };
@@ -37,9 +38,10 @@ struct client {
     struct subscriber subscriber;
     struct client_env *env;
     int fd;
-    sd_event_source *io, *flush;
-    char name[64]; /* for logs: "pid 42, mnctl 0.1.0" */
+    sd_event_source *io, *flush, *more;
+    char name[64]; /* for logs: "mnctl 0.1.0 (pid 42)" */
     pid_t pid;
+    struct user *user;
     bool greeted, ending;
     uint8_t in[IN_BYTES];
     size_t in_fill;
@@ -76,12 +78,18 @@ static bool ring_push(struct ring *r, struct buf *b)
     return true;
 }
 
+static void account(struct client *c, ssize_t bytes)
+{
+    c->urgent_bytes += (size_t)bytes;
+    c->user->queued_bytes += (size_t)bytes;
+}
+
 static void refill(struct client *c)
 {
     struct buf *b;
 
     while (c->out_count < IOV_MAX_OUT && (b = ring_pop(&c->urgent)) != NULL) {
-        c->urgent_bytes -= b->length;
+        account(c, -(ssize_t)b->length);
         c->out[c->out_count++] = b;
     }
     while (c->out_count < IOV_MAX_OUT && (b = ring_pop(&c->telemetry)) != NULL)
@@ -141,6 +149,7 @@ static void end(struct client *c)
     c->ending = true;
     sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
     sd_event_source_set_enabled(c->flush, SD_EVENT_OFF);
+    sd_event_source_set_enabled(c->more, SD_EVENT_OFF);
     c->env->ended(c->env->ctx, c);
 }
 
@@ -168,12 +177,30 @@ void client_end(struct client *c, const char *reason)
     m.goodbye = &goodbye;
     b = hub_encode(&m);
     if (b != NULL && ring_push(&c->urgent, b)) {
-        c->urgent_bytes += b->length;
+        account(c, b->length);
         c->blocked = false;
         write_out(c);
     }
     buf_unref(b);
     end(c);
+}
+
+/* False after a goodbye that says which limit was reached, and how much there is. */
+static bool has_room(struct client *c, size_t bytes)
+{
+    char reason[200];
+
+    if (c->urgent.fill < URGENT_RING && c->urgent_bytes + bytes <= c->env->queue_bytes) {
+        if (c->user->queued_bytes + bytes <= c->env->user_queue_bytes)
+            return true;
+        snprintf(reason, sizeof(reason), "the programs of user %u do not read: %zu bytes wait for all of them, the limit is %" PRIu32,
+                 (unsigned)c->user->uid, c->user->queued_bytes, c->env->user_queue_bytes);
+    } else {
+        snprintf(reason, sizeof(reason), "it does not read: %zu bytes in %u messages wait, the limit is %" PRIu32 " bytes, %d messages",
+                 c->urgent_bytes, c->urgent.fill, c->env->queue_bytes, URGENT_RING);
+    }
+    client_end(c, reason);
+    return false;
 }
 
 static void push(struct subscriber *s, struct buf *b, enum push_class class)
@@ -190,15 +217,10 @@ static void push(struct subscriber *s, struct buf *b, enum push_class class)
         }
         ring_push(&c->telemetry, b);
     } else {
-        if (c->urgent_bytes + b->length > c->env->queue_bytes || !ring_push(&c->urgent, b)) {
-            char reason[160];
-
-            snprintf(reason, sizeof(reason), "it does not read: %zu bytes in %u messages wait, the limit is %" PRIu32 " bytes, %d messages",
-                     c->urgent_bytes, c->urgent.fill, c->env->queue_bytes, URGENT_RING);
-            client_end(c, reason);
+        if (!has_room(c, b->length))
             return;
-        }
-        c->urgent_bytes += b->length;
+        ring_push(&c->urgent, b);
+        account(c, b->length);
     }
     if (!c->blocked)
         sd_event_source_set_enabled(c->flush, SD_EVENT_ONESHOT);
@@ -509,33 +531,54 @@ static void dispatch(struct client *c, const Mnc__ClientMessage *m)
 
 /* ---- in ---- */
 
-/* Takes whole messages from the buffer. False: the client is out. */
-static bool parse(struct client *c)
+/* A whole message waits in the buffer, or one that is too long. */
+static bool has_message(const struct client *c)
 {
-    size_t at = 0;
+    uint32_t length = c->in_fill >= 4 ? mn_get_u32(c->in) : 0;
 
-    while (c->in_fill - at >= 4 && !c->ending) {
-        uint32_t length = mn_get_u32(c->in + at);
-        Mnc__ClientMessage *m;
+    return c->in_fill >= 4 && (length > MESSAGE_MAX || c->in_fill - 4 >= length);
+}
 
-        if (length > MESSAGE_MAX) {
-            client_end(c, "it sent a message of more than 4096 bytes");
-            return false;
-        }
-        if (c->in_fill - at - 4 < length)
-            break;
-        m = mnc__client_message__unpack(NULL, length, c->in + at + 4);
-        if (m == NULL) {
-            client_end(c, "it sent a message that does not decode");
-            return false;
-        }
-        dispatch(c, m);
-        mnc__client_message__free_unpacked(m, NULL);
-        at += 4 + (size_t)length;
+/* The length of the message that was taken, its prefix included; 0: the client is out. */
+static size_t take_message(struct client *c)
+{
+    uint32_t length = mn_get_u32(c->in);
+    Mnc__ClientMessage *m;
+
+    if (length > MESSAGE_MAX) {
+        client_end(c, "it sent a message of more than 4096 bytes");
+        return 0;
     }
-    memmove(c->in, c->in + at, c->in_fill - at);
-    c->in_fill -= at;
-    return !c->ending;
+    m = mnc__client_message__unpack(NULL, length, c->in + 4);
+    if (m == NULL) {
+        client_end(c, "it sent a message that does not decode");
+        return 0;
+    }
+    dispatch(c, m);
+    mnc__client_message__free_unpacked(m, NULL);
+    return c->ending ? 0 : 4 + (size_t)length;
+}
+
+/* Takes some messages from the buffer; the rest has another turn. */
+static void take_messages(struct client *c)
+{
+    for (int i = 0; i < REQUESTS_PER_TURN && has_message(c); i++) {
+        size_t n = take_message(c);
+
+        if (n == 0)
+            return;
+        memmove(c->in, c->in + n, c->in_fill - n);
+        c->in_fill -= n;
+    }
+    if (has_message(c))
+        sd_event_source_set_enabled(c->more, SD_EVENT_ONESHOT);
+}
+
+static int on_more(sd_event_source *s, void *userdata)
+{
+    (void)s;
+    take_messages(userdata);
+    return 0;
 }
 
 static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
@@ -551,8 +594,8 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
             return 0;
         }
     }
-    if (!(revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-        return 0;
+    if (!(revents & (EPOLLIN | EPOLLHUP | EPOLLERR)) || has_message(c))
+        return 0; /* on_more() comes first */
     n = recv(fd, c->in + c->in_fill, sizeof(c->in) - c->in_fill, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
@@ -561,7 +604,7 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
         return 0;
     }
     c->in_fill += (size_t)n;
-    parse(c);
+    take_messages(c);
     return 0;
 }
 
@@ -581,17 +624,30 @@ int client_new(struct client **out, struct client_env *env, int fd)
     c->urgent = (struct ring){.slots = c->urgent_slots, .cap = URGENT_RING};
     c->telemetry = (struct ring){.slots = c->telemetry_slots, .cap = TELEMETRY_RING};
     c->subscriber.push = push;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) == 0)
-        c->pid = cred.pid;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
+        cred.uid = (uid_t)-1;
+    c->pid = cred.pid;
     snprintf(c->name, sizeof(c->name), "pid %d", (int)c->pid);
+    c->user = user_enter(&env->users, cred.uid);
+    if (c->user == NULL) {
+        client_free(c);
+        return -ENOMEM;
+    }
     if ((r = sd_event_add_io(env->event, &c->io, fd, EPOLLIN, on_io, c)) < 0 ||
         (r = sd_event_add_defer(env->event, &c->flush, on_flush, c)) < 0 ||
-        (r = sd_event_source_set_enabled(c->flush, SD_EVENT_OFF)) < 0) {
+        (r = sd_event_source_set_enabled(c->flush, SD_EVENT_OFF)) < 0 ||
+        (r = sd_event_add_defer(env->event, &c->more, on_more, c)) < 0 ||
+        (r = sd_event_source_set_enabled(c->more, SD_EVENT_OFF)) < 0) {
         client_free(c);
         return r;
     }
     *out = c;
     return 0;
+}
+
+const struct user *client_user(const struct client *c)
+{
+    return c->user;
 }
 
 void client_free(struct client *c)
@@ -604,6 +660,11 @@ void client_free(struct client *c)
         log_info("client %s read too slowly: %" PRIu64 " telemetry batches were dropped", c->name, c->dropped);
     sd_event_source_disable_unref(c->io);
     sd_event_source_disable_unref(c->flush);
+    sd_event_source_disable_unref(c->more);
+    if (c->user != NULL) {
+        account(c, -(ssize_t)c->urgent_bytes);
+        user_leave(&c->env->users, c->user);
+    }
     while ((b = ring_pop(&c->urgent)) != NULL || (b = ring_pop(&c->telemetry)) != NULL)
         buf_unref(b);
     for (unsigned i = 0; i < c->out_count; i++)

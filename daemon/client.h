@@ -8,6 +8,7 @@
 #include <systemd/sd-event.h>
 
 #include "hub.h"
+#include "user.h"
 
 struct client;
 
@@ -15,7 +16,8 @@ struct client_env {
     sd_event *event;
     struct hub *hub;
     struct sim_bus *sim; /* NULL: no simulated pens */
-    uint32_t queue_bytes;
+    uint32_t queue_bytes, user_queue_bytes;
+    struct user *users;
     uint64_t began_us;
     unsigned clients;           /* connected now */
     uint64_t telemetry_dropped; /* batches that slow clients did not get */
@@ -27,6 +29,9 @@ struct client_env {
 /* Owns fd from now on, also when it fails. */
 int client_new(struct client **out, struct client_env *env, int fd);
 void client_free(struct client *c);
+
+/* Whose program it is; good as long as the client is. */
+const struct user *client_user(const struct client *c);
 
 /* Says goodbye as far as the socket takes it, and ends. */
 void client_end(struct client *c, const char *reason);

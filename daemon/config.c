@@ -16,7 +16,9 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_STRING("group", CYAML_FLAG_OPTIONAL, struct config, group, 0),
     CYAML_FIELD_STRING("log_level", CYAML_FLAG_OPTIONAL, struct config, log_level, 1),
     CYAML_FIELD_UINT("max_clients", CYAML_FLAG_OPTIONAL, struct config, max_clients),
+    CYAML_FIELD_UINT("max_clients_per_user", CYAML_FLAG_OPTIONAL, struct config, max_clients_per_user),
     CYAML_FIELD_UINT("client_queue_kib", CYAML_FLAG_OPTIONAL, struct config, client_queue_kib),
+    CYAML_FIELD_UINT("user_queue_kib", CYAML_FLAG_OPTIONAL, struct config, user_queue_kib),
     CYAML_FIELD_ENUM("usb", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct config, usb, booleans, 4),
     CYAML_FIELD_STRING("sim_socket", CYAML_FLAG_OPTIONAL, struct config, sim_socket, 0),
     CYAML_FIELD_UINT("sim_pens", CYAML_FLAG_OPTIONAL, struct config, sim_pens),
@@ -58,7 +60,9 @@ void config_default(struct config *c)
         .group = "mnd",
         .log_level = "info",
         .max_clients = 256,
+        .max_clients_per_user = 128,
         .client_queue_kib = 256,
+        .user_queue_kib = 4096,
         .usb = true,
     };
 }
@@ -82,8 +86,12 @@ bool config_check(const struct config *c, char *why, size_t cap)
         snprintf(why, cap, "socket is a path, not %s", c->socket);
     else if (c->max_clients < 1 || c->max_clients > 4096)
         snprintf(why, cap, "max_clients is 1 to 4096, not %u", c->max_clients);
+    else if (c->max_clients_per_user < 1 || c->max_clients_per_user > 4096)
+        snprintf(why, cap, "max_clients_per_user is 1 to 4096, not %u", c->max_clients_per_user);
     else if (c->client_queue_kib < 16 || c->client_queue_kib > 16384)
         snprintf(why, cap, "client_queue_kib is 16 to 16384, not %u", c->client_queue_kib);
+    else if (c->user_queue_kib < 16 || c->user_queue_kib > 1048576)
+        snprintf(why, cap, "user_queue_kib is 16 to 1048576, not %u", c->user_queue_kib);
     else if (c->sim_pens > 64)
         snprintf(why, cap, "sim_pens is 0 to 64, not %u", c->sim_pens);
     else
@@ -173,7 +181,9 @@ int config_load(struct config *c, const char *path, char *why, size_t cap)
         TAKE_TEXT(log_level);
         TAKE_TEXT(sim_socket);
         TAKE(max_clients);
+        TAKE(max_clients_per_user);
         TAKE(client_queue_kib);
+        TAKE(user_queue_kib);
         TAKE(usb);
         TAKE(sim_pens);
 #undef TAKE

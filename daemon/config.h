@@ -14,8 +14,10 @@ struct config {
     char socket[108];
     char group[33];       /* of the socket; "" for none */
     char log_level[8];    /* error, warning, info, debug */
-    unsigned max_clients; /* 1..4096 */
-    unsigned client_queue_kib; /* 16..16384; replies and records that may wait for one client */
+    unsigned max_clients;          /* 1..4096 */
+    unsigned max_clients_per_user; /* 1..4096 */
+    unsigned client_queue_kib;     /* 16..16384; replies and records that may wait for one client */
+    unsigned user_queue_kib;       /* 16..1048576; ... for all clients of one user */
     bool usb;
     char sim_socket[108]; /* "" for no simulated bus */
     unsigned sim_pens;    /* 0..64 started by the daemon itself */

@@ -499,6 +499,9 @@ static void on_telemetry(struct pen *p, const struct mn_frame *f)
 
 static void on_frame(struct pen *p, const struct mn_frame *f)
 {
+    uint16_t ahead;
+    bool late; /* twice, or overtaken: a reply still finds its request, once, but telemetry would go back in time */
+
     p->counters.frames_in++;
     if (f->major != MN_PROTOCOL_MAJOR) {
         char why[160];
@@ -516,13 +519,19 @@ static void on_frame(struct pen *p, const struct mn_frame *f)
         p->counters.foreign_frames++;
         return;
     }
-    p->counters.sequence_gaps += (uint16_t)(f->sequence - p->sequence_in);
-    p->sequence_in = (uint16_t)(f->sequence + 1);
+    ahead = (uint16_t)(f->sequence - p->sequence_in);
+    late = ahead >= 0x8000;
+    if (late) {
+        p->counters.late_frames++;
+    } else {
+        p->counters.sequence_gaps += ahead;
+        p->sequence_in = (uint16_t)(f->sequence + 1);
+    }
     if (f->type & MN_TYPE_REPLY)
         on_reply(p, f, PEN_RESULT_REPLY);
     else if (f->type == MNP__FRAME_TYPE__TYPE_PROGRESS)
         on_reply(p, f, PEN_RESULT_PROGRESS);
-    else if (f->type == MNP__FRAME_TYPE__TYPE_TELEMETRY)
+    else if (f->type == MNP__FRAME_TYPE__TYPE_TELEMETRY && !late)
         on_telemetry(p, f);
 }
 
@@ -857,5 +866,6 @@ void pen_info(const struct pen *p, Mnc__PenInfo *info, Mnc__LinkCounters *counte
     *counters = p->counters;
     counters->has_frames_in = counters->has_frames_out = counters->has_bytes_in = counters->has_bad_frames = true;
     counters->has_sequence_gaps = counters->has_foreign_frames = counters->has_stale_replies = counters->has_sessions = true;
+    counters->has_late_frames = true;
     info->counters = counters;
 }

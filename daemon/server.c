@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,7 +24,7 @@ struct node {
 
 struct server {
     struct client_env env;
-    unsigned max_clients;
+    unsigned max_clients, max_clients_per_user;
     int fd;
     char *path; /* NULL: the socket is systemd's */
     sd_event_source *accept, *resume, *reap;
@@ -84,6 +85,22 @@ static void pause_accept(struct server *s, int error)
     sd_event_source_set_enabled(s->resume, SD_EVENT_ONESHOT);
 }
 
+/* Too many are connected: the one too many goes, with the reason. */
+static void check_limits(struct server *s, struct client *c)
+{
+    const struct user *u = client_user(c);
+    char reason[120];
+
+    if (s->env.clients > s->max_clients)
+        snprintf(reason, sizeof(reason), "%u programs are connected, the limit is %u", s->env.clients - 1, s->max_clients);
+    else if (u->clients > s->max_clients_per_user)
+        snprintf(reason, sizeof(reason), "%u programs of user %u are connected, the limit is %u", u->clients - 1, (unsigned)u->uid,
+                 s->max_clients_per_user);
+    else
+        return;
+    client_end(c, reason);
+}
+
 static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
     struct server *s = userdata;
@@ -112,8 +129,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
     s->clients = n;
     s->env.clients++;
     hub_add(s->env.hub, (struct subscriber *)n->client);
-    if (s->env.clients > s->max_clients)
-        client_end(n->client, "too many clients are connected");
+    check_limits(s, n->client);
     return 0;
 }
 
@@ -179,10 +195,12 @@ int server_new(struct server **out, sd_event *event, const struct config *config
         return -ENOMEM;
     s->fd = -1;
     s->max_clients = config->max_clients;
+    s->max_clients_per_user = config->max_clients_per_user;
     s->env = (struct client_env){.event = event,
                                  .hub = hub,
                                  .sim = sim,
                                  .queue_bytes = config->client_queue_kib * 1024,
+                                 .user_queue_bytes = config->user_queue_kib * 1024,
                                  .ended = on_ended,
                                  .ctx = s};
     sd_event_now(event, CLOCK_MONOTONIC, &s->env.began_us);

@@ -12,15 +12,15 @@
 
 static json_t *json_pen(const struct mn_pen *p)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o, s:I, s:b, s:s, s:I, s:I, s:I, s:s, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "serial",
+    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o, s:I, s:b, s:s, s:I, s:I, s:I, s:s, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "serial",
                      p->serial, "port", p->port, "link", mn_link_name(p->link), "last_error", p->last_error, "simulated", p->simulated,
                      "state", mn_state_name(p->state), "faults", json_fault_word(p->fault_word), "fault_word", (json_int_t)p->fault_word,
                      "trigger", p->trigger, "cartridge", mn_cartridge_name(p->cartridge), "config_generation",
                      (json_int_t)p->config_generation, "boot_id", (json_int_t)p->boot_id, "records_newest", (json_int_t)p->records_newest,
                      "firmware", p->firmware_version, "counters", "frames_in", (json_int_t)p->frames_in, "frames_out",
                      (json_int_t)p->frames_out, "bad_frames", (json_int_t)p->bad_frames, "sequence_gaps", (json_int_t)p->sequence_gaps,
-                     "foreign_frames", (json_int_t)p->foreign_frames, "stale_replies", (json_int_t)p->stale_replies, "sessions",
-                     (json_int_t)p->sessions);
+                     "foreign_frames", (json_int_t)p->foreign_frames, "stale_replies", (json_int_t)p->stale_replies,
+                     "late_frames", (json_int_t)p->late_frames, "sessions", (json_int_t)p->sessions);
 }
 
 static void print_pen(const struct mn_pen *p)

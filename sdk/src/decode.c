@@ -37,6 +37,7 @@ void decode_pen(struct mn_pen *out, const Mnc__PenInfo *in)
         out->sequence_gaps = in->counters->sequence_gaps;
         out->foreign_frames = in->counters->foreign_frames;
         out->stale_replies = in->counters->stale_replies;
+        out->late_frames = in->counters->late_frames;
         out->sessions = in->counters->sessions;
     }
 }

@@ -3,6 +3,7 @@
  * scripts/bench makes a table of them. Figures from a shared machine mean something only as ratios within a run.
  */
 #include "harness.h"
+#include "process.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -22,40 +23,6 @@ static uint64_t now_ns(void)
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-/* CPU time of a process, ns. */
-static uint64_t cpu_ns(pid_t pid)
-{
-    char path[64];
-    unsigned long long ns = 0;
-    FILE *f;
-
-    snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
-    f = fopen(path, "r");
-    if (f != NULL) {
-        if (fscanf(f, "%llu", &ns) != 1)
-            ns = 0;
-        fclose(f);
-    }
-    return ns;
-}
-
-static long status_kib(pid_t pid, const char *key)
-{
-    char path[64], line[256];
-    long kib = -1;
-    FILE *f;
-
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    f = fopen(path, "r");
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-        if (strncmp(line, key, strlen(key)) == 0)
-            kib = strtol(line + strlen(key) + 1, NULL, 10);
-    }
-    if (f != NULL)
-        fclose(f);
-    return kib;
 }
 
 static int compare(const void *a, const void *b)
@@ -130,18 +97,18 @@ static void rtt_floor(uint64_t *ns)
         echo(far[1]);
     }
     close(near[1]), close(far[0]), close(far[1]);
-    cpu = cpu_ns(relay_pid);
+    cpu = process_cpu_ns(relay_pid);
     for (int i = 0; i < ROUNDS + WARM_UP; i++) {
         uint64_t began = now_ns();
 
         if (i == WARM_UP)
-            cpu = cpu_ns(relay_pid);
+            cpu = process_cpu_ns(relay_pid);
         if (write(near[0], bytes, sizeof(bytes)) != (ssize_t)sizeof(bytes) || read(near[0], bytes, sizeof(bytes)) <= 0)
             exit(1);
         if (i >= WARM_UP)
             ns[i - WARM_UP] = now_ns() - began;
     }
-    cpu = cpu_ns(relay_pid) - cpu;
+    cpu = process_cpu_ns(relay_pid) - cpu;
     close(near[0]);
     waitpid(relay_pid, NULL, 0);
     waitpid(echo_pid, NULL, 0);
@@ -163,12 +130,12 @@ static void bench_rtt(void **state)
         uint64_t us, began = now_ns();
 
         if (i == WARM_UP)
-            cpu = cpu_ns(h.daemon);
+            cpu = process_cpu_ns(h.daemon);
         harness_ok(&h, mn_ping(h.c, "SIM-0001", RTT_BYTES, &us, T));
         if (i >= WARM_UP)
             ns[i - WARM_UP] = now_ns() - began;
     }
-    cpu = cpu_ns(h.daemon) - cpu;
+    cpu = process_cpu_ns(h.daemon) - cpu;
     report("libmn, mnd, penstub", ns, ROUNDS, (double)cpu / 1000 / ROUNDS);
     harness_stop(&h);
 }
@@ -222,10 +189,10 @@ static void one_pen_for(unsigned subscribers)
     }
     run_clients(clients, subscribers, 500);
     counts = (struct counts){0};
-    cpu = cpu_ns(h.daemon);
+    cpu = process_cpu_ns(h.daemon);
     began = now_ns();
     run_clients(clients, subscribers, SECONDS * 1000);
-    cpu = cpu_ns(h.daemon) - cpu;
+    cpu = process_cpu_ns(h.daemon) - cpu;
     seconds = (double)(now_ns() - began) / 1e9;
     printf("{\"bench\": \"subscribers\", \"subscribers\": %u, \"cpu_percent\": %.2f, \"deliveries_per_s\": %.0f, \"cpu_us_per_delivery\": %.2f, "
            "\"missed\": %lu}\n",
@@ -253,8 +220,8 @@ static void memory_with(unsigned pens)
     if (pens > 0)
         harness_ok(&h, mn_subscribe(h.c, NULL, true, false, T));
     harness_run(&h, 2000);
-    printf("{\"bench\": \"memory\", \"pens\": %u, \"resident_kib\": %ld, \"private_kib\": %ld}\n", pens, status_kib(h.daemon, "VmRSS"),
-           status_kib(h.daemon, "RssAnon"));
+    printf("{\"bench\": \"memory\", \"pens\": %u, \"resident_kib\": %ld, \"private_kib\": %ld}\n", pens, process_kib(h.daemon, "VmRSS"),
+           process_kib(h.daemon, "RssAnon"));
     fflush(stdout);
     harness_stop(&h);
 }

@@ -160,7 +160,7 @@ struct mn_pen {
     char firmware_version[17];
     uint32_t protocol_minor;
     uint32_t capabilities;         /* bits of pen.proto's Capability */
-    uint64_t frames_in, frames_out, bytes_in, bad_frames, sequence_gaps, foreign_frames, stale_replies, sessions;
+    uint64_t frames_in, frames_out, bytes_in, bad_frames, sequence_gaps, foreign_frames, stale_replies, sessions, late_frames;
 };
 
 struct mn_pens {

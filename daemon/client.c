@@ -24,7 +24,8 @@ enum {
     TELEMETRY_RING = 64,
     URGENT_RING = 256,
     IOV_MAX_OUT = 32,
-    REQUESTS_PER_TURN = 16, /* then it is other clients' turn, and the pens' */
+    REQUESTS_PER_TURN = 4, /* of one client ... */
+    CLIENTS_PER_TURN = 4,  /* ... and clients of the line: then it is the pens' turn */
     CALL_TIMEOUT_MS = 1000,
     CALL_TIMEOUT_MAX_MS = 60000,
 };
@@ -38,11 +39,13 @@ struct client {
     struct subscriber subscriber;
     struct client_env *env;
     int fd;
-    sd_event_source *io, *flush, *more;
+    sd_event_source *io, *flush;
+    uint32_t io_events;
     char name[64]; /* for logs: "mnctl 0.1.0 (pid 42)" */
     pid_t pid;
     struct user *user;
-    bool greeted, ending;
+    struct client *next_in_line;
+    bool greeted, ending, in_line;
     uint8_t in[IN_BYTES];
     size_t in_fill;
 
@@ -55,6 +58,16 @@ struct client {
     uint64_t dropped;
     bool blocked; /* the socket is full: EPOLLOUT will tell */
 };
+
+/* Reads unless there is enough to do, writes when the socket was full. */
+static void update_io(struct client *c)
+{
+    uint32_t events = (c->in_line ? 0 : (uint32_t)EPOLLIN) | (c->blocked ? (uint32_t)EPOLLOUT : 0);
+
+    if (events != c->io_events)
+        sd_event_source_set_io_events(c->io, events);
+    c->io_events = events;
+}
 
 /* ---- out ---- */
 
@@ -131,9 +144,8 @@ static bool write_out(struct client *c)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {
-            if (!c->blocked)
-                sd_event_source_set_io_events(c->io, EPOLLIN | EPOLLOUT);
             c->blocked = true;
+            update_io(c);
             return true;
         }
         if (n < 0)
@@ -149,17 +161,19 @@ static void end(struct client *c)
     c->ending = true;
     sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
     sd_event_source_set_enabled(c->flush, SD_EVENT_OFF);
-    sd_event_source_set_enabled(c->more, SD_EVENT_OFF);
     c->env->ended(c->env->ctx, c);
+}
+
+static void flush(struct client *c)
+{
+    if (!c->blocked && !c->ending && !write_out(c))
+        end(c);
 }
 
 static int on_flush(sd_event_source *s, void *userdata)
 {
-    struct client *c = userdata;
-
     (void)s;
-    if (!c->blocked && !c->ending && !write_out(c))
-        end(c);
+    flush(userdata);
     return 0;
 }
 
@@ -559,8 +573,40 @@ static size_t take_message(struct client *c)
     return c->ending ? 0 : 4 + (size_t)length;
 }
 
-/* Takes some messages from the buffer; the rest has another turn. */
-static void take_messages(struct client *c)
+static void stand_in_line(struct client *c)
+{
+    struct client_env *env = c->env;
+
+    c->next_in_line = NULL;
+    if (env->line == NULL)
+        env->line = c;
+    else
+        env->line_end->next_in_line = c;
+    env->line_end = c;
+    c->in_line = true;
+    sd_event_source_set_enabled(env->turn, SD_EVENT_ON);
+}
+
+static void leave_line(struct client *c)
+{
+    struct client_env *env = c->env;
+    struct client *before = NULL, *at = env->line;
+
+    while (at != c) {
+        before = at;
+        at = at->next_in_line;
+    }
+    if (before == NULL)
+        env->line = c->next_in_line;
+    else
+        before->next_in_line = c->next_in_line;
+    if (env->line_end == c)
+        env->line_end = before;
+    c->in_line = false;
+}
+
+/* Takes a few messages from the buffer and sends what there is to say; with more to take, it stands in line. */
+static void serve(struct client *c)
 {
     for (int i = 0; i < REQUESTS_PER_TURN && has_message(c); i++) {
         size_t n = take_message(c);
@@ -570,15 +616,29 @@ static void take_messages(struct client *c)
         memmove(c->in, c->in + n, c->in_fill - n);
         c->in_fill -= n;
     }
+    flush(c);
+    if (c->ending)
+        return;
+    sd_event_source_set_enabled(c->flush, SD_EVENT_OFF); /* it is done */
     if (has_message(c))
-        sd_event_source_set_enabled(c->more, SD_EVENT_ONESHOT);
+        stand_in_line(c);
+    update_io(c);
 }
 
-static int on_more(sd_event_source *s, void *userdata)
+int client_turn(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 {
-    (void)s;
-    take_messages(userdata);
-    return 0;
+    struct client_env *env = userdata;
+
+    (void)fd;
+    (void)revents;
+    for (int i = 0; i < CLIENTS_PER_TURN && env->line != NULL; i++) {
+        struct client *c = env->line;
+
+        leave_line(c);
+        if (!c->ending)
+            serve(c);
+    }
+    return sd_event_source_set_enabled(s, env->line != NULL ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
 static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
@@ -586,16 +646,16 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
     struct client *c = userdata;
     ssize_t n;
 
+    (void)s;
     if (revents & EPOLLOUT) {
         c->blocked = false;
-        sd_event_source_set_io_events(s, EPOLLIN);
-        if (!write_out(c)) {
-            end(c);
+        flush(c);
+        if (c->ending)
             return 0;
-        }
+        update_io(c);
     }
-    if (!(revents & (EPOLLIN | EPOLLHUP | EPOLLERR)) || has_message(c))
-        return 0; /* on_more() comes first */
+    if (!(revents & (EPOLLIN | EPOLLHUP | EPOLLERR)) || c->in_line)
+        return 0;
     n = recv(fd, c->in + c->in_fill, sizeof(c->in) - c->in_fill, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
@@ -604,7 +664,7 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
         return 0;
     }
     c->in_fill += (size_t)n;
-    take_messages(c);
+    serve(c);
     return 0;
 }
 
@@ -633,11 +693,10 @@ int client_new(struct client **out, struct client_env *env, int fd)
         client_free(c);
         return -ENOMEM;
     }
-    if ((r = sd_event_add_io(env->event, &c->io, fd, EPOLLIN, on_io, c)) < 0 ||
+    c->io_events = EPOLLIN;
+    if ((r = sd_event_add_io(env->event, &c->io, fd, c->io_events, on_io, c)) < 0 ||
         (r = sd_event_add_defer(env->event, &c->flush, on_flush, c)) < 0 ||
-        (r = sd_event_source_set_enabled(c->flush, SD_EVENT_OFF)) < 0 ||
-        (r = sd_event_add_defer(env->event, &c->more, on_more, c)) < 0 ||
-        (r = sd_event_source_set_enabled(c->more, SD_EVENT_OFF)) < 0) {
+        (r = sd_event_source_set_enabled(c->flush, SD_EVENT_OFF)) < 0) {
         client_free(c);
         return r;
     }
@@ -660,7 +719,8 @@ void client_free(struct client *c)
         log_info("client %s read too slowly: %" PRIu64 " telemetry batches were dropped", c->name, c->dropped);
     sd_event_source_disable_unref(c->io);
     sd_event_source_disable_unref(c->flush);
-    sd_event_source_disable_unref(c->more);
+    if (c->in_line)
+        leave_line(c);
     if (c->user != NULL) {
         account(c, -(ssize_t)c->urgent_bytes);
         user_leave(&c->env->users, c->user);

@@ -2,6 +2,9 @@
  * One connection of a program: its messages in, its queue out. Replies, records and pen events wait in one queue, which is
  * bounded in bytes: a client that does not read them is disconnected, with a reason in the log. Telemetry waits in a ring
  * that drops its oldest and counts. What is urgent goes first, and one system call takes as much of both as there is.
+ *
+ * A client that asks faster than it is served waits in a line with its like: some of them have a few requests taken in each
+ * turn of the loop, so that all their floods together keep neither the pens nor a newcomer with a single request for long.
  */
 #pragma once
 
@@ -18,6 +21,10 @@ struct client_env {
     struct sim_bus *sim; /* NULL: no simulated pens */
     uint32_t queue_bytes, user_queue_bytes;
     struct user *users;
+    struct client *line, *line_end; /* clients whose requests wait */
+    /* client_turn() on the env and a descriptor that is always readable; on while there is a line. A deferred source will not do:
+     * sd-event runs those before all others, however often they come. */
+    sd_event_source *turn;
     uint64_t began_us;
     unsigned clients;           /* connected now */
     uint64_t telemetry_dropped; /* batches that slow clients did not get */
@@ -29,6 +36,9 @@ struct client_env {
 /* Owns fd from now on, also when it fails. */
 int client_new(struct client **out, struct client_env *env, int fd);
 void client_free(struct client *c);
+
+/* The handler of env->turn. */
+int client_turn(sd_event_source *s, int fd, uint32_t revents, void *env);
 
 /* Whose program it is; good as long as the client is. */
 const struct user *client_user(const struct client *c);

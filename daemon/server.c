@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,7 +26,7 @@ struct node {
 struct server {
     struct client_env env;
     unsigned max_clients, max_clients_per_user;
-    int fd;
+    int fd, turn_fd;
     char *path; /* NULL: the socket is systemd's */
     sd_event_source *accept, *resume, *reap;
     struct node *clients;
@@ -193,7 +194,7 @@ int server_new(struct server **out, sd_event *event, const struct config *config
 
     if (s == NULL)
         return -ENOMEM;
-    s->fd = -1;
+    s->fd = s->turn_fd = -1;
     s->max_clients = config->max_clients;
     s->max_clients_per_user = config->max_clients_per_user;
     s->env = (struct client_env){.event = event,
@@ -207,11 +208,14 @@ int server_new(struct server **out, sd_event *event, const struct config *config
     if (passed > 0)
         s->fd = SD_LISTEN_FDS_START;
     r = passed > 0 ? 0 : listen_at(s, config);
+    s->turn_fd = eventfd(1, EFD_CLOEXEC);
     if (r < 0 || (r = sd_event_add_io(event, &s->accept, s->fd, EPOLLIN, on_accept, s)) < 0 ||
         (r = sd_event_add_time_relative(event, &s->resume, CLOCK_MONOTONIC, 0, 0, on_resume, s)) < 0 ||
         (r = sd_event_source_set_enabled(s->resume, SD_EVENT_OFF)) < 0 ||
         (r = sd_event_add_defer(event, &s->reap, on_reap, s)) < 0 ||
-        (r = sd_event_source_set_enabled(s->reap, SD_EVENT_OFF)) < 0) {
+        (r = sd_event_source_set_enabled(s->reap, SD_EVENT_OFF)) < 0 ||
+        (r = s->turn_fd < 0 ? -errno : sd_event_add_io(event, &s->env.turn, s->turn_fd, EPOLLIN, client_turn, &s->env)) < 0 ||
+        (r = sd_event_source_set_enabled(s->env.turn, SD_EVENT_OFF)) < 0) {
         server_free(s);
         return r;
     }
@@ -230,6 +234,9 @@ void server_free(struct server *s)
     sd_event_source_disable_unref(s->accept);
     sd_event_source_disable_unref(s->resume);
     sd_event_source_disable_unref(s->reap);
+    sd_event_source_disable_unref(s->env.turn);
+    if (s->turn_fd >= 0)
+        close(s->turn_fd);
     if (s->fd >= 0)
         close(s->fd);
     if (s->path != NULL)

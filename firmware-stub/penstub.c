@@ -17,7 +17,7 @@
 #include "ffs.h"
 #include "port.h"
 
-enum { PENS_MAX = 64, AT_MAX = 64, TICK_MS = 10, MOVING_TICK_MS = 2, RECONNECT_MS = 250 };
+enum { PENS_MAX = 64, AT_MAX = 64, TICK_MS = 10, MOVING_TICK_MS = 2, RECONNECT_MS = 250, TURN_MS = 100, LAG_MAX_MS = 60000 };
 
 struct timed_command {
     double at_s;
@@ -38,7 +38,9 @@ struct stub {
     struct options o;
     struct port *ports;
     int control_fd;
-    uint64_t began_us;
+    uint64_t real_us;         /* since the start */
+    double due_ms;            /* where the pens' time should be by now ... */
+    uint64_t pen_ms;          /* ... and where it is */
     uint64_t reconnect_at_ms; /* real time */
     bool waiting_said;
 };
@@ -62,7 +64,7 @@ static void print_help(void)
            "  --serial TEXT      serial number [SIM-0001]; more pens count on: SIM-0002 ...\n"
            "  --pens N           so many pens in this program, 1 to %d [1]; --connect only\n"
            "  --nvm FILE         non-volatile memory, kept over restarts [none]; with --pens, FILE.1, FILE.2 ...\n"
-           "  --speed X          pen seconds in a real second [1]; over 4 the host's heartbeat comes too late to arm\n"
+           "  --speed X          pen seconds in a real second, as far as this machine can [1]; over 4 the host's heartbeat comes too late to arm\n"
            "  --seed N           of all randomness [1]\n"
            "  --at SECONDS:LINE  says LINE at that time of the pen, for instance --at 5:\"inject 1401\"; repeatable\n"
            "  --link TEXT        a bad cable from the start, as the line link below, for instance \"drop=0.01 delay=0.1:20\"\n"
@@ -328,22 +330,39 @@ static int tick_ms(const struct stub *s)
     return TICK_MS;
 }
 
+/* In small turns: a pen that runs fast still hears its host. True: there is more to catch up with at once. */
+static bool advance_time(struct stub *s, uint64_t real_us)
+{
+    double lag_ms;
+
+    s->due_ms += (double)(real_us - s->real_us) / 1000 * s->o.speed;
+    s->real_us = real_us;
+    lag_ms = s->due_ms - (double)s->pen_ms;
+    if (lag_ms > LAG_MAX_MS) { /* a machine that slept is not replayed at length */
+        lag_ms = LAG_MAX_MS;
+        s->due_ms = (double)s->pen_ms + lag_ms;
+    }
+    s->pen_ms += lag_ms < TURN_MS ? (uint64_t)lag_ms : TURN_MS;
+    return lag_ms > TURN_MS;
+}
+
 static void run(struct stub *s)
 {
+    uint64_t began_us = clock_us();
     struct pollfd fds[PENS_MAX + 1];
 
     while (!stopping) {
-        uint64_t real_us = clock_us() - s->began_us;
-        uint64_t pen_ms = (uint64_t)((double)real_us / 1000 * s->o.speed);
+        uint64_t real_us = clock_us() - began_us;
+        bool behind = advance_time(s, real_us);
 
         connect_ports(s, real_us / 1000);
-        say_timed_commands(s, pen_ms);
+        say_timed_commands(s, s->pen_ms);
         for (unsigned i = 0; i < s->o.pens; i++) {
-            port_advance(&s->ports[i], pen_ms);
+            port_advance(&s->ports[i], s->pen_ms);
             fds[i] = (struct pollfd){.fd = s->ports[i].fd, .events = POLLIN};
         }
         fds[s->o.pens] = (struct pollfd){.fd = s->control_fd, .events = POLLIN};
-        if (poll(fds, s->o.pens + 1, tick_ms(s)) <= 0)
+        if (poll(fds, s->o.pens + 1, behind ? 0 : tick_ms(s)) <= 0)
             continue;
         for (unsigned i = 0; i < s->o.pens; i++) {
             if (fds[i].revents != 0 && !port_readable(&s->ports[i])) {
@@ -412,7 +431,6 @@ int main(int argc, char **argv)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
-    s.began_us = clock_us();
     r = make_pens(&s);
     if (r == 0 && s.o.control != NULL && (s.control_fd = listen_on(s.o.control)) < 0) {
         fprintf(stderr, "penstub: cannot listen on %s: %s\n", s.o.control, strerror(errno));

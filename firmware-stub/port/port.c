@@ -222,7 +222,7 @@ void port_advance(struct port *p, uint64_t now_ms)
     p->now_ms = now_ms;
     impair_flush(&p->to_pen, now_ms);
     impair_flush(&p->to_host, now_ms);
-    vpen_advance(&p->vpen, ms < 60000 ? (uint32_t)ms : 60000); /* a machine that slept is not replayed at length */
+    vpen_advance(&p->vpen, (uint32_t)ms);
     if (!p->vpen.hung)
         pen_send(&p->vpen.pen);
     if (p->vpen.pen.boot_id != p->boot_id) { /* a reset pen enumerates anew */

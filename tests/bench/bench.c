@@ -1,9 +1,10 @@
 /*
- * What the daemon costs, beside the floor in the same run: bench rtt | subscribers | memory. One JSON object a line;
+ * What the daemon costs, beside the floor in the same run: bench rtt | subscribers | memory | stop. One JSON object a line;
  * scripts/bench makes a table of them. Figures from a shared machine mean something only as ratios within a run.
  */
 #include "harness.h"
 #include "process.h"
+#include "rude.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -234,16 +235,43 @@ static void bench_memory(void **state)
     memory_with(32);
 }
 
+static void stop_through(const char *what, bool flooded)
+{
+    static uint64_t us[1000];
+    struct flood flood;
+    struct harness h;
+    size_t n = sizeof(us) / sizeof(us[0]);
+
+    harness_start(&h, 0, NULL);
+    flood_begin(&flood, &h, flooded ? 64 : 0);
+    for (size_t i = 0; i < n; i++)
+        us[i] = flood_stop_us(&flood);
+    flood_end(&flood);
+    harness_stop(&h);
+    qsort(us, n, sizeof(*us), compare);
+    printf("{\"bench\": \"stop\", \"what\": \"%s\", \"p50_us\": %lu, \"p99_us\": %lu, \"max_us\": %lu}\n", what, (unsigned long)us[n / 2],
+           (unsigned long)us[n * 99 / 100], (unsigned long)us[n - 1]);
+    fflush(stdout);
+}
+
+static void bench_stop(void **state)
+{
+    (void)state;
+    stop_through("a pen that floods", false);
+    stop_through("and 64 clients that flood", true);
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(bench_rtt), cmocka_unit_test(bench_subscribers), cmocka_unit_test(bench_memory)};
-    static const char *const names[] = {"rtt", "subscribers", "memory"};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(bench_rtt), cmocka_unit_test(bench_subscribers), cmocka_unit_test(bench_memory),
+                                       cmocka_unit_test(bench_stop)};
+    static const char *const names[] = {"rtt", "subscribers", "memory", "stop"};
 
     signal(SIGPIPE, SIG_IGN);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (argc == 2 && strcmp(argv[1], names[i]) == 0)
             return _cmocka_run_group_tests(names[i], &tests[i], 1, NULL, NULL);
     }
-    fprintf(stderr, "usage: bench rtt | subscribers | memory\n");
+    fprintf(stderr, "usage: bench rtt | subscribers | memory | stop\n");
     return 2;
 }

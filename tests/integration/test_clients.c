@@ -9,16 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "client.pb-c.h"
 #include "pen.pb-c.h"
 #include "process.h"
+#include "rude.h"
 
 static struct harness h;
 static const char *const P = "SIM-0001";
@@ -50,108 +49,6 @@ static void start_with(const char *configuration)
     snprintf(option, sizeof(option), "--config=%s", config_path);
     harness_start(&h, 1, option);
     unlink(config_path);
-}
-
-/* ---- a program that is no libmn ---- */
-
-static int raw(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_true(fd >= 0);
-    strcpy(address.sun_path, h.socket);
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-        fail_msg("cannot connect: %s", strerror(errno));
-    return fd;
-}
-
-static size_t message(uint8_t *out, const Mnc__ClientMessage *m)
-{
-    size_t n = mnc__client_message__pack(m, out + 4);
-
-    for (int i = 0; i < 4; i++)
-        out[i] = (uint8_t)(n >> 8 * i);
-    return 4 + n;
-}
-
-static size_t hello(uint8_t *out)
-{
-    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
-    Mnc__Hello body = MNC__HELLO__INIT;
-
-    m.has_id = true;
-    m.id = 1;
-    m.body_case = MNC__CLIENT_MESSAGE__BODY_HELLO;
-    body.has_major = body.has_minor = true;
-    body.major = 1;
-    body.client_name = (char *)(uintptr_t) "rude";
-    m.hello = &body;
-    return message(out, &m);
-}
-
-static size_t list(uint8_t *out, uint32_t id)
-{
-    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
-    Mnc__List body = MNC__LIST__INIT;
-
-    m.has_id = true;
-    m.id = id;
-    m.body_case = MNC__CLIENT_MESSAGE__BODY_LIST;
-    m.list = &body;
-    return message(out, &m);
-}
-
-static size_t subscribe(uint8_t *out)
-{
-    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
-    Mnc__Subscribe body = MNC__SUBSCRIBE__INIT;
-
-    m.has_id = true;
-    m.id = 2;
-    m.body_case = MNC__CLIENT_MESSAGE__BODY_SUBSCRIBE;
-    body.has_telemetry = body.telemetry = true;
-    m.subscribe = &body;
-    return message(out, &m);
-}
-
-static size_t call(uint8_t *out, uint32_t id, Mnp__FrameType type)
-{
-    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
-    Mnc__Call body = MNC__CALL__INIT;
-
-    m.has_id = true;
-    m.id = id;
-    m.body_case = MNC__CLIENT_MESSAGE__BODY_CALL;
-    body.serial = (char *)(uintptr_t)P;
-    body.has_pen_type = true;
-    body.pen_type = type;
-    m.call = &body;
-    return message(out, &m);
-}
-
-static int raw_hello(void)
-{
-    uint8_t bytes[128];
-    size_t n = hello(bytes);
-    int fd = raw();
-
-    assert_int_equal(send(fd, bytes, n, MSG_NOSIGNAL), n);
-    return fd;
-}
-
-/* Writes requests until the daemon takes no more, or it has hung up. */
-static bool write_until_full(int fd, size_t (*make)(uint8_t *out, uint32_t id))
-{
-    uint8_t bytes[128];
-
-    for (uint32_t id = 10;; id++) {
-        size_t n = make(bytes, id);
-
-        if (send(fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n)
-            continue;
-        return errno == EAGAIN;
-    }
 }
 
 /* Reads to the end, as the goodbye comes; does it say so? */
@@ -195,12 +92,12 @@ static void others_are_served(void)
 
 static void one_that_never_reads_is_thrown_out_with_the_figures(void **state)
 {
-    int fd = raw_hello();
+    int fd = rude_greet(h.socket);
     uint64_t end_ms = harness_now_ms() + 20000;
     long kib = process_kib(h.daemon, "VmRSS");
 
     (void)state;
-    while (write_until_full(fd, list)) {
+    while (rude_fill(fd)) {
         assert_true(harness_now_ms() < end_ms);
         others_are_served();
     }
@@ -215,8 +112,8 @@ static void one_that_never_reads_is_thrown_out_with_the_figures(void **state)
 static void one_that_never_reads_telemetry_loses_only_telemetry(void **state)
 {
     uint8_t bytes[128];
-    size_t n = subscribe(bytes);
-    int fd = raw_hello();
+    size_t n = rude_subscribe(bytes);
+    int fd = rude_greet(h.socket);
     struct mn_daemon info = {0};
     int small = 4096;
 
@@ -239,7 +136,7 @@ static void one_that_never_reads_telemetry_loses_only_telemetry(void **state)
 static void one_that_reads_a_byte_a_second_gets_its_bytes(void **state)
 {
     uint8_t reply[3];
-    int fd = raw_hello();
+    int fd = rude_greet(h.socket);
 
     (void)state;
     for (size_t i = 0; i < sizeof(reply); i++) {
@@ -255,8 +152,8 @@ static void one_that_reads_a_byte_a_second_gets_its_bytes(void **state)
 static void one_that_writes_a_byte_at_a_time_is_understood(void **state)
 {
     uint8_t bytes[128], reply[256];
-    size_t n = hello(bytes);
-    int fd = raw();
+    size_t n = rude_hello(bytes);
+    int fd = rude_connect(h.socket);
 
     (void)state;
     for (size_t i = 0; i < n; i++) {
@@ -274,7 +171,7 @@ static void garbage_of_all_kinds_ends_only_its_sender(void **state)
     (void)state;
     for (int round = 0; round < 200; round++) {
         uint8_t bytes[512];
-        int fd = round % 2 == 0 ? raw() : raw_hello();
+        int fd = round % 2 == 0 ? rude_connect(h.socket) : rude_greet(h.socket);
         size_t n = 1 + (size_t)rand_r(&seed) % sizeof(bytes);
 
         for (size_t i = 0; i < n; i++)
@@ -295,12 +192,12 @@ static void garbage_of_all_kinds_ends_only_its_sender(void **state)
 static void half_a_message_waits_for_its_other_half_and_for_nobody(void **state)
 {
     uint8_t bytes[256], reply[256];
-    size_t n = hello(bytes);
+    size_t n = rude_hello(bytes);
     int fd[64];
 
     (void)state;
     for (size_t i = 0; i < 64; i++) { /* cut after each byte, at its length, in its middle */
-        fd[i] = raw();
+        fd[i] = rude_connect(h.socket);
         assert_int_equal(send(fd[i], bytes, i % n, MSG_NOSIGNAL), i % n);
     }
     others_are_served();
@@ -314,7 +211,7 @@ static void half_a_message_waits_for_its_other_half_and_for_nobody(void **state)
 static void a_length_of_4_gib_is_refused_at_once(void **state)
 {
     long kib = process_kib(h.daemon, "VmRSS");
-    int fd = raw();
+    int fd = rude_connect(h.socket);
 
     (void)state;
     assert_int_equal(send(fd, "\xff\xff\xff\xff", 4, MSG_NOSIGNAL), 4);
@@ -331,7 +228,7 @@ static void a_million_requests_are_all_answered(void **state)
     uint32_t total = wanted != NULL ? (uint32_t)strtoul(wanted, NULL, 10) : 1000000, asked = 0, answered = 0;
     static uint8_t out[65536], in[65536];
     size_t out_at = 0, out_fill = 0, in_fill = 0;
-    int fd = raw_hello();
+    int fd = rude_greet(h.socket);
     long kib;
 
     (void)state;
@@ -345,16 +242,8 @@ static void a_million_requests_are_all_answered(void **state)
 
         assert_true(poll(&p, 1, 10000) > 0);
         if (out_at == out_fill) { /* never more than the queue holds: whoever asks more without reading is thrown out */
-            Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
-            Mnc__DaemonInfo body = MNC__DAEMON_INFO__INIT;
-
-            m.has_id = true;
-            m.body_case = MNC__CLIENT_MESSAGE__BODY_DAEMON_INFO;
-            m.daemon_info = &body;
-            for (out_at = out_fill = 0; asked < total && asked - answered < 200; asked++) {
-                m.id = asked + 1;
-                out_fill += message(out + out_fill, &m);
-            }
+            for (out_at = out_fill = 0; asked < total && asked - answered < 200; asked++)
+                out_fill += rude_daemon_info(out + out_fill, asked + 1);
         }
         n = out_at < out_fill ? send(fd, out + out_at, out_fill - out_at, MSG_NOSIGNAL) : 0;
         out_at += n > 0 ? (size_t)n : 0;
@@ -399,18 +288,18 @@ static void ten_thousand_connections_leave_nothing(void **state)
         }
         switch (i % 4) {
         case 0: /* politely */
-            fd = raw_hello();
+            fd = rude_greet(h.socket);
             assert_true(read(fd, bytes, sizeof(bytes)) > 4);
             break;
         case 1: /* without waiting */
-            fd = raw_hello();
+            fd = rude_greet(h.socket);
             break;
         case 2: /* a subscriber that leaves */
-            fd = raw_hello();
-            assert_true(send(fd, bytes, subscribe(bytes), MSG_NOSIGNAL) > 0);
+            fd = rude_greet(h.socket);
+            assert_true(send(fd, bytes, rude_subscribe(bytes), MSG_NOSIGNAL) > 0);
             break;
         default: /* not a word */
-            fd = raw();
+            fd = rude_connect(h.socket);
             break;
         }
         close(fd);
@@ -441,8 +330,8 @@ static void one_that_dies_holding_a_request_leaves_nothing_to_the_next(void **st
         if (pid == 0) {
             size_t length;
 
-            fd = raw_hello();
-            length = call(bytes, 77, MNP__FRAME_TYPE__TYPE_STATUS);
+            fd = rude_greet(h.socket);
+            length = rude_call(bytes, 77, P, MNP__FRAME_TYPE__TYPE_STATUS);
             if (send(fd, bytes, step < length ? step : length, MSG_NOSIGNAL) < 0)
                 _exit(1);
             poll(NULL, 0, (int)(step % 4));
@@ -450,7 +339,7 @@ static void one_that_dies_holding_a_request_leaves_nothing_to_the_next(void **st
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFSIGNALED(status));
-        fd = raw_hello();
+        fd = rude_greet(h.socket);
         n = read(fd, reply, sizeof(reply));
         assert_true(n > 6);
         assert_int_equal(n, 4 + reply[0] + 256 * reply[1]); /* one message, and its id is that of our HELLO */
@@ -472,8 +361,8 @@ static void a_user_has_so_many_programs_and_the_next_is_told(void **state)
     (void)state;
     start_with("max_clients_per_user: 4\n");
     for (size_t i = 0; i < 3; i++)
-        fd[i] = raw_hello(); /* the fourth is the harness's own */
-    fd[3] = raw();
+        fd[i] = rude_greet(h.socket); /* the fourth is the harness's own */
+    fd[3] = rude_connect(h.socket);
     assert_true(goodbye_says(fd[3], "4 programs of user 0 are connected, the limit is 4"));
     close(fd[3]);
     close(fd[0]);
@@ -524,8 +413,8 @@ static void one_user_at_its_limit_takes_no_place_of_another(void **state)
     assert_int_equal(chmod(h.dir, 0755), 0);
     assert_int_equal(chmod(h.socket, 0666), 0);
     for (size_t i = 0; i < 3; i++)
-        fd[i] = raw_hello();
-    fd[3] = raw();
+        fd[i] = rude_greet(h.socket);
+    fd[3] = rude_connect(h.socket);
     assert_true(goodbye_says(fd[3], "the limit is 4"));
     assert_int_equal(connects_as_nobody(), 0);
     for (size_t i = 0; i < 4; i++)
@@ -537,14 +426,14 @@ static void what_waits_for_a_user_is_bounded_in_all(void **state)
 {
     enum { N = 8 };
     uint8_t bytes[128];
-    size_t n = list(bytes, 10);
+    size_t n = rude_list(bytes, 10);
     int fd[N], small = 2048;
     bool out = false;
 
     (void)state;
     start_with("client_queue_kib: 64\nuser_queue_kib: 64\n");
     for (size_t i = 0; i < N; i++) {
-        fd[i] = raw_hello();
+        fd[i] = rude_greet(h.socket);
         setsockopt(fd[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
     }
     for (uint64_t end_ms = harness_now_ms() + T; !out; poll(NULL, 0, 1)) {
@@ -566,7 +455,7 @@ static void programs_beyond_the_limit_are_told_and_the_rest_goes_on(void **state
     (void)state;
     start_with("max_clients: 3\n");
     for (size_t i = 0; i < 3; i++)
-        fd[i] = raw_hello();
+        fd[i] = rude_greet(h.socket);
     assert_true(goodbye_says(fd[2], "3 programs are connected, the limit is 3"));
     for (size_t i = 0; i < 3; i++)
         close(fd[i]);
@@ -584,10 +473,10 @@ static void memory_is_bounded_with_every_client_asleep(void **state)
     (void)state;
     kib = process_kib(h.daemon, "VmRSS");
     for (size_t i = 0; i < N; i++) {
-        fd[i] = raw_hello();
-        assert_true(send(fd[i], bytes, subscribe(bytes), MSG_NOSIGNAL) > 0);
+        fd[i] = rude_greet(h.socket);
+        assert_true(send(fd[i], bytes, rude_subscribe(bytes), MSG_NOSIGNAL) > 0);
         for (uint32_t id = 10; id < 210; id++)
-            assert_true(send(fd[i], bytes, list(bytes, id), MSG_NOSIGNAL) > 0);
+            assert_true(send(fd[i], bytes, rude_list(bytes, id), MSG_NOSIGNAL) > 0);
     }
     others_are_served();
     harness_run(&h, 8000); /* 160 batches for a ring of 64 and a socket's buffer */
@@ -604,15 +493,11 @@ static void memory_is_bounded_with_every_client_asleep(void **state)
 /* Descriptors run out: accepting rests, says so, and goes on when there are some again. */
 static void without_descriptors_accepting_rests_and_recovers(void **state)
 {
-    rlim_t some = (rlim_t)process_descriptors(h.daemon) + 8;
-    struct rlimit limit = {some, some};
     int fd[64];
     uint64_t wakeups, cpu_ns;
 
     (void)state;
-    assert_int_equal(prlimit(h.daemon, RLIMIT_NOFILE, &limit, NULL), 0);
-    for (size_t i = 0; i < 64; i++)
-        fd[i] = raw(); /* the kernel takes them; the daemon cannot */
+    rude_descriptors(&h, fd, 64);
     harness_until(&h, log_says("no new clients for a moment: Too many open files"), T);
     wakeups = process_wakeups(h.daemon);
     cpu_ns = process_cpu_ns(h.daemon);

@@ -492,13 +492,14 @@ static void do_daemon_info(struct client *c, uint32_t id)
 
     sd_event_now(c->env->event, CLOCK_MONOTONIC, &now_us);
     d.version = (char *)(uintptr_t)MN_VERSION;
-    d.has_uptime_ms = d.has_pid = d.has_clients = d.has_pens = d.has_telemetry_batches = d.has_telemetry_dropped = true;
+    d.has_uptime_ms = d.has_pid = d.has_clients = d.has_pens = d.has_telemetry_batches = d.has_telemetry_dropped = d.has_usb = true;
     d.uptime_ms = (now_us - c->env->began_us) / 1000;
     d.pid = (uint32_t)getpid();
     d.clients = c->env->clients;
     d.pens = hub_pen_count(c->env->hub);
     d.telemetry_batches = hub_counters(c->env->hub)->batches;
     d.telemetry_dropped = c->env->telemetry_dropped;
+    d.usb = c->env->usb;
     m.body_case = MNC__SERVER_MESSAGE__BODY_DAEMON_INFO;
     m.daemon_info = &d;
     say(c, &m, id);

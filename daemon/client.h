@@ -19,6 +19,7 @@ struct client_env {
     sd_event *event;
     struct hub *hub;
     struct sim_bus *sim; /* NULL: no simulated pens */
+    bool usb;            /* looks for real ones */
     uint32_t queue_bytes, user_queue_bytes;
     struct user *users;
     struct client *line, *line_end; /* clients whose requests wait */

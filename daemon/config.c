@@ -119,6 +119,42 @@ static bool has_key(const char *text, const char *key)
     return line_of(text, key, strlen(key)) != 0;
 }
 
+/* The key that stands on a line, from 1. */
+static void key_at(const char *text, unsigned number, char *out, size_t cap)
+{
+    const char *line = text;
+
+    while (line != NULL && --number > 0) {
+        line = strchr(line, '\n');
+        line += line != NULL;
+    }
+    snprintf(out, cap, "%.*s", line != NULL ? (int)strcspn(line, ": \n") : 0, line != NULL ? line : "");
+}
+
+/* What libcyaml says, as the person who wrote the file would want to hear it. */
+static void explain(const char *text, const struct log_lines *said, const char *otherwise, const char *path, char *why, size_t cap)
+{
+    unsigned line = (unsigned)strtoul(said->where, NULL, 10);
+    const char *tab = text[0] == '\t' ? text : strstr(text, "\n\t");
+    char key[64], unknown[64], value[64];
+
+    key_at(text, line, key, sizeof(key));
+    if (sscanf(said->first, "Unexpected key: %63s", unknown) == 1) /* its backtrace has the line of the key before */
+        snprintf(why, cap, "%s, line %u: there is no option %s", path, line_of(text, unknown, strlen(unknown)), unknown);
+    else if (sscanf(said->first, "Invalid uint64_t value: '%63[^']", value) == 1)
+        snprintf(why, cap, "%s, line %u: %s is a whole number, not %s", path, line, key, value);
+    else if (sscanf(said->first, "Invalid ENUM value: %63s", value) == 1)
+        snprintf(why, cap, "%s, line %u: %s is true or false, not %s", path, line, key, value);
+    else if (tab != NULL && strstr(said->first, "tab") != NULL) {
+        line = 1;
+        for (const char *c = text; c <= tab; c++)
+            line += *c == '\n';
+        snprintf(why, cap, "%s, line %u: it begins with a tab; YAML is indented with spaces", path, line);
+    } else {
+        snprintf(why, cap, "%s%s%s: %s", path, line != 0 ? ", line " : "", said->where, said->first[0] != '\0' ? said->first : otherwise);
+    }
+}
+
 static char *read_file(const char *path, size_t *n)
 {
     enum { FILE_MAX = 64 * 1024 };
@@ -162,12 +198,7 @@ int config_load(struct config *c, const char *path, char *why, size_t cap)
     }
     e = cyaml_load_data((const uint8_t *)text, n, &cyaml, &schema, (cyaml_data_t **)&loaded, NULL);
     if (e != CYAML_OK) {
-        const char *unexpected = strncmp(lines.first, "Unexpected key: ", 16) == 0 ? lines.first + 16 : NULL;
-
-        if (unexpected != NULL) /* its backtrace has the line of the key before */
-            snprintf(lines.where, sizeof(lines.where), "%u", line_of(text, unexpected, strlen(unexpected)));
-        snprintf(why, cap, "%s%s%s: %s", path, lines.where[0] ? ", line " : "", lines.where,
-                 lines.first[0] ? lines.first : cyaml_strerror(e));
+        explain(text, &lines, cyaml_strerror(e), path, why, cap);
         r = -EINVAL;
     } else {
 #define TAKE_TEXT(key)                                                                                                 \

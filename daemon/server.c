@@ -200,6 +200,7 @@ int server_new(struct server **out, sd_event *event, const struct config *config
     s->env = (struct client_env){.event = event,
                                  .hub = hub,
                                  .sim = sim,
+                                 .usb = config->usb,
                                  .queue_bytes = config->client_queue_kib * 1024,
                                  .user_queue_bytes = config->user_queue_kib * 1024,
                                  .ended = on_ended,

@@ -168,7 +168,6 @@ int cmd_faults(struct app *a, int argc, char **argv)
 int cmd_sim(struct app *a, int argc, char **argv)
 {
     char line[256] = "", answer[512];
-    bool plug = argc > 1 && strcmp(argv[1], "replug") == 0;
     size_t used = 0;
     int r;
 
@@ -179,10 +178,15 @@ int cmd_sim(struct app *a, int argc, char **argv)
             return usage_error("sim takes at most 250 characters");
         used += (size_t)sprintf(line + used, "%s%s", i > 1 ? " " : "", argv[i]);
     }
-    r = plug && a->pen != NULL ? app_connect(a, false) : app_choose(a);
-    if (r != EXIT_OK)
+    if ((r = app_connect(a, false)) != EXIT_OK)
         return r;
-    r = mn_simulate(a->client, plug && a->pen != NULL ? a->pen : a->serial, line, answer, sizeof(answer), a->timeout_ms);
+    /* an unplugged pen is in no list: it goes by its whole serial number only */
+    r = a->pen != NULL ? mn_simulate(a->client, a->pen, line, answer, sizeof(answer), a->timeout_ms) : MN_ERR_NO_PEN;
+    if (r == MN_ERR_NO_PEN) {
+        if ((r = app_find(a, a->pen)) != EXIT_OK)
+            return r;
+        r = mn_simulate(a->client, a->serial, line, answer, sizeof(answer), a->timeout_ms);
+    }
     if (r != MN_OK)
         return app_failed(a, r);
     if (a->json)

@@ -63,12 +63,18 @@ const struct command commands[] = {
      "  truth                          what really is the case\n"
      "\n  mnctl sim inject 1401",
      cmd_sim},
+    {"doctor", "doctor", "what is wrong, and the next thing to do",
+     "Looks at every joint in order: the socket and who may open it, the daemon, the udev rule, pens that the kernel sees and\n"
+     "whether mnd has opened them, programs that hold them, errors on the links, free disk. The last line is the next thing to\n"
+     "do; exit code 1 if there is one. As root it sees more.\n"
+     "\n  mnctl doctor",
+     cmd_doctor},
     {"version", "version", "versions of mnctl, libmn and mnd", "\n  mnctl version", cmd_version},
 };
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 
 static const char *const words[] = {"list", "info", "config", "watch", "faults",  "stop",       "arm",
-                                    "selftest", "ping", "sim",    "version", "help", "completion"};
+                                    "selftest", "ping", "sim",    "doctor", "version", "help", "completion"};
 
 static void print_help(void)
 {
@@ -117,7 +123,7 @@ static int print_completion(const char *shell)
            "    --socket|import|export|diff) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
            "  esac\n"
            "  case $cmd in\n"
-           "    '') COMPREPLY=($(compgen -W 'list info config watch faults stop arm selftest ping sim version help completion --pen "
+           "    '') COMPREPLY=($(compgen -W 'list info config watch faults stop arm selftest ping sim doctor version help completion --pen "
            "--socket --json --timeout --help' -- \"$cur\"));;\n"
            "    config) COMPREPLY=($(compgen -W 'show get set diff export import reset");
     for (size_t i = 0; i < mn_setting_count(); i++)
@@ -129,7 +135,7 @@ static int print_completion(const char *shell)
            "    watch) COMPREPLY=($(compgen -W '--seconds --csv --json' -- \"$cur\"));;\n"
            "    ping) COMPREPLY=($(compgen -W '--count --bytes --daemon' -- \"$cur\"));;\n"
            "    stop) COMPREPLY=($(compgen -W '--all' -- \"$cur\"));;\n"
-           "    help) COMPREPLY=($(compgen -W 'list info config watch faults stop arm selftest ping sim version exit' -- \"$cur\"));;\n"
+           "    help) COMPREPLY=($(compgen -W 'list info config watch faults stop arm selftest ping sim doctor version exit' -- \"$cur\"));;\n"
            "  esac\n"
            "}\n"
            "complete -F _mnctl mnctl\n");

@@ -86,4 +86,5 @@ int cmd_version(struct app *a, int argc, char **argv);
 int cmd_config(struct app *a, int argc, char **argv);
 int cmd_faults(struct app *a, int argc, char **argv);
 int cmd_watch(struct app *a, int argc, char **argv);
+int cmd_doctor(struct app *a, int argc, char **argv);
 int cmd_sim(struct app *a, int argc, char **argv);

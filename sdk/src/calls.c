@@ -448,6 +448,7 @@ static bool on_daemon(mn_client *c, struct mn_result *r, const struct call *call
         .pens = d->pens,
         .telemetry_batches = d->telemetry_batches,
         .telemetry_dropped = d->telemetry_dropped,
+        .usb = d->usb,
     };
     snprintf(r->daemon.version, sizeof(r->daemon.version), "%s", d->version != NULL ? d->version : "?");
     return true;

@@ -275,7 +275,7 @@ static int greet(mn_client *c, int timeout_ms)
 static void disconnect(mn_client *c, int error, const char *why)
 {
     bool was_connected = c->state == CLIENT_CONNECTED;
-    char text[256];
+    char text[256], unknown[320];
 
     if (c->fd < 0)
         return;
@@ -289,7 +289,8 @@ static void disconnect(mn_client *c, int error, const char *why)
     c->retry_at_ms = now_ms() + c->backoff_ms;
     c->state = c->reconnect ? CLIENT_WAITING : CLIENT_DEAD;
     client_fail(c, error, "%s", text);
-    calls_fail(c, MN_ERR_DISCONNECTED, text);
+    snprintf(unknown, sizeof(unknown), "%s%s", text, was_connected ? "; whether what was asked has been done is not known" : "");
+    calls_fail(c, MN_ERR_DISCONNECTED, unknown);
     if (was_connected)
         client_event(c, &(struct mn_event){.kind = MN_EVENT_DISCONNECTED, .text = text});
 }
@@ -552,7 +553,7 @@ int client_wait(mn_client *c, const bool *done)
     return MN_OK;
 }
 
-static const char *default_socket(void)
+const char *mn_default_socket(void)
 {
     const char *path = getenv("MN_SOCKET");
 
@@ -567,7 +568,7 @@ static mn_client *client_new(const struct mn_options *o)
         return NULL;
     c->fd = -1;
     c->last.message = c->message;
-    c->path = strdup(o->socket != NULL ? o->socket : default_socket());
+    c->path = strdup(o->socket != NULL ? o->socket : mn_default_socket());
     c->name = strdup(o->name != NULL ? o->name : "libmn " MN_VERSION);
     c->on_event = o->on_event;
     c->user = o->user;

@@ -42,6 +42,14 @@ void decode_pen(struct mn_pen *out, const Mnc__PenInfo *in)
     }
 }
 
+static int by_serial(const void *a, const void *b)
+{
+    const struct mn_pen *x = a, *y = b;
+    int order = strcmp(x->serial, y->serial);
+
+    return order != 0 ? order : strcmp(x->port, y->port);
+}
+
 bool decode_pens(struct mn_pens *out, const Mnc__PenList *in)
 {
     *out = (struct mn_pens){.pen = calloc(in->n_pen + 1, sizeof(*out->pen))};
@@ -49,6 +57,7 @@ bool decode_pens(struct mn_pens *out, const Mnc__PenList *in)
         return false;
     for (; out->count < in->n_pen; out->count++)
         decode_pen(&out->pen[out->count], in->pen[out->count]);
+    qsort(out->pen, out->count, sizeof(*out->pen), by_serial);
     return true;
 }
 

@@ -78,7 +78,7 @@ says help_exit 0 '6  no answer' mnctl help exit
 says completion 0 'complete -F _mnctl mnctl' mnctl completion bash
 says completion_is_valid_bash 0 '' bash -c 'mnctl completion bash | bash -n'
 says daemon_of_wrong_option 2 'Try mnd --help' mnd --sim=0
-says check_config 2 'line 1: Unexpected key: sokket' bash -c "echo 'sokket: x' > $dir/c.yaml; mnd --check-config --config $dir/c.yaml"
+says check_config 2 'line 1: there is no option sokket' bash -c "echo 'sokket: x' > $dir/c.yaml; mnd --check-config --config $dir/c.yaml"
 says check_config_right 0 'is right' bash -c "echo 'usb: no' > $dir/c.yaml; mnd --check-config --config $dir/c.yaml"
 says a_second_daemon_does_not_steal_the_socket 1 'another mnd is running at' mnd --no-usb --socket "$MN_SOCKET"
 says penstub_help 0 'usage: penstub' penstub --help

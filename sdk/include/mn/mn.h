@@ -106,6 +106,9 @@ MN_API int mn_process(mn_client *c);
 /* The sentence of the last error of this client; "" if there was none. Good until the next call. */
 MN_API const char *mn_message(const mn_client *c);
 
+/* Where the daemon is looked for if no socket is named: $MN_SOCKET, else /run/mnd/mnd.sock. */
+MN_API const char *mn_default_socket(void);
+
 /* Version of the library, and of the daemon it is connected to ("0.1.0"). */
 MN_API const char *mn_version(void);
 MN_API const char *mn_daemon_version(const mn_client *c);
@@ -168,7 +171,7 @@ struct mn_pens {
     struct mn_pen *pen;
 };
 
-/* All pens of now. Free the blocking call's list with mn_pens_free(). */
+/* All pens of now, by serial number. Free the blocking call's list with mn_pens_free(). */
 MN_API int mn_list(mn_client *c, struct mn_pens *out, int timeout_ms);
 MN_API int mn_list_async(mn_client *c, int timeout_ms, mn_result_fn *done, void *user);
 MN_API void mn_pens_free(struct mn_pens *pens);
@@ -429,6 +432,7 @@ struct mn_daemon {
     uint64_t uptime_ms;
     uint32_t pid, clients, pens;
     uint64_t telemetry_batches, telemetry_dropped;
+    bool usb; /* it looks for real pens */
 };
 
 MN_API int mn_daemon_info(mn_client *c, struct mn_daemon *out, int timeout_ms);

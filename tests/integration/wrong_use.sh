@@ -1,0 +1,100 @@
+#!/bin/bash
+# Wrong use, and what is said to it, to the letter: on stderr, with the exit code. And what mnctl doctor finds. TAP.
+bin=$1
+dir=$(mktemp -d)
+chmod 755 "$dir"
+cp "$bin"/../sdk/libmn.so.0 "$bin/mnctl" "$dir" # where the user nobody can run it
+export MN_SOCKET=$dir/mnd.sock PATH=$bin:$PATH LD_LIBRARY_PATH=$dir
+n=0
+running=()
+end() { for p in "${running[@]}"; do kill "$p" 2>/dev/null; wait "$p" 2>/dev/null; done; rm -rf "$dir"; }
+trap end EXIT
+# exactly NAME CODE SENTENCE COMMAND...
+exactly() {
+    local name=$1 want=$2 sentence=$3 code; shift 3
+    "$@" > "$dir/out" 2> "$dir/err"; code=$?
+    judge "$name" "$code" "$want" "$sentence"
+}
+# judge NAME CODE WANTED-CODE SENTENCE: on what stands in $dir/err.
+judge() {
+    n=$((n + 1))
+    if [ "$2" = "$3" ] && [ "$(cat "$dir/err")" = "$4" ]; then echo "ok $n - wrong_use.$1"; return; fi
+    echo "not ok $n - wrong_use.$1"; echo "# code $2, wanted $3; wanted: $4"; sed 's/^/# said: /' "$dir/err"
+}
+# finds NAME CODE PATTERN LAST-LINE COMMAND...: doctor says a line like PATTERN, and ends with LAST-LINE.
+finds() {
+    local name=$1 want=$2 pattern=$3 last=$4 code; shift 4
+    n=$((n + 1))
+    "$@" > "$dir/out" 2> "$dir/err"; code=$?
+    if [ $code = "$want" ] && grep -qE -- "$pattern" "$dir/out" && tail -n 1 "$dir/out" | grep -qE -- "$last"; then echo "ok $n - doctor.$name"; return; fi
+    echo "not ok $n - doctor.$name"; echo "# code $code, wanted $want; wanted: $pattern, then: $last"; sed 's/^/# out: /' "$dir/out"; sed 's/^/# err: /' "$dir/err"
+}
+skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }
+start_mnd() {
+    mnd --no-usb --socket "$MN_SOCKET" --sim-socket "$dir/sim" 2> "$dir/log" & mnd=$!; running+=($!)
+    until mnctl list > /dev/null 2>&1; do sleep 0.02; done
+}
+start_pens() {
+    penstub --connect "$dir/sim" --pens "$1" --control "$dir/control" 2> "$dir/penstub.log" & pens=$!; running+=($!)
+    until [ "$(mnctl list --serials | grep -c SIM)" = "$1" ] && ! mnctl list | grep -qv 'READY *SAFE\|^SERIAL'; do sleep 0.02; done
+}
+# Starts a command that waits for a pen that does not answer, strikes, and judges what it says.
+while_waiting() {
+    local name=$1 want=$2 sentence=$3 code p; shift 3
+    mnctl sim link drop=1 > "$dir/out"
+    mnctl --timeout 20000 ping --count 1 > "$dir/out" 2> "$dir/err" & p=$!
+    sleep 0.5
+    "$@" > "$dir/out"
+    wait $p; code=$?
+    judge "$name" $code "$want" "$sentence"
+}
+
+exactly daemon_not_running 3 "mnctl: mnd is not running at $dir/mnd.sock: start it (systemctl start mnd), or name another socket" mnctl list
+finds no_socket 1 "^BAD +socket +$dir/mnd.sock does not exist" '^next: start the daemon: sudo systemctl start mnd.socket' mnctl doctor
+touch "$dir/file"
+finds a_file_for_a_socket 1 'file is no socket' "^next: name the daemon's socket" mnctl --socket "$dir/file" doctor
+start_mnd
+exactly no_pen 4 "mnctl: no pen is plugged in" mnctl info
+finds no_pen 0 '^ok +mnd +version 0.1.0, pid [0-9]+, up' '^next: plug a pen in' mnctl doctor
+nobody="setpriv --reuid nobody --regid nogroup --clear-groups $dir/mnctl"
+if [ "$(id -u)" = 0 ]; then
+    exactly no_permission_on_the_socket 3 \
+        "mnctl: no permission on $dir/mnd.sock: your user must be in the socket's group (see ls -l), then log in anew" $nobody list
+    finds a_socket_for_nobody 1 'and nobody is not in it' '^next: create group mnd' $nobody doctor
+    chgrp games "$dir/mnd.sock"
+    finds a_socket_for_a_group 1 'is for group games \(mode 0660\), and nobody is not in it' '^next: sudo usermod -aG games nobody, then log in anew' $nobody doctor
+    chgrp root "$dir/mnd.sock"
+else
+    skip wrong_use.no_permission_on_the_socket "only root can be another user"
+fi
+start_pens 2
+exactly two_pens_and_none_chosen 4 "mnctl: there are 2 pens; choose one with --pen: SIM-0001 SIM-0002" mnctl info
+finds two_pens_and_all_is_well 0 'link of SIM-0001: [0-9]+ frames, 0 bad, 0 lost' '^next: nothing: all is well' mnctl doctor
+mnctl --pen SIM-0001 sim link corrupt=0.3 > "$dir/out"; sleep 1
+finds a_bad_cable 1 'BAD +sim .* link of SIM-0001: [0-9]+ frames, [1-9][0-9]* bad' '^next: give pen SIM-0001 another cable' mnctl doctor
+finds json 1 '"well": false' '^}' mnctl --json doctor
+kill $pens; wait $pens
+start_pens 1
+exactly unknown_setting 2 "mnctl: there is no setting nonsense; \`mnctl config show\` lists them
+Try mnctl help." mnctl config set nonsense=1
+exactly out_of_range 2 "mnctl: depth=3mm: depth_um is 0 to 2500 um, and 3mm is 3000 um
+Try mnctl help." mnctl config set depth=3mm
+exactly out_of_range_for_the_pen 5 "mnctl: pen SIM-0001: depth_um is 1210; it must be 0 to 2500 in steps of 50" mnctl config set depth=1210um
+exactly disk_full_on_csv 1 "mnctl: cannot write the output: No space left on device" bash -c "mnctl watch --csv --seconds 3 > /dev/full"
+exactly output_pipe_closed 1 "" bash -c "mnctl watch --csv --seconds 5 | head -n 1 > /dev/null; exit \${PIPESTATUS[0]}"
+while_waiting pen_unplugged 6 "mnctl: the pen was unplugged while the request waited" mnctl sim unplug
+mnctl --pen SIM-0001 sim link good > "$dir/out"; mnctl --pen SIM-0001 sim replug > "$dir/out"
+until mnctl list | grep -q READY; do sleep 0.02; done
+while_waiting daemon_killed 6 "mnctl: the daemon has hung up; whether what was asked has been done is not known" kill -9 $mnd
+wait $mnd 2> "$dir/out"
+kill $pens; wait $pens
+
+config() { printf "$2" > "$dir/mnd.yaml"; exactly "configuration_$1" 2 "mnd: $dir/mnd.yaml, $3" mnd --check-config --config "$dir/mnd.yaml"; }
+config wrong_key 'max_clients: 10\nsokket: x\n' "line 2: there is no option sokket"
+config wrong_type 'max_clients: many\n' "line 1: max_clients is a whole number, not many"
+config wrong_word 'group: mnd\nusb: maybe\n' "line 2: usb is true or false, not maybe"
+config tab 'socket: /x\n\tgroup: mnd\n' "line 2: it begins with a tab; YAML is indented with spaces"
+config out_of_range 'max_clients: 100000\n' "line 1: max_clients is 1 to 4096, not 100000"
+exactly configuration_absent 2 "mnd: $dir/nowhere.yaml: No such file or directory" mnd --check-config --config "$dir/nowhere.yaml"
+printf 'sokket: x\n' > "$dir/mnd.yaml"
+exactly configuration_wrong_at_start 2 "mnd: $dir/mnd.yaml, line 1: there is no option sokket" mnd --config "$dir/mnd.yaml"

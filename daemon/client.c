@@ -18,7 +18,7 @@
 
 enum {
     CLIENT_MAJOR = 1,
-    CLIENT_MINOR = 0,
+    CLIENT_MINOR = 1, /* 1: Monitor */
     MESSAGE_MAX = 4096,       /* from a client */
     IN_BYTES = MESSAGE_MAX + 4,
     TELEMETRY_RING = 64,
@@ -217,13 +217,21 @@ static bool has_room(struct client *c, size_t bytes)
     return false;
 }
 
+/* What it says and is told, for those who monitor; they themselves would only see their own seeing. */
+static void traffic(struct client *c, Mnc__TrafficKind kind, const uint8_t *bytes, size_t n)
+{
+    if (!c->subscriber.monitoring)
+        hub_traffic(c->env->hub, kind, c->name, c->pid, bytes, n);
+}
+
 static void push(struct subscriber *s, struct buf *b, enum push_class class)
 {
     struct client *c = (struct client *)s;
 
     if (c->ending)
         return;
-    if (class == PUSH_TELEMETRY) {
+    traffic(c, MNC__TRAFFIC_KIND__TRAFFIC_TO_PROGRAM, b->bytes + 4, b->length - 4);
+    if (class == PUSH_LIVE) {
         if (c->telemetry.fill == c->telemetry.cap) {
             buf_unref(ring_pop(&c->telemetry));
             c->dropped++;
@@ -538,6 +546,10 @@ static void dispatch(struct client *c, const Mnc__ClientMessage *m)
     case MNC__CLIENT_MESSAGE__BODY_DAEMON_INFO:
         do_daemon_info(c, m->id);
         break;
+    case MNC__CLIENT_MESSAGE__BODY_MONITOR:
+        hub_monitor(c->env->hub, &c->subscriber, !m->monitor->has_on || m->monitor->on);
+        say_done(c, m->id);
+        break;
     default:
         refuse(c, m->id, MNC__ERROR_CODE__ERROR_UNSUPPORTED, "mnd %s does not know this request: is it older than the client?", MN_VERSION);
         break;
@@ -569,6 +581,7 @@ static size_t take_message(struct client *c)
         client_end(c, "it sent a message that does not decode");
         return 0;
     }
+    traffic(c, MNC__TRAFFIC_KIND__TRAFFIC_TO_DAEMON, c->in + 4, length);
     dispatch(c, m);
     mnc__client_message__free_unpacked(m, NULL);
     return c->ending ? 0 : 4 + (size_t)length;
@@ -717,7 +730,7 @@ void client_free(struct client *c)
     if (c == NULL)
         return;
     if (c->dropped != 0)
-        log_info("client %s read too slowly: %" PRIu64 " telemetry batches were dropped", c->name, c->dropped);
+        log_info("client %s read too slowly: %" PRIu64 " telemetry batches or monitored transfers were dropped", c->name, c->dropped);
     sd_event_source_disable_unref(c->io);
     sd_event_source_disable_unref(c->flush);
     if (c->in_line)

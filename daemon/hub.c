@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "frame.h"
 #include "log.h"
@@ -24,6 +25,8 @@ struct hub {
     unsigned closed_count;
     uint32_t last_id;
     struct subscriber *subscribers;
+    unsigned monitors;
+    uint64_t traffic; /* counted while somebody monitors */
     struct watermark watermarks[SERIALS_KEPT];
     unsigned watermark_next;
     struct hub_counters counters;
@@ -93,7 +96,7 @@ static void on_telemetry(void *ctx, struct pen *p, const uint8_t *batch, size_t 
     m.telemetry = &t;
     for (struct subscriber *s = h->subscribers; s != NULL; s = s->next) {
         if (subscription_to(s, t.serial)->telemetry)
-            push_to(s, &b, &m, PUSH_TELEMETRY);
+            push_to(s, &b, &m, PUSH_LIVE);
     }
     buf_unref(b);
 }
@@ -116,6 +119,46 @@ static void on_record(void *ctx, struct pen *p, const uint8_t *record, size_t n)
             push_to(s, &b, &m, PUSH_URGENT);
     }
     buf_unref(b);
+}
+
+void hub_traffic(struct hub *h, Mnc__TrafficKind kind, const char *name, pid_t pid, const uint8_t *bytes, size_t n)
+{
+    Mnc__Traffic t = MNC__TRAFFIC__INIT;
+    Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
+    struct buf *b = NULL;
+    struct timespec now;
+
+    if (h->monitors == 0)
+        return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    t.has_number = t.has_time_us = t.has_kind = t.has_data = true;
+    t.number = ++h->traffic;
+    t.time_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    t.kind = kind;
+    t.name = (char *)(uintptr_t)name;
+    t.has_pid = pid != 0;
+    t.pid = (uint32_t)pid;
+    t.data = (ProtobufCBinaryData){.len = n, .data = (uint8_t *)(uintptr_t)bytes};
+    m.body_case = MNC__SERVER_MESSAGE__BODY_TRAFFIC;
+    m.traffic = &t;
+    for (struct subscriber *s = h->subscribers; s != NULL; s = s->next) {
+        if (s->monitoring)
+            push_to(s, &b, &m, PUSH_LIVE);
+    }
+    buf_unref(b);
+}
+
+static void on_traffic(void *ctx, struct pen *p, Mnc__TrafficKind kind, const uint8_t *bytes, size_t n)
+{
+    hub_traffic(ctx, kind, pen_name(p), 0, bytes, n);
+}
+
+void hub_monitor(struct hub *h, struct subscriber *s, bool on)
+{
+    if (s->monitoring == on)
+        return;
+    s->monitoring = on;
+    h->monitors += on ? 1 : (unsigned)-1;
 }
 
 static struct watermark *watermark(struct hub *h, const char *serial)
@@ -162,6 +205,7 @@ static const struct pen_observer observer_of_hub = {
     .changed = on_changed,
     .telemetry = on_telemetry,
     .record = on_record,
+    .traffic = on_traffic,
     .records_begin = on_records_begin,
     .closed = on_closed,
 };
@@ -229,6 +273,7 @@ void hub_add(struct hub *h, struct subscriber *s)
 
 void hub_remove(struct hub *h, struct subscriber *s, const void *caller)
 {
+    hub_monitor(h, s, false);
     for (struct subscriber **at = &h->subscribers; *at != NULL; at = &(*at)->next) {
         if (*at == s) {
             *at = s->next;

@@ -13,7 +13,7 @@ struct hub;
 
 enum push_class {
     PUSH_URGENT,    /* replies, records, pen events: never dropped while the subscriber is connected */
-    PUSH_TELEMETRY, /* may be dropped, oldest first, and is counted */
+    PUSH_LIVE,      /* telemetry, traffic: may be dropped, oldest first, and is counted */
 };
 
 #define SUBSCRIPTIONS_MAX 64
@@ -26,7 +26,8 @@ struct subscription {
 /* Embedded in a client. The hub only reads it. */
 struct subscriber {
     struct subscriber *next;
-    bool watching; /* pens coming, going, changing */
+    bool watching;   /* pens coming, going, changing */
+    bool monitoring; /* see hub_monitor() */
     struct subscription all;
     struct subscription of_pen[SUBSCRIPTIONS_MAX];
     unsigned count;
@@ -51,6 +52,11 @@ void hub_remove(struct hub *h, struct subscriber *s, const void *caller);
 
 /* False: too many. An empty serial is all pens; what is NULL stays. */
 bool hub_subscribe(struct subscriber *s, const char *serial, const bool *telemetry, const bool *records);
+
+/* Every transfer and message from now on, of all pens and programs. */
+void hub_monitor(struct hub *h, struct subscriber *s, bool on);
+/* For those who monitor; costs nothing while nobody does. pid 0: a pen's. */
+void hub_traffic(struct hub *h, Mnc__TrafficKind kind, const char *name, pid_t pid, const uint8_t *bytes, size_t n);
 
 /* The pen of that serial, a ready one before others; NULL: none. */
 struct pen *hub_pen(const struct hub *h, const char *serial);

@@ -110,7 +110,7 @@ static void changed(struct pen *p)
         p->observer.changed(p->observer.ctx, p);
 }
 
-static const char *name(const struct pen *p)
+const char *pen_name(const struct pen *p)
 {
     return p->serial[0] != '\0' ? p->serial : p->port;
 }
@@ -174,8 +174,17 @@ static int frame_send(struct pen *p, uint16_t type, uint16_t correlation, const 
     if (r == 0) {
         p->sequence_out++;
         p->counters.frames_out++;
+        p->observer.traffic(p->observer.ctx, p, MNC__TRAFFIC_KIND__TRAFFIC_BULK_OUT, bytes, size);
     }
     return r;
+}
+
+static int control(struct pen *p, enum mn_control request)
+{
+    uint8_t byte = (uint8_t)request;
+
+    p->observer.traffic(p->observer.ctx, p, MNC__TRAFFIC_KIND__TRAFFIC_CONTROL, &byte, 1);
+    return p->link->ops->control(p->link, request);
 }
 
 static uint16_t next_correlation(struct pen *p)
@@ -266,7 +275,7 @@ void pen_forget(struct pen *p, const void *ctx)
     if (p->armer != ctx)
         return;
     p->armer = NULL;
-    log_info("pen %s: the client that armed it is gone: stopped", name(p));
+    log_info("pen %s: the client that armed it is gone: stopped", pen_name(p));
     pen_stop(p);
 }
 
@@ -275,7 +284,7 @@ void pen_stop(struct pen *p)
     cancel_waiting_arms(p, NULL);
     p->disarm = p->arming;
     if (p->state == PEN_RESETTING || p->state == PEN_GREETING || p->state == PEN_READY)
-        p->link->ops->control(p->link, MN_CONTROL_STOP);
+        control(p, MN_CONTROL_STOP);
 }
 
 /* ---- records ---- */
@@ -300,7 +309,7 @@ static void on_records(void *ctx, uint32_t id, enum pen_result result, uint16_t 
 
         if (r != NULL && r->has_number && r->number > p->records_have) {
             if (r->number != p->records_have + 1)
-                log_warning("pen %s: records %u to %u are lost: overwritten or damaged in the pen", name(p), p->records_have + 1,
+                log_warning("pen %s: records %u to %u are lost: overwritten or damaged in the pen", pen_name(p), p->records_have + 1,
                             r->number - 1);
             p->records_have = r->number;
             p->observer.record(p->observer.ctx, p, page->record[i].data, page->record[i].len);
@@ -340,7 +349,7 @@ static void session_begin(struct pen *p)
     p->state = PEN_RESETTING;
     p->state_until_ms = now_ms(p) + GREETING_MS;
     timer_by(p, p->state_until_ms);
-    r = p->link->ops->control(p->link, MN_CONTROL_SESSION_RESET);
+    r = control(p, MN_CONTROL_SESSION_RESET);
     if (r < 0)
         session_failed(p, "the pen's control pipe does not take a session reset");
 }
@@ -352,7 +361,7 @@ static void session_failed(struct pen *p, const char *why)
     if (p->state == PEN_DRAINING || p->state == PEN_CLOSED)
         return;
     if (strcmp(p->last_error, why) != 0 || was_ready)
-        log_warning("pen %s: %s", name(p), why);
+        log_warning("pen %s: %s", pen_name(p), why);
     snprintf(p->last_error, sizeof(p->last_error), "%s", why);
     p->state = PEN_RESETTING;
     p->state_until_ms = 0;
@@ -493,7 +502,7 @@ static void on_telemetry(struct pen *p, const struct mn_frame *f)
     }
     p->counters.bad_frames++;
     if (!p->bad_batch_said)
-        log_warning("pen %s: a telemetry batch that does not decode was dropped (said once)", name(p));
+        log_warning("pen %s: a telemetry batch that does not decode was dropped (said once)", pen_name(p));
     p->bad_batch_said = true;
 }
 
@@ -573,6 +582,8 @@ static void handle_bytes(void *ctx, enum link_in from, const uint8_t *bytes, siz
         return;
     p->heard_ms = now_ms(p);
     p->counters.bytes_in += n;
+    p->observer.traffic(p->observer.ctx, p,
+                        from == LINK_INTERRUPT_IN ? MNC__TRAFFIC_KIND__TRAFFIC_INTERRUPT_IN : MNC__TRAFFIC_KIND__TRAFFIC_BULK_IN, bytes, n);
     if (from == LINK_INTERRUPT_IN) {
         on_status(p, bytes, n);
         return;
@@ -666,7 +677,7 @@ void pen_close(struct pen *p)
 {
     if (p->state == PEN_DRAINING || p->state == PEN_CLOSED)
         return;
-    log_info("pen %s at %s: gone", name(p), p->port);
+    log_info("pen %s at %s: gone", pen_name(p), p->port);
     p->state = PEN_DRAINING;
     sd_event_source_set_enabled(p->timer, SD_EVENT_OFF);
     requests_end_all(p, PEN_RESULT_GONE);

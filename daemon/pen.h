@@ -39,6 +39,8 @@ struct pen_observer {
     void (*telemetry)(void *ctx, struct pen *p, const uint8_t *batch, size_t n);
     /* A record, each number once and in order. */
     void (*record)(void *ctx, struct pen *p, const uint8_t *record, size_t n);
+    /* A transfer went by, in either direction, whole or broken. */
+    void (*traffic)(void *ctx, struct pen *p, Mnc__TrafficKind kind, const uint8_t *bytes, size_t n);
     /* The serial number is known: the number of the last record that was delivered from it before (0: none). */
     uint32_t (*records_begin)(void *ctx, const char *serial);
     /* CLOSED: free it, but not from within this call. */
@@ -52,6 +54,8 @@ void pen_free(struct pen *p);
 /* Begins to close; observer->closed() follows. May be called again. */
 void pen_close(struct pen *p);
 
+/* The serial number, or the port until that is known. */
+const char *pen_name(const struct pen *p);
 /* "" until known. */
 const char *pen_serial(const struct pen *p);
 bool pen_is_ready(const struct pen *p);

@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- words ---- */
@@ -150,6 +153,53 @@ int app_connect(struct app *a, bool reconnect)
     if (r != MN_OK)
         fprintf(stderr, "mnctl: %s\n", message[0] != '\0' ? message : mn_strerror(r));
     return exit_code(r);
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal)
+{
+    (void)signal;
+    interrupted = 1;
+}
+
+void catch_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt};
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool is_interrupted(void)
+{
+    return interrupted != 0;
+}
+
+static double clock_s(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+int app_follow(struct app *a, FILE *out, double seconds)
+{
+    double end_s = clock_s() + seconds;
+    int r = MN_OK;
+
+    catch_interrupt();
+    while (r == MN_OK && !is_interrupted() && !ferror(out != NULL ? out : stdout)) {
+        struct pollfd fd = {.fd = mn_fd(a->client), .events = mn_events(a->client)};
+        int left_ms = seconds > 0 ? (int)((end_s - clock_s()) * 1000) + 1 : -1, wait_ms = mn_timeout_ms(a->client);
+
+        if (seconds > 0 && clock_s() >= end_s)
+            break;
+        poll(&fd, 1, left_ms >= 0 && (wait_ms < 0 || left_ms < wait_ms) ? left_ms : wait_ms);
+        r = mn_process(a->client);
+    }
+    return r == MN_OK ? flush_output() : app_failed(a, r);
 }
 
 static bool selected(const struct mn_pen *p, const char *prefix)

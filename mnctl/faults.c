@@ -1,6 +1,5 @@
 /* faults, and sim. */
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,13 +136,7 @@ static int faults_follow(struct app *a)
     if (r != EXIT_OK)
         return r;
     r = mn_subscribe(a->client, a->pen != NULL ? a->serial : NULL, false, true, a->timeout_ms);
-    while (r == MN_OK && !ferror(stdout)) {
-        struct pollfd fd = {.fd = mn_fd(a->client), .events = mn_events(a->client)};
-
-        poll(&fd, 1, mn_timeout_ms(a->client));
-        r = mn_process(a->client);
-    }
-    return r == MN_OK ? flush_output() : app_failed(a, r);
+    return r == MN_OK ? app_follow(a, NULL, 0) : app_failed(a, r);
 }
 
 int cmd_faults(struct app *a, int argc, char **argv)

@@ -63,6 +63,15 @@ const struct command commands[] = {
      "  truth                          what really is the case\n"
      "\n  mnctl sim inject 1401",
      cmd_sim},
+    {"monitor", "monitor [--clients | --client PID] [--seconds N] [--pcapng FILE]", "what goes by between mnd, pens and programs",
+     "Every transfer of the pens (or of the one that --pen chooses), decoded, a line each. => is a request on EP0, -> and <- are\n"
+     "the bulk pipes, <= is a status, >> and << are what a program says and is told. With --json, one object for each, whole.\n"
+     "  --clients      also what programs say and are told\n"
+     "  --client PID   only that of one program\n"
+     "  --seconds N    end by itself\n"
+     "  --pcapng FILE  for Wireshark, - for a pipe to it; docs/monitor.md says how it decodes them\n"
+     "\n  mnctl monitor --pcapng - | wireshark -k -i -",
+     cmd_monitor},
     {"doctor", "doctor", "what is wrong, and the next thing to do",
      "Looks at every joint in order: the socket and who may open it, the daemon, the udev rule, pens that the kernel sees and\n"
      "whether mnd has opened them, programs that hold them, errors on the links, free disk. The last line is the next thing to\n"
@@ -74,7 +83,7 @@ const struct command commands[] = {
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 
 static const char *const words[] = {"list", "info", "config", "watch", "faults",  "stop",       "arm",
-                                    "selftest", "ping", "sim",    "doctor", "version", "help", "completion"};
+                                    "selftest", "ping", "sim",    "monitor", "doctor", "version", "help", "completion"};
 
 static void print_help(void)
 {
@@ -120,10 +129,10 @@ static int print_completion(const char *shell)
            "  done\n"
            "  case $prev in\n"
            "    --pen) COMPREPLY=($(compgen -W \"$(mnctl list --serials 2>/dev/null)\" -- \"$cur\")); return;;\n"
-           "    --socket|import|export|diff) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
+           "    --socket|--pcapng|import|export|diff) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
            "  esac\n"
            "  case $cmd in\n"
-           "    '') COMPREPLY=($(compgen -W 'list info config watch faults stop arm selftest ping sim doctor version help completion --pen "
+           "    '') COMPREPLY=($(compgen -W 'list info config watch faults stop arm selftest ping sim monitor doctor version help completion --pen "
            "--socket --json --timeout --help' -- \"$cur\"));;\n"
            "    config) COMPREPLY=($(compgen -W 'show get set diff export import reset");
     for (size_t i = 0; i < mn_setting_count(); i++)
@@ -133,9 +142,10 @@ static int print_completion(const char *shell)
            "    sim) COMPREPLY=($(compgen -W 'trigger load cartridge charge inject clear unplug replug power-cycle hang halt link truth press "
            "release insert remove all good' -- \"$cur\"));;\n"
            "    watch) COMPREPLY=($(compgen -W '--seconds --csv --json' -- \"$cur\"));;\n"
+           "    monitor) COMPREPLY=($(compgen -W '--clients --client --seconds --pcapng --json' -- \"$cur\"));;\n"
            "    ping) COMPREPLY=($(compgen -W '--count --bytes --daemon' -- \"$cur\"));;\n"
            "    stop) COMPREPLY=($(compgen -W '--all' -- \"$cur\"));;\n"
-           "    help) COMPREPLY=($(compgen -W 'list info config watch faults stop arm selftest ping sim doctor version exit' -- \"$cur\"));;\n"
+           "    help) COMPREPLY=($(compgen -W 'list info config watch faults stop arm selftest ping sim monitor doctor version exit' -- \"$cur\"));;\n"
            "  esac\n"
            "}\n"
            "complete -F _mnctl mnctl\n");

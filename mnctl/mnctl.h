@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <mn/mn.h>
+#include <stdio.h>
 
 /* Documented in `mnctl help exit`. */
 enum {
@@ -45,6 +46,13 @@ int app_connect(struct app *a, bool reconnect);
 int app_choose(struct app *a);
 /* The pens' serial numbers begin with this; the exit code after a sentence if that is none or several. */
 int app_find(struct app *a, const char *prefix);
+
+/* SIGINT and SIGTERM no longer end the program; they are only noted. */
+void catch_interrupt(void);
+bool is_interrupted(void);
+
+/* Events come until Ctrl-C, the time is up (seconds 0: never), the daemon goes for good, or out (NULL: stdout) takes no more. */
+int app_follow(struct app *a, FILE *out, double seconds);
 
 /* Says the client's last error and returns its exit code. */
 int app_failed(struct app *a, int error);
@@ -87,4 +95,5 @@ int cmd_config(struct app *a, int argc, char **argv);
 int cmd_faults(struct app *a, int argc, char **argv);
 int cmd_watch(struct app *a, int argc, char **argv);
 int cmd_doctor(struct app *a, int argc, char **argv);
+int cmd_monitor(struct app *a, int argc, char **argv);
 int cmd_sim(struct app *a, int argc, char **argv);

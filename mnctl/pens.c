@@ -1,7 +1,6 @@
 /* list, info, ping, stop, arm, selftest, version. */
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,19 +54,6 @@ static void on_pen_event(mn_client *c, const struct mn_event *e, void *user)
     fflush(stdout);
 }
 
-static int follow_pens(struct app *a)
-{
-    int r = MN_OK;
-
-    while (r == MN_OK && !ferror(stdout)) {
-        struct pollfd fd = {.fd = mn_fd(a->client), .events = mn_events(a->client)};
-
-        poll(&fd, 1, mn_timeout_ms(a->client));
-        r = mn_process(a->client);
-    }
-    return r == MN_OK ? EXIT_ERROR : app_failed(a, r);
-}
-
 int cmd_list(struct app *a, int argc, char **argv)
 {
     bool watch = argc > 1 && strcmp(argv[1], "--watch") == 0;
@@ -106,7 +92,7 @@ int cmd_list(struct app *a, int argc, char **argv)
     json_decref(list);
     mn_pens_free(&pens);
     fflush(stdout);
-    return watch ? follow_pens(a) : flush_output();
+    return watch ? app_follow(a, NULL, 0) : flush_output();
 }
 
 static void print_date(uint64_t unix_s, char *out, size_t cap)
@@ -251,23 +237,13 @@ int cmd_stop(struct app *a, int argc, char **argv)
     return flush_output();
 }
 
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int signal)
-{
-    (void)signal;
-    interrupted = 1;
-}
-
 /* Stays as long as the pen is armed or runs: hanging up would stop it. */
 static int stay_armed(struct app *a)
 {
-    struct sigaction action = {.sa_handler = on_interrupt};
     enum mn_state last = MN_STATE_UNKNOWN;
 
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    while (!interrupted) {
+    catch_interrupt();
+    while (!is_interrupted()) {
         struct mn_status s;
         int r = mn_pen_status(a->client, a->serial, &s, a->timeout_ms);
 

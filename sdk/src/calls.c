@@ -399,6 +399,8 @@ static void subscribe_again(mn_client *c)
         subscribe_send(c, &c->subscriptions[i], AGAIN_TIMEOUT_MS, NULL, NULL);
     if (c->watching)
         mn_watch_async(c, true, AGAIN_TIMEOUT_MS, watched_again, NULL);
+    if (c->monitoring)
+        mn_monitor_async(c, true, AGAIN_TIMEOUT_MS, NULL, NULL);
 }
 
 int mn_subscribe(mn_client *c, const char *serial, bool telemetry, bool records, int timeout_ms)
@@ -429,6 +431,26 @@ int mn_records_get(mn_client *c, const char *serial, uint32_t from, struct mn_re
 {
     *out = (struct mn_records){0};
     WAIT(c, out, mn_records_get_async(c, serial, from, timeout_ms, wake, &w));
+}
+
+int mn_monitor_async(mn_client *c, bool on, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__Monitor monitor = MNC__MONITOR__INIT;
+
+    monitor.has_on = true;
+    monitor.on = on;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_MONITOR;
+    m.monitor = &monitor;
+    c->monitoring = on;
+    c->last_traffic = 0;
+    c->resubscribe = subscribe_again;
+    return call_start(c, &m, NULL, timeout_ms, on_done, done, user);
+}
+
+int mn_monitor(mn_client *c, bool on, int timeout_ms)
+{
+    WAIT(c, (char *)NULL, mn_monitor_async(c, on, timeout_ms, wake, &w));
 }
 
 /* ---- daemon and simulation ---- */

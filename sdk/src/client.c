@@ -22,7 +22,7 @@
 
 enum {
     CLIENT_MAJOR = 1,
-    CLIENT_MINOR = 0,
+    CLIENT_MINOR = 1,
     MESSAGE_MAX = 1 << 20, /* of the daemon; a list of 256 pens is some 100 KiB */
     IN_BYTES_FIRST = 16 * 1024,
     OUT_BYTES_MAX = 1 << 20,
@@ -343,6 +343,22 @@ static void on_telemetry(mn_client *c, const Mnc__Telemetry *t)
     mnp__telemetry_batch__free_unpacked(batch, NULL);
 }
 
+static void on_traffic(mn_client *c, const Mnc__Traffic *t)
+{
+    struct mn_traffic out = {
+        .time_us = t->time_us,
+        .kind = t->has_kind && t->kind <= MNC__TRAFFIC_KIND__TRAFFIC_TO_PROGRAM ? (enum mn_traffic_kind)t->kind : MN_TRAFFIC_UNKNOWN,
+        .name = t->name != NULL ? t->name : "?",
+        .pid = t->pid,
+        .bytes = t->data.data,
+        .count = t->data.len,
+        .missed = c->last_traffic != 0 && t->number > c->last_traffic ? t->number - c->last_traffic - 1 : 0,
+    };
+
+    c->last_traffic = t->number;
+    client_event(c, &(struct mn_event){.kind = MN_EVENT_TRAFFIC, .traffic = &out});
+}
+
 static void on_event_message(mn_client *c, const Mnc__ServerMessage *m)
 {
     struct mn_pen pen;
@@ -359,6 +375,9 @@ static void on_event_message(mn_client *c, const Mnc__ServerMessage *m)
     case MNC__SERVER_MESSAGE__BODY_RECORD:
         if (decode_record(&record, m->record->serial, &m->record->record))
             client_event(c, &(struct mn_event){.kind = MN_EVENT_RECORD, .record = &record});
+        break;
+    case MNC__SERVER_MESSAGE__BODY_TRAFFIC:
+        on_traffic(c, m->traffic);
         break;
     case MNC__SERVER_MESSAGE__BODY_GOODBYE:
         snprintf(c->goodbye, sizeof(c->goodbye), "the daemon has disconnected this program: %s",

@@ -39,7 +39,8 @@ struct mn_client {
     char *path, *name;
     int fd;
     enum client_state state;
-    bool reconnect, watching;
+    bool reconnect, watching, monitoring;
+    uint64_t last_traffic; /* number; 0: none yet */
     mn_event_fn *on_event;
     void *user;
     char daemon_version[17];

@@ -1,4 +1,6 @@
-/* Telemetry from a pen that lies: what the daemon's check lets pass must decode in the SDK. Records and status, too. */
+/* Telemetry from a pen that lies: what the daemon's check lets pass must decode in the SDK. Records, status and looking on, too. */
+#include <stdlib.h>
+
 #include "batch.h"
 #include "decode.h"
 #include "frame.h"
@@ -32,5 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     decode_config(&config, &bytes);
     decode_pen_error(&r, text, sizeof(text), "FUZZ", &bytes);
     mn_pen_status_read(data, size, &s);
+    for (enum mn_traffic_kind kind = MN_TRAFFIC_UNKNOWN; kind <= MN_TRAFFIC_TO_PROGRAM; kind++)
+        free(mn_traffic_json(&(struct mn_traffic){.kind = kind, .name = "FUZZ", .bytes = data, .count = size}));
     return 0;
 }

@@ -128,7 +128,7 @@ static void one_that_never_reads_telemetry_loses_only_telemetry(void **state)
     }
     assert_int_equal(info.clients, 2); /* it is still there */
     close(fd);
-    harness_until(&h, log_says("telemetry batches were dropped"), T);
+    harness_until(&h, log_says("were dropped"), T);
     others_are_served();
 }
 

@@ -403,12 +403,46 @@ MN_API int mn_records_get(mn_client *c, const char *serial, uint32_t from, struc
 MN_API int mn_records_get_async(mn_client *c, const char *serial, uint32_t from, int timeout_ms, mn_result_fn *done, void *user);
 MN_API void mn_records_free(struct mn_records *records);
 
+/* ---- looking on ---- */
+
+/* All that goes by between mnd, its pens and its programs comes as MN_EVENT_TRAFFIC: live, lossy, every hole counted. The
+ * traffic of programs that look on themselves is left out. For finding out what is wrong; `mnctl monitor` is made of it. */
+MN_API int mn_monitor(mn_client *c, bool on, int timeout_ms);
+MN_API int mn_monitor_async(mn_client *c, bool on, int timeout_ms, mn_result_fn *done, void *user);
+
+enum mn_traffic_kind {
+    MN_TRAFFIC_UNKNOWN,
+    MN_TRAFFIC_CONTROL,      /* to the pen: an EP0 vendor request, one byte */
+    MN_TRAFFIC_BULK_OUT,     /* to the pen */
+    MN_TRAFFIC_BULK_IN,      /* from the pen */
+    MN_TRAFFIC_INTERRUPT_IN, /* from the pen */
+    MN_TRAFFIC_TO_DAEMON,    /* from a program */
+    MN_TRAFFIC_TO_PROGRAM
+};
+
+MN_API const char *mn_traffic_kind_name(enum mn_traffic_kind kind); /* "BULK_IN" */
+
+struct mn_traffic {
+    uint64_t time_us;      /* Unix time */
+    enum mn_traffic_kind kind;
+    const char *name;      /* the pen's serial number, or its port until that is known; the program's name */
+    uint32_t pid;          /* of the program; 0: a pen */
+    const uint8_t *bytes;  /* the very bytes */
+    size_t count;
+    uint64_t missed;       /* transfers and messages that this program was too slow for, just before this one */
+};
+
+/* The transfer decoded, as a JSON object on one line; bytes that do not decode are in it in hexadecimal, with what is wrong.
+ * free() it; NULL without memory. */
+MN_API char *mn_traffic_json(const struct mn_traffic *traffic);
+
 /* ---- events ---- */
 
 enum mn_event_kind {
     MN_EVENT_PEN,          /* pen: came, changed, or (MN_LINK_GONE) went; after mn_watch() */
     MN_EVENT_TELEMETRY,    /* telemetry; after mn_subscribe() */
     MN_EVENT_RECORD,       /* record; after mn_subscribe() */
+    MN_EVENT_TRAFFIC,      /* traffic; after mn_monitor() */
     MN_EVENT_DISCONNECTED, /* text says why */
     MN_EVENT_RECONNECTED   /* outage_ms; subscriptions are back; telemetry.missed and record numbers show what was missed; if pens
                               are watched, an MN_EVENT_PEN for each that is there follows */
@@ -420,6 +454,7 @@ struct mn_event {
         const struct mn_pen *pen;
         const struct mn_telemetry *telemetry;
         const struct mn_record *record;
+        const struct mn_traffic *traffic;
         const char *text;
         uint64_t outage_ms;
     };

@@ -1,0 +1,283 @@
+/*
+ * monitor: what goes by between mnd, its pens and its programs; as lines, as JSON, or as pcapng for Wireshark. In pcapng each
+ * packet has a head of our own before the bytes, of which sdk/wireshark/mn.lua knows:
+ *   interface 0, LINKTYPE_USER0: a pen's transfer: kind (1 byte, enum mn_traffic_kind), length of the name (1 byte), name
+ *   interface 1, LINKTYPE_USER1: a program's message: kind, length of the name, name, pid (4 bytes, little-endian)
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "mnctl.h"
+
+enum { LINKTYPE_USER0 = 147, LINKTYPE_USER1 = 148, SECTION_HEADER = 0x0a0d0d0a, INTERFACE_DESCRIPTION = 1, ENHANCED_PACKET = 6 };
+enum { NAME_MAX_BYTES = 63, SHOWN_MAX = 8 };
+
+struct monitor {
+    struct app *app;
+    const char *serial; /* NULL: every pen */
+    long pid;           /* 0: no program's; -1: every one's; else that one's */
+    FILE *capture;      /* NULL: lines */
+    uint64_t shown, missed;
+};
+
+/* ---- pcapng ---- */
+
+static void put_u32(FILE *f, uint32_t v)
+{
+    uint8_t bytes[4] = {(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24)};
+
+    fwrite(bytes, 1, sizeof(bytes), f);
+}
+
+static void put_u16(FILE *f, unsigned v)
+{
+    putc((int)(v & 0xff), f);
+    putc((int)(v >> 8 & 0xff), f);
+}
+
+static void put_interface(FILE *f, unsigned linktype)
+{
+    put_u32(f, INTERFACE_DESCRIPTION);
+    put_u32(f, 20); /* of this block */
+    put_u16(f, linktype);
+    put_u16(f, 0);
+    put_u32(f, 0); /* no limit of length; times in us, as is the default */
+    put_u32(f, 20);
+}
+
+static void capture_begin(FILE *f)
+{
+    put_u32(f, SECTION_HEADER);
+    put_u32(f, 28);
+    put_u32(f, 0x1a2b3c4d); /* byte order */
+    put_u16(f, 1);          /* version 1.0 */
+    put_u16(f, 0);
+    put_u32(f, UINT32_MAX); /* length of the section: not said */
+    put_u32(f, UINT32_MAX);
+    put_u32(f, 28);
+    put_interface(f, LINKTYPE_USER0);
+    put_interface(f, LINKTYPE_USER1);
+}
+
+static void capture(FILE *f, const struct mn_traffic *t)
+{
+    bool of_pen = t->pid == 0;
+    size_t name = strnlen(t->name, NAME_MAX_BYTES), n = 2 + name + (of_pen ? 0 : 4) + t->count, padded = (n + 3) / 4 * 4;
+    uint32_t block = (uint32_t)(32 + padded);
+
+    put_u32(f, ENHANCED_PACKET);
+    put_u32(f, block);
+    put_u32(f, of_pen ? 0 : 1);
+    put_u32(f, (uint32_t)(t->time_us >> 32));
+    put_u32(f, (uint32_t)t->time_us);
+    put_u32(f, (uint32_t)n);
+    put_u32(f, (uint32_t)n);
+    putc((int)t->kind, f);
+    putc((int)name, f);
+    fwrite(t->name, 1, name, f);
+    if (!of_pen)
+        put_u32(f, t->pid);
+    fwrite(t->bytes, 1, t->count, f);
+    for (size_t i = n; i < padded; i++)
+        putc(0, f);
+    put_u32(f, block);
+}
+
+/* ---- lines ---- */
+
+/* Long columns and long bytes are cut: all of them are in --json. */
+static void print_brief(json_t *j)
+{
+    const char *key, *space = "";
+    json_t *value;
+    size_t i;
+
+    switch (json_typeof(j)) {
+    case JSON_OBJECT:
+        json_object_foreach (j, key, value) {
+            printf("%s%s%s", space, key, json_is_object(value) ? " {" : "=");
+            print_brief(value);
+            printf("%s", json_is_object(value) ? "}" : "");
+            space = " ";
+        }
+        break;
+    case JSON_ARRAY:
+        printf("[");
+        json_array_foreach (j, i, value) {
+            if (i == SHOWN_MAX)
+                break;
+            printf("%s", i > 0 ? " " : "");
+            print_brief(value);
+        }
+        printf(json_array_size(j) > SHOWN_MAX ? " ... %zu]" : "]", json_array_size(j));
+        break;
+    case JSON_STRING:
+        if (json_string_length(j) > 64)
+            printf("%.32s...(%zu)", json_string_value(j), json_string_length(j));
+        else
+            printf("%s", json_string_value(j));
+        break;
+    case JSON_INTEGER:
+        printf("%" JSON_INTEGER_FORMAT, json_integer_value(j));
+        break;
+    case JSON_REAL:
+        printf("%g", json_real_value(j));
+        break;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        printf("%s", json_is_true(j) ? "true" : "false");
+        break;
+    case JSON_NULL:
+        break;
+    }
+}
+
+static void print_frame(json_t *frame)
+{
+    json_t *type = json_object_get(frame, "type"), *message = json_object_get(frame, "message"), *bytes = json_object_get(frame, "bytes");
+    const char *is = json_string_value(json_object_get(frame, "is"));
+    json_int_t correlation = json_integer_value(json_object_get(frame, "correlation"));
+
+    printf("%s", is != NULL && strcmp(is, "error") == 0 ? colour(COLOUR_BAD) : colour(COLOUR_BOLD));
+    print_brief(type);
+    printf("%s%s", is != NULL && strcmp(is, "request") != 0 ? " " : "", is != NULL && strcmp(is, "request") != 0 ? is : "");
+    printf("%s", colour(COLOUR_NONE));
+    if (correlation != 0)
+        printf(" #%" JSON_INTEGER_FORMAT, correlation);
+    printf(" ");
+    if (message != NULL)
+        print_brief(message);
+    else if (bytes != NULL && json_string_length(bytes) > 0)
+        print_brief(bytes);
+}
+
+static void print_line(const struct mn_traffic *t, json_t *j)
+{
+    static const char *const arrows[] = {"??", "=>", "->", "<-", "<=", ">>", "<<"};
+    time_t s = (time_t)(t->time_us / 1000000);
+    json_t *frames = json_object_get(j, "frames"), *frame;
+    char clock[16] = "";
+    struct tm tm;
+    size_t i;
+
+    if (localtime_r(&s, &tm) != NULL)
+        strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+    if (t->missed != 0)
+        printf("%s%" PRIu64 " missed here%s\n", colour(COLOUR_WARN), t->missed, colour(COLOUR_NONE));
+    printf("%s%s.%06u%s %-20s %s ", colour(COLOUR_DIM), clock, (unsigned)(t->time_us % 1000000), colour(COLOUR_NONE), t->name,
+           arrows[(size_t)t->kind < sizeof(arrows) / sizeof(arrows[0]) ? t->kind : 0]);
+    json_array_foreach (frames, i, frame)
+        print_frame(frame);
+    for (const char *const *key = (const char *const[]){"request", "status", "message", "wrong", "bytes", NULL}; *key != NULL; key++) {
+        json_t *value = json_object_get(j, *key);
+
+        if (value == NULL)
+            continue;
+        printf("%s", strcmp(*key, "wrong") == 0 ? colour(COLOUR_BAD) : "");
+        print_brief(value);
+        printf("%s ", strcmp(*key, "wrong") == 0 ? colour(COLOUR_NONE) : "");
+    }
+    printf("\n");
+}
+
+static bool is_wanted(const struct monitor *m, const struct mn_traffic *t)
+{
+    if (t->pid != 0)
+        return m->pid == -1 || m->pid == (long)t->pid;
+    return m->pid <= 0 && (m->serial == NULL || strcmp(m->serial, t->name) == 0);
+}
+
+static void on_traffic(mn_client *c, const struct mn_event *e, void *user)
+{
+    struct monitor *m = user;
+    json_t *j;
+    char *text;
+
+    (void)c;
+    if (e->kind == MN_EVENT_DISCONNECTED)
+        fprintf(stderr, "mnctl: %s; waiting for it\n", e->text);
+    if (e->kind != MN_EVENT_TRAFFIC)
+        return;
+    m->missed += e->traffic->missed;
+    if (!is_wanted(m, e->traffic))
+        return;
+    m->shown++;
+    if (m->capture != NULL) {
+        capture(m->capture, e->traffic);
+        fflush(m->capture); /* a Wireshark behind a pipe shows it at once */
+        return;
+    }
+    text = mn_traffic_json(e->traffic);
+    if (text == NULL) {
+        m->missed++;
+        return;
+    }
+    if (m->app->json) {
+        printf("%s\n", text);
+    } else {
+        j = json_loads(text, 0, NULL);
+        print_line(e->traffic, j);
+        json_decref(j);
+    }
+    free(text);
+    fflush(stdout);
+}
+
+static int finish(struct monitor *m, int r)
+{
+    if (m->capture != NULL && m->capture != stdout) {
+        bool whole = !ferror(m->capture);
+
+        if (fclose(m->capture) != 0 || !whole) {
+            fprintf(stderr, "mnctl: cannot write the capture: %s\n", strerror(errno));
+            return EXIT_ERROR;
+        }
+        fprintf(stderr, "mnctl: %" PRIu64 " captured, %" PRIu64 " missed\n", m->shown, m->missed);
+    }
+    return r == EXIT_OK ? flush_output() : r;
+}
+
+int cmd_monitor(struct app *a, int argc, char **argv)
+{
+    struct monitor m = {.app = a};
+    const char *path = NULL;
+    double seconds = 0;
+    int r;
+
+    for (int i = 1; i < argc; i++) {
+        char *end = NULL;
+
+        if (strcmp(argv[i], "--clients") == 0)
+            m.pid = -1;
+        else if (strcmp(argv[i], "--client") == 0 && i + 1 < argc && (m.pid = strtol(argv[i + 1], &end, 10)) > 0 && *end == '\0')
+            i++;
+        else if (strcmp(argv[i], "--pcapng") == 0 && i + 1 < argc)
+            path = argv[++i];
+        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc && (seconds = strtod(argv[i + 1], &end)) > 0 && *end == '\0')
+            i++;
+        else
+            return usage_error("monitor does not take %s (--clients, --client PID, --pcapng FILE, --seconds N)", argv[i]);
+    }
+    a->on_event = on_traffic;
+    a->event_user = &m;
+    r = app_connect(a, true);
+    if (r == EXIT_OK && a->pen != NULL && (r = app_find(a, a->pen)) == EXIT_OK)
+        m.serial = a->serial;
+    if (r != EXIT_OK)
+        return r;
+    if (path != NULL) {
+        m.capture = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
+        if (m.capture == NULL) {
+            fprintf(stderr, "mnctl: cannot write %s: %s\n", path, strerror(errno));
+            return EXIT_ERROR;
+        }
+        capture_begin(m.capture);
+        fflush(m.capture);
+    }
+    r = mn_monitor(a->client, true, a->timeout_ms);
+    return finish(&m, r == MN_OK ? app_follow(a, m.capture, seconds) : app_failed(a, r));
+}

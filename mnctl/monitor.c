@@ -92,14 +92,14 @@ static void capture(FILE *f, const struct mn_traffic *t)
 /* Long columns and long bytes are cut: all of them are in --json. */
 static void print_brief(json_t *j)
 {
-    const char *key, *space = "";
-    json_t *value;
-    size_t i;
+    const char *space = "";
 
     switch (json_typeof(j)) {
     case JSON_OBJECT:
-        json_object_foreach (j, key, value) {
-            printf("%s%s%s", space, key, json_is_object(value) ? " {" : "=");
+        for (void *at = json_object_iter(j); at != NULL; at = json_object_iter_next(j, at)) {
+            json_t *value = json_object_iter_value(at);
+
+            printf("%s%s%s", space, json_object_iter_key(at), json_is_object(value) ? " {" : "=");
             print_brief(value);
             printf("%s", json_is_object(value) ? "}" : "");
             space = " ";
@@ -107,11 +107,9 @@ static void print_brief(json_t *j)
         break;
     case JSON_ARRAY:
         printf("[");
-        json_array_foreach (j, i, value) {
-            if (i == SHOWN_MAX)
-                break;
+        for (size_t i = 0; i < json_array_size(j) && i < SHOWN_MAX; i++) {
             printf("%s", i > 0 ? " " : "");
-            print_brief(value);
+            print_brief(json_array_get(j, i));
         }
         printf(json_array_size(j) > SHOWN_MAX ? " ... %zu]" : "]", json_array_size(j));
         break;
@@ -159,10 +157,9 @@ static void print_line(const struct mn_traffic *t, json_t *j)
 {
     static const char *const arrows[] = {"??", "=>", "->", "<-", "<=", ">>", "<<"};
     time_t s = (time_t)(t->time_us / 1000000);
-    json_t *frames = json_object_get(j, "frames"), *frame;
+    json_t *frames = json_object_get(j, "frames");
     char clock[16] = "";
     struct tm tm;
-    size_t i;
 
     if (localtime_r(&s, &tm) != NULL)
         strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
@@ -170,8 +167,8 @@ static void print_line(const struct mn_traffic *t, json_t *j)
         printf("%s%" PRIu64 " missed here%s\n", colour(COLOUR_WARN), t->missed, colour(COLOUR_NONE));
     printf("%s%s.%06u%s %-20s %s ", colour(COLOUR_DIM), clock, (unsigned)(t->time_us % 1000000), colour(COLOUR_NONE), t->name,
            arrows[(size_t)t->kind < sizeof(arrows) / sizeof(arrows[0]) ? t->kind : 0]);
-    json_array_foreach (frames, i, frame)
-        print_frame(frame);
+    for (size_t i = 0; i < json_array_size(frames); i++)
+        print_frame(json_array_get(frames, i));
     for (const char *const *key = (const char *const[]){"request", "status", "message", "wrong", "bytes", NULL}; *key != NULL; key++) {
         json_t *value = json_object_get(j, *key);
 

@@ -13,18 +13,21 @@ SERIAL = "PYTHON-1"
 
 
 class Pen:
-    def __init__(self, path):
+    major = 1
+
+    def __init__(self, path, serial=SERIAL):
+        self.serial = serial
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock.connect(path)
         self.boot_id, self.session, self.sequence, self.count, self.generation = 0x1234, 0, 0, 0, 3
         self.depth_um, self.fault_word, self.seq, self.lock = 500, 0, 0, threading.RLock()
         self.records = [mnp.Record(number=1, boot_id=self.boot_id, t_us=1, kind=mnp.RECORD_BOOT, boot=mnp.BootRecord(boot_count=1))]
         self.replies = {}
-        self.sock.send(bytes([ATTACH, 1]) + SERIAL.encode())
+        self.sock.send(bytes([ATTACH, 1]) + serial.encode())
 
     def send(self, type_, payload=b"", correlation=0):
         with self.lock:
-            self.sock.send(bytes([BULK_IN]) + frame(type_, payload, self.session, self.sequence, correlation))
+            self.sock.send(bytes([BULK_IN]) + frame(type_, payload, self.session, self.sequence, correlation, self.major))
             self.sequence = self.sequence + 1 & 0xFFFF
 
     def status(self):
@@ -39,14 +42,25 @@ class Pen:
     def config(self):
         return mnp.ConfigState(config=mnp.Config(depth_um=self.depth_um, stroke_rate_dhz=1000), generation=self.generation)
 
+    def hello_reply(self, hello):
+        return mnp.HelloReply(nonce=hello.nonce, session=self.session, boot_id=self.boot_id, serial=self.serial, minor=9,
+                              firmware_version="py", window=2, capabilities=3, frame_max=1024, state=mnp.STATE_SAFE, fault_word=0,
+                              config_generation=self.generation, records_oldest=1, records_newest=len(self.records), records_acked=0)
+
+    def batch(self):
+        batch = mnp.TelemetryBatch(boot_id=self.boot_id, state=mnp.STATE_SAFE, fault_word=self.fault_word, dropped=0)
+        g = batch.fast
+        g.first_seq, g.t0_us, g.period_us, g.count = self.seq, self.seq * 1000, 1000, 20
+        g.depth_um.extend([100] + [1] * 19)   # deltas: 100, 101, ... 119
+        for column in (g.stroke_rate_dhz, g.motor_current_ma, g.motor_duty_permille, g.load_permille, g.skin_contact):
+            column.extend([0] * 20)
+        self.seq += 20
+        return batch.SerializeToString()
+
     def on_frame(self, f):
         if f.type == mnp.TYPE_HELLO:
-            hello = mnp.Hello.FromString(f.payload)
             self.session, self.sequence, self.replies = 0x5E55, 0, {}
-            self.answer(f, mnp.HelloReply(nonce=hello.nonce, session=self.session, boot_id=self.boot_id, serial=SERIAL, minor=9,
-                                          firmware_version="py", window=2, capabilities=3, frame_max=1024, state=mnp.STATE_SAFE,
-                                          fault_word=0, config_generation=self.generation, records_oldest=1,
-                                          records_newest=len(self.records), records_acked=0))
+            self.answer(f, self.hello_reply(mnp.Hello.FromString(f.payload)))
         elif f.session != self.session:
             return
         elif f.correlation in self.replies and f.type != mnp.TYPE_HEARTBEAT:
@@ -71,15 +85,8 @@ class Pen:
             time.sleep(0.02)
             if not self.session:
                 continue
-            batch = mnp.TelemetryBatch(boot_id=self.boot_id, state=mnp.STATE_SAFE, fault_word=self.fault_word, dropped=0)
-            g = batch.fast
-            g.first_seq, g.t0_us, g.period_us, g.count = self.seq, self.seq * 1000, 1000, 20
-            g.depth_um.extend([100] + [1] * 19)   # deltas: 100, 101, ... 119
-            for column in (g.stroke_rate_dhz, g.motor_current_ma, g.motor_duty_permille, g.load_permille, g.skin_contact):
-                column.extend([0] * 20)
-            self.seq += 20
             try:
-                self.send(mnp.TYPE_TELEMETRY, batch.SerializeToString())
+                self.send(mnp.TYPE_TELEMETRY, self.batch())
             except OSError:
                 return
 
@@ -103,4 +110,5 @@ class Pen:
                 self.status()
 
 
-Pen(sys.argv[1]).run()
+if __name__ == "__main__":
+    Pen(sys.argv[1]).run()

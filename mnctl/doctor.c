@@ -306,10 +306,9 @@ static void check_kernel_pen(struct doctor *d, const char *device)
             say(d, BAD, what, "pen %s at %s is not open%s", serial, node, d->answers ? ", and mnd does not know it yet" : ": mnd does not answer");
         if (d->answers && !d->daemon.usb)
             then(d, "start mnd without --no-usb and without usb: false in its configuration");
-        else if (geteuid() != 0)
-            then(d, "sudo mnctl doctor: only root sees which program holds the pen at %s", device);
         else
-            then(d, "replug the pen at %s; if that does not help: journalctl -u mnd", device);
+            then(d, "replug the pen at %s; if that does not help: journalctl -u mnd%s", device,
+                 geteuid() != 0 ? "; and sudo mnctl doctor sees which program holds it" : "");
     }
 }
 
@@ -328,7 +327,7 @@ static void check_kernel(struct doctor *d)
     }
     closedir(devices);
     check_rule(d);
-    say(d, d->kernel_pens > 0 ? GOOD : NOTE, "kernel", "it sees %u pens of %04x:%04x on USB", d->kernel_pens, MN_USB_VID, MN_USB_PID);
+    say(d, d->kernel_pens > 0 ? GOOD : NOTE, "kernel", "it sees %u devices of %04x:%04x on USB", d->kernel_pens, MN_USB_VID, MN_USB_PID);
     for (unsigned i = 0; i < d->kernel_pens; i++)
         check_kernel_pen(d, found[i]);
 }
@@ -340,6 +339,8 @@ static void check_link(struct doctor *d, const struct mn_pen *p)
     uint64_t wrong = p->bad_frames + p->sequence_gaps;
     char faults[200];
 
+    if (p->link != MN_LINK_READY && d->kernel_pens > 0 && strncmp(p->port, "usb ", 4) == 0)
+        return; /* check_kernel_pen() has said it */
     if (p->link != MN_LINK_READY) {
         say(d, BAD, p->port, "%s: %s", mn_link_name(p->link), p->last_error[0] != '\0' ? p->last_error : "it is being opened");
         then(d, "%s", p->last_error[0] != '\0' ? p->last_error : "wait a moment, and ask again");

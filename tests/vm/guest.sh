@@ -1,8 +1,8 @@
 #!/bin/bash
 # In the USB machine: two pens on two controllers, through the real kernel, udevd with the real rule, and an unprivileged
-# user. Speaks TAP. Usage: guest.sh DIRECTORY-OF-BINARIES
+# user. Speaks TAP. Usage: guest.sh DIRECTORY-OF-BINARIES PLUG-CYCLES
 set -u
-built=$1
+built=$1 cycles=$2
 top=$(pwd)
 own=$(mktemp -d) # not the checkout: the unprivileged users need not be able to enter that
 bin=$own/bin
@@ -63,6 +63,7 @@ power_off() { unplug "$1"; kill "${stub[$1]}"; wait "${stub[$1]}" 2>/dev/null; }
 plug() { echo "dummy_udc.$(($1 - 1))" > "/sys/kernel/config/usb_gadget/pen$1/UDC"; }
 unplug() { echo > "/sys/kernel/config/usb_gadget/pen$1/UDC"; }
 
+export ASAN_OPTIONS=quarantine_size_mb=1 # memory that was freed counts as free
 start_mnd() { exec_as clinic "$bin/mnd" --socket $MN_SOCKET 2> $state/mnd.log & mnd=$!; }
 ready() { mnctl --json list | tr -d ' \n' | grep -q "\"serial\":\"$1\",\"port\":\"[^\"]*\",\"link\":\"READY\""; }
 absent() { ! mnctl list | grep -q "$1"; }
@@ -166,13 +167,112 @@ power_cycled_the_pen_keeps_configuration_and_records() {
         grep -q '"records_acked":0,' <<< "$after" &&
         [ "$(grep -o '"records_newest":[0-9]*' <<< "$after" | cut -d: -f2)" -gt "$before" ]
 }
-mnd_is_idle_when_its_pens_are_gone() {
-    local a b
-    unplug 1; unplug 2; sleep 1
-    a=$(awk '{ print $14 + $15 }' /proc/$mnd/stat); sleep 5; b=$(awk '{ print $14 + $15 }' /proc/$mnd/stat)
-    echo "$((b - a)) ticks of 10 ms in 5 s"
+wakeups() { awk '/^voluntary/ { n += $2 } END { print n }' /proc/$mnd/task/*/status; }
+# at_rest WHAT: 0.1 % of a core is 5 ms in 5 s, which 100 wake-ups may just cost on a real processor.
+at_rest() {
+    local before after
+    sleep 3; before=$(wakeups); sleep 5; after=$(wakeups)
+    echo "# $1: $((after - before)) wake-ups in 5 s" >&3
+    [ $((after - before)) -le 100 ]
+}
+mnd_is_at_rest_when_its_pens_are_gone() {
+    local r
+    unplug 1; unplug 2; within 5 absent VM-000; at_rest "both pens unplugged"; r=$?
     plug 1; plug 2
-    [ $((b - a)) -le 5 ]
+    return $r
+}
+bus_of() { local d; for d in /sys/bus/usb/devices/*; do [ "$(cat "$d/serial" 2>/dev/null)" = "$1" ] && cat "$d/busnum"; done; }
+not_ready() { ! ready "$1"; }
+a_suspended_port_is_said_and_its_pen_comes_back() {
+    local bus r
+    bus=$(bus_of VM-0001)
+    python3 "$top/tests/vm/port.py" "$bus" suspend || return 1
+    within 10 not_ready VM-0001 && ready VM-0002 && mnctl list && mnctl --pen VM-0002 ping --count 3; r=$?
+    python3 "$top/tests/vm/port.py" "$bus" resume || return 1
+    within 15 ready VM-0001 && mnctl --pen VM-0001 ping --count 3 || return 1
+    mnctl --pen VM-0001 faults clear > $state/cleared 2>&1
+    return $r
+}
+a_port_suspended_for_a_moment_loses_only_telemetry() {
+    local bus p
+    bus=$(bus_of VM-0001)
+    mnctl --pen VM-0001 watch --csv --seconds 12 > $state/suspend.csv & p=$!
+    sleep 1
+    python3 "$top/tests/vm/port.py" "$bus" suspend && sleep 1 && python3 "$top/tests/vm/port.py" "$bus" resume || return 1
+    within 10 ready VM-0001 && mnctl --pen VM-0001 ping --count 3 || return 1 # the kernel may enumerate it anew
+    wait $p
+    holes $state/suspend.csv 4000
+}
+make_foreign() {
+    local g=/sys/kernel/config/usb_gadget/foreign
+    modprobe usb_f_hid
+    mkdir -p "$g/strings/0x409" "$g/configs/c.1/strings/0x409" "$g/functions/hid.usb0"
+    echo 0x1209 > "$g/idVendor"; echo 0x0001 > "$g/idProduct"; echo FOREIGN > "$g/strings/0x409/serialnumber"
+    echo 8 > "$g/functions/hid.usb0/report_length"; printf '\x06\x00\xff\x09\x01\xa1\x01\xc0' > "$g/functions/hid.usb0/report_desc"
+    ln -s "$g/functions/hid.usb0" "$g/configs/c.1/"
+}
+somebody_elses_device_with_our_id_is_left_alone() {
+    local r
+    make_foreign; echo dummy_udc.2 > /sys/kernel/config/usb_gadget/foreign/UDC
+    within 10 foreign_is_said && ready VM-0001 && ready VM-0002; r=$?
+    unplug 1; unplug 2; within 5 absent VM-000; at_rest "a foreign device" || r=1
+    plug 1; plug 2; within 10 ready VM-0001; within 10 ready VM-0002
+    mnctl list; mnctl doctor | tee $state/doctor; grep -q 'FOREIGN at .* is not ready: .*not its interface' $state/doctor || r=1
+    echo > /sys/kernel/config/usb_gadget/foreign/UDC
+    within 5 no_foreign || r=1
+    return $r
+}
+foreign_is_said() { mnctl list | grep -q "FAILED .*it has a pen's id, but not its interface and endpoints"; }
+no_foreign() { ! foreign_is_said; }
+# The hubs go with all that hangs on them. (Unbinding dummy_hcd itself would free what a streaming gadget still uses, and the kernel falls.)
+two_hubs_gone_take_their_pens_and_bring_them_back() {
+    local p r one two
+    one=$(bus_of VM-0001) two=$(bus_of VM-0002)
+    mnctl watch --pen VM-0002 --json --seconds 3 > $state/two.json & p=$!
+    sleep 1
+    echo $one-0:1.0 > /sys/bus/usb/drivers/hub/unbind; echo $two-0:1.0 > /sys/bus/usb/drivers/hub/unbind
+    within 10 absent VM-000 && at_rest "both hubs gone"; r=$?
+    wait $p
+    echo $one-0:1.0 > /sys/bus/usb/drivers/hub/bind; echo $two-0:1.0 > /sys/bus/usb/drivers/hub/bind
+    within 20 ready VM-0001 && within 20 ready VM-0002 && mnctl --pen VM-0001 ping --count 3 || r=1
+    return $r
+}
+# The log counts, not mnctl: a program under a sanitizer takes half a second to start here.
+said() { [ "$(grep -c "pen VM-0001 at .*: $1" $state/mnd.log)" -ge "$2" ]; }
+plugging_again_and_again_grows_nothing() {
+    local i ready gone descriptors kib
+    for ((i = 1; i <= cycles; i++)); do
+        gone=$(grep -c "pen VM-0001 at .*: gone" $state/mnd.log); ready=$(grep -c "pen VM-0001 at .*: ready" $state/mnd.log)
+        unplug 1; within 10 said gone $((gone + 1)) || return 1
+        plug 1; within 10 said ready $((ready + 1)) || return 1
+        [ $i = $((cycles / 2)) ] && descriptors=$(ls /proc/$mnd/fd | wc -l) && kib=$(awk '/^VmRSS/ { print $2 }' /proc/$mnd/status)
+    done
+    echo "# $cycles cycles: descriptors $descriptors -> $(ls /proc/$mnd/fd | wc -l), $kib -> $(awk '/^VmRSS/ { print $2 }' /proc/$mnd/status) KiB" >&3
+    [ "$(ls /proc/$mnd/fd | wc -l)" -le "$descriptors" ] && [ "$(awk '/^VmRSS/ { print $2 }' /proc/$mnd/status)" -le $((kib + 1024)) ]
+}
+doctor_finds_all_well() { mnctl doctor | tee $state/doctor; tail -n 1 $state/doctor | grep -q '^next: nothing: all is well' && [ "$(grep -c '^ok .*open in mnd' $state/doctor)" = 2 ]; }
+doctor_names_the_program_that_holds_a_pen() {
+    exec_as clinic "$bin/mnd" --socket $state/second.sock > $state/second.log 2>&1 & local p=$! r
+    sleep 4
+    "$bin/mnctl" --socket $state/second.sock doctor > $state/doctor; r=$?
+    kill $p; wait $p
+    cat $state/doctor
+    [ $r = 1 ] && grep -q "BAD .*VM-0001 at /dev/bus/usb/.* is held by mnd, pid $mnd" $state/doctor && grep -q "^next: end mnd (pid $mnd)" $state/doctor
+}
+doctor_sees_that_the_rule_is_not_applied() {
+    local node r
+    node=$(readlink -f /dev/mn/VM-0001)
+    chgrp root "$node"; mnctl doctor > $state/doctor; r=$?; chgrp mnd "$node"
+    cat $state/doctor
+    [ $r = 1 ] && grep -q 'is root:root, mode 0660, power/control on: the rule is not applied' $state/doctor && grep -q '^next: sudo udevadm control --reload' $state/doctor
+}
+doctor_sees_that_mnd_leaves_pens_alone() {
+    "$bin/mnd" --no-usb --socket $state/third.sock > $state/third.log 2>&1 & local p=$!
+    within 10 test -S $state/third.sock; kill $mnd; wait $mnd; sleep 1
+    "$bin/mnctl" --socket $state/third.sock doctor > $state/doctor
+    kill $p; wait $p; start_mnd; within 10 ready VM-0001
+    cat $state/doctor
+    grep -q 'mnd was told to leave real pens alone' $state/doctor && grep -q '^next: start mnd without --no-usb' $state/doctor
 }
 mnd_ends_cleanly() { kill $mnd; wait $mnd; }
 # Their threads and exits are looked at by the sanitizer that they were built with.
@@ -204,8 +304,17 @@ sed 's/^/# /' $state/why
 check a_stalled_pipe_is_cleared_and_the_session_begun_anew a_stalled_pipe_is_cleared_and_the_session_begun_anew
 check pulling_the_cable_stops_the_needles pulling_the_cable_stops_the_needles
 check power_cycled_the_pen_keeps_configuration_and_records power_cycled_the_pen_keeps_configuration_and_records
-check mnd_is_idle_when_its_pens_are_gone mnd_is_idle_when_its_pens_are_gone
+check mnd_is_at_rest_when_its_pens_are_gone mnd_is_at_rest_when_its_pens_are_gone
 check both_pens_come_back both_pens_are_there
+check a_port_suspended_for_a_moment_loses_only_telemetry a_port_suspended_for_a_moment_loses_only_telemetry
+check a_suspended_port_is_said_and_its_pen_comes_back a_suspended_port_is_said_and_its_pen_comes_back
+check doctor_finds_all_well doctor_finds_all_well
+check doctor_names_the_program_that_holds_a_pen doctor_names_the_program_that_holds_a_pen
+check doctor_sees_that_the_rule_is_not_applied doctor_sees_that_the_rule_is_not_applied
+check doctor_sees_that_mnd_leaves_pens_alone doctor_sees_that_mnd_leaves_pens_alone
+check somebody_elses_device_with_our_id_is_left_alone somebody_elses_device_with_our_id_is_left_alone
+check two_hubs_gone_take_their_pens_and_bring_them_back two_hubs_gone_take_their_pens_and_bring_them_back
+check plugging_again_and_again_grows_nothing plugging_again_and_again_grows_nothing
 check mnd_ends_cleanly mnd_ends_cleanly
 check the_pens_end_cleanly the_pens_end_cleanly
 echo "1..$n"

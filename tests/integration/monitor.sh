@@ -40,6 +40,7 @@ programs() {
 one_program() {
     local p
     mnctl --pen SIM-0002 list --watch > "$dir/watch" & p=$!
+    until grep -q SIM-0002 "$dir/watch"; do sleep 0.02; done
     while_monitoring "$dir/lines" monitor --client $p -- mnctl --pen SIM-0002 sim unplug 0.2
     kill $p; wait $p
     cut -c1-200 "$dir/lines"

@@ -240,7 +240,7 @@ static int finish(struct monitor *m, int r)
 
 int cmd_monitor(struct app *a, int argc, char **argv)
 {
-    struct monitor m = {.app = a};
+    static struct monitor m; /* the client may call back until it is closed, behind us */
     const char *path = NULL;
     double seconds = 0;
     int r;
@@ -259,6 +259,7 @@ int cmd_monitor(struct app *a, int argc, char **argv)
         else
             return usage_error("monitor does not take %s (--clients, --client PID, --pcapng FILE, --seconds N)", argv[i]);
     }
+    m.app = a;
     a->on_event = on_traffic;
     a->event_user = &m;
     r = app_connect(a, true);

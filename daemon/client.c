@@ -463,6 +463,11 @@ static void do_call(struct client *c, uint32_t id, const Mnc__Call *call)
                "pen %s is a real one: this mnd has no control lease and no treatment policy yet, and arms simulated pens only", call->serial);
         return;
     }
+    if (call->pen_type == MNP__FRAME_TYPE__TYPE_ARM && hub_journal_error(c->env->hub)[0] != '\0') {
+        refuse(c, id, MNC__ERROR_CODE__ERROR_FORBIDDEN, "2008 JOURNAL_UNWRITABLE: pen %s is not armed: %s", call->serial,
+               hub_journal_error(c->env->hub));
+        return;
+    }
     if (timeout_ms == 0 || timeout_ms > CALL_TIMEOUT_MAX_MS)
         timeout_ms = CALL_TIMEOUT_MAX_MS;
     if (pen_call(p, (uint16_t)call->pen_type, call->payload.data, call->payload.len, timeout_ms, on_call_done, c, id) < 0)

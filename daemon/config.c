@@ -13,6 +13,7 @@ static const cyaml_strval_t booleans[] = {{"true", 1}, {"false", 0}, {"yes", 1},
 /* What libcyaml fills; absent keys leave the defaults. */
 static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_STRING("socket", CYAML_FLAG_OPTIONAL, struct config, socket, 1),
+    CYAML_FIELD_STRING("journal", CYAML_FLAG_OPTIONAL, struct config, journal, 0),
     CYAML_FIELD_STRING("group", CYAML_FLAG_OPTIONAL, struct config, group, 0),
     CYAML_FIELD_STRING("log_level", CYAML_FLAG_OPTIONAL, struct config, log_level, 1),
     CYAML_FIELD_UINT("max_clients", CYAML_FLAG_OPTIONAL, struct config, max_clients),
@@ -56,7 +57,7 @@ static void on_log(cyaml_log_t level, void *ctx, const char *format, va_list arg
 void config_default(struct config *c)
 {
     *c = (struct config){
-        .socket = "/run/mnd/mnd.sock",
+        .socket = SOCKET_PATH_DEFAULT,
         .group = "mnd",
         .log_level = "info",
         .max_clients = 256,
@@ -208,6 +209,7 @@ int config_load(struct config *c, const char *path, char *why, size_t cap)
     if (has_key(text, #key))                                                                                           \
         next.key = loaded->key
         TAKE_TEXT(socket);
+        TAKE_TEXT(journal);
         TAKE_TEXT(group);
         TAKE_TEXT(log_level);
         TAKE_TEXT(sim_socket);

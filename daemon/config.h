@@ -9,9 +9,12 @@
 #include <stdint.h>
 
 #define CONFIG_PATH_DEFAULT "/etc/mnd/mnd.yaml"
+#define SOCKET_PATH_DEFAULT "/run/mnd/mnd.sock"
+#define JOURNAL_PATH_DEFAULT "/var/lib/mnd/journal.db"
 
 struct config {
     char socket[108];
+    char journal[120];    /* "": JOURNAL_PATH_DEFAULT with the default socket, else SOCKET.journal */
     char group[33];       /* of the socket; "" for none */
     char log_level[8];    /* error, warning, info, debug */
     unsigned max_clients;          /* 1..4096 */

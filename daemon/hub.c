@@ -1,20 +1,16 @@
 #include "hub.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "frame.h"
+#include "journal.h"
 #include "log.h"
 
-enum { PENS_MAX = 256, SERIALS_KEPT = 256 };
-
-/* How far each pen's records have been delivered, over replugs, while the daemon runs. */
-struct watermark {
-    char serial[33];
-    uint32_t number;
-};
+enum { PENS_MAX = 256 };
 
 struct hub {
     sd_event *event;
@@ -27,8 +23,8 @@ struct hub {
     struct subscriber *subscribers;
     unsigned monitors;
     uint64_t traffic; /* counted while somebody monitors */
-    struct watermark watermarks[SERIALS_KEPT];
-    unsigned watermark_next;
+    struct journal *journal; /* NULL: it could not be opened */
+    char journal_error[300]; /* one sentence; "" while it is written */
     struct hub_counters counters;
 };
 
@@ -101,24 +97,80 @@ static void on_telemetry(void *ctx, struct pen *p, const uint8_t *batch, size_t 
     buf_unref(b);
 }
 
-static void on_record(void *ctx, struct pen *p, const uint8_t *record, size_t n)
+static bool on_record(void *ctx, struct pen *p, const Mnp__Record *record, const uint8_t *bytes, size_t n)
 {
     struct hub *h = ctx;
-    Mnc__RecordEvent r = MNC__RECORD_EVENT__INIT;
+    struct journal_record r = {.number = record->number, .boot_id = record->boot_id, .t_us = record->t_us, .bytes = bytes, .length = n};
+    struct timespec now;
+
+    if (h->journal == NULL)
+        return false; /* it stays in the pen */
+    clock_gettime(CLOCK_REALTIME, &now);
+    r.host_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    r.kind = record->has_kind ? record->kind : 0;
+    r.code = record->body_case == MNP__RECORD__BODY_FAULT ? record->fault->code : 0;
+    snprintf(r.serial, sizeof(r.serial), "%s", pen_serial(p));
+    return journal_append(h->journal, &r);
+}
+
+static void on_committed(void *ctx, const struct journal_record *r)
+{
+    struct hub *h = ctx;
+    struct pen *p = hub_pen(h, r->serial);
+    Mnc__RecordEvent e = MNC__RECORD_EVENT__INIT;
     Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
     struct buf *b = NULL;
 
-    r.has_pen_id = r.has_record = true;
-    r.pen_id = pen_id(p);
-    r.serial = (char *)(uintptr_t)pen_serial(p);
-    r.record = (ProtobufCBinaryData){.len = n, .data = (uint8_t *)(uintptr_t)record};
+    if (p != NULL)
+        pen_records_committed(p, r->number);
+    e.has_pen_id = p != NULL;
+    e.pen_id = p != NULL ? pen_id(p) : 0;
+    e.serial = (char *)(uintptr_t)r->serial;
+    e.has_record = true;
+    e.record = (ProtobufCBinaryData){.len = r->length, .data = (uint8_t *)(uintptr_t)r->bytes};
     m.body_case = MNC__SERVER_MESSAGE__BODY_RECORD;
-    m.record = &r;
+    m.record = &e;
     for (struct subscriber *s = h->subscribers; s != NULL; s = s->next) {
-        if (subscription_to(s, r.serial)->records)
+        if (subscription_to(s, e.serial)->records)
             push_to(s, &b, &m, PUSH_URGENT);
     }
     buf_unref(b);
+}
+
+static void on_journal_state(void *ctx, bool writable, const char *sentence)
+{
+    struct hub *h = ctx;
+
+    snprintf(h->journal_error, sizeof(h->journal_error), "%s", writable ? "" : sentence);
+    if (writable)
+        log_info("%s", sentence);
+    else
+        log_error("%s; records stay in their pens, and nothing can be armed", sentence);
+}
+
+int hub_open_journal(struct hub *h, const char *path)
+{
+    const struct journal_observer observer = {.ctx = h, .committed = on_committed, .state = on_journal_state};
+    int r = journal_open(&h->journal, h->event, path, &observer, h->journal_error, sizeof(h->journal_error));
+
+    if (r < 0)
+        log_error("%s; records stay in their pens, and nothing can be armed", h->journal_error);
+    else if (h->journal_error[0] != '\0')
+        log_error("%s", h->journal_error);
+    if (r == 0)
+        h->journal_error[0] = '\0';
+    return r;
+}
+
+void hub_close_journal(struct hub *h)
+{
+    journal_close(h->journal);
+    h->journal = NULL;
+}
+
+const char *hub_journal_error(const struct hub *h)
+{
+    return h->journal == NULL && h->journal_error[0] == '\0' ? "there is no journal" : h->journal_error;
 }
 
 void hub_traffic(struct hub *h, Mnc__TrafficKind kind, const char *name, pid_t pid, const uint8_t *bytes, size_t n)
@@ -161,30 +213,16 @@ void hub_monitor(struct hub *h, struct subscriber *s, bool on)
     h->monitors += on ? 1 : (unsigned)-1;
 }
 
-static struct watermark *watermark(struct hub *h, const char *serial)
-{
-    struct watermark *w;
-
-    for (unsigned i = 0; i < SERIALS_KEPT; i++) {
-        if (strcmp(h->watermarks[i].serial, serial) == 0)
-            return &h->watermarks[i];
-    }
-    w = &h->watermarks[h->watermark_next++ % SERIALS_KEPT];
-    *w = (struct watermark){0};
-    strncpy(w->serial, serial, sizeof(w->serial) - 1);
-    return w;
-}
-
-static uint32_t on_records_begin(void *ctx, const char *serial)
+static uint32_t on_records_begin(void *ctx, const char *serial, uint32_t newest, uint32_t acked)
 {
     struct hub *h = ctx;
+    uint32_t on_disk = h->journal != NULL ? journal_newest(h->journal, serial) : 0;
 
-    /* A pen that is restarting under our eyes keeps its own count. */
-    for (unsigned i = 0; i < h->count; i++) {
-        if (strcmp(pen_serial(h->pens[i]), serial) == 0 && pen_records_delivered(h->pens[i]) > watermark(h, serial)->number)
-            watermark(h, serial)->number = pen_records_delivered(h->pens[i]);
-    }
-    return watermark(h, serial)->number;
+    if (on_disk <= newest)
+        return on_disk;
+    log_warning("pen %s: its memory was renewed: it has %u records, and %u are in the journal; its numbers begin anew", serial, newest, on_disk);
+    journal_renew(h->journal, serial, acked);
+    return acked;
 }
 
 static void on_closed(void *ctx, struct pen *p)
@@ -192,8 +230,6 @@ static void on_closed(void *ctx, struct pen *p)
     struct hub *h = ctx;
     unsigned i = 0;
 
-    if (pen_serial(p)[0] != '\0')
-        watermark(h, pen_serial(p))->number = pen_records_delivered(p);
     while (h->pens[i] != p)
         i++;
     memmove(h->pens + i, h->pens + i + 1, (--h->count - i) * sizeof(p));

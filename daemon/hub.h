@@ -43,6 +43,14 @@ int hub_new(struct hub **out, sd_event *event);
 /* All pens must be closed or never have been; see hub_close_pens(). */
 void hub_free(struct hub *h);
 
+/* Records are taken from pens only while there is a journal, and told only when they are in it. 0, or a negative errno: then
+ * hub_journal_error() says why, and all but records and arming goes on. */
+int hub_open_journal(struct hub *h, const char *path);
+/* Before hub_free(): writes what waits. */
+void hub_close_journal(struct hub *h);
+/* "" while it is written; else one sentence. */
+const char *hub_journal_error(const struct hub *h);
+
 /* For the buses: ctx is the hub. */
 void hub_pen_arrived(void *hub, struct link *l);
 

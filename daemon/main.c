@@ -47,6 +47,7 @@ static void print_help(void)
            "  --config FILE        configuration [" CONFIG_PATH_DEFAULT ", if it exists]\n"
            "  --check-config       say whether the configuration is right, and end\n"
            "  --socket PATH        where clients connect [/run/mnd/mnd.sock]\n"
+           "  --journal FILE       where records are kept [/var/lib/mnd/journal.db; with another socket, SOCKET.journal]\n"
            "  --sim[=N]            N simulated pens [1], started and ended with mnd; see penstub --help\n"
            "  --sim-socket PATH    take simulated pens that connect here (penstub --connect PATH)\n"
            "  --no-usb             leave real pens alone\n"
@@ -65,7 +66,7 @@ static int usage_error(const char *sentence)
 static int copy_path(char *out, size_t cap, const char *path)
 {
     if (strlen(path) >= cap)
-        return usage_error("a socket's path has at most 107 characters");
+        return usage_error("a path has at most 107 characters");
     strcpy(out, path);
     return -1;
 }
@@ -93,12 +94,13 @@ static int read_config(struct config *c, const char *path, bool check_only)
     return check_only ? 0 : -1;
 }
 
-enum { OPT_CONFIG = 256, OPT_CHECK, OPT_SOCKET, OPT_SIM, OPT_SIM_SOCKET, OPT_NO_USB, OPT_LOG_LEVEL, OPT_VERSION };
+enum { OPT_CONFIG = 256, OPT_CHECK, OPT_SOCKET, OPT_JOURNAL, OPT_SIM, OPT_SIM_SOCKET, OPT_NO_USB, OPT_LOG_LEVEL, OPT_VERSION };
 
 static const struct option longs[] = {
     {"config", required_argument, NULL, OPT_CONFIG},
     {"check-config", no_argument, NULL, OPT_CHECK},
     {"socket", required_argument, NULL, OPT_SOCKET},
+    {"journal", required_argument, NULL, OPT_JOURNAL},
     {"sim", optional_argument, NULL, OPT_SIM},
     {"sim-socket", required_argument, NULL, OPT_SIM_SOCKET},
     {"no-usb", no_argument, NULL, OPT_NO_USB},
@@ -124,6 +126,8 @@ static int parse_option(struct config *c, int option)
     switch (option) {
     case OPT_SOCKET:
         return copy_path(c->socket, sizeof(c->socket), optarg);
+    case OPT_JOURNAL:
+        return copy_path(c->journal, sizeof(c->journal), optarg);
     case OPT_SIM:
         return parse_sim(c, optarg);
     case OPT_SIM_SOCKET:
@@ -170,6 +174,10 @@ static int parse_options(struct config *c, int argc, char **argv)
         if (option != OPT_CONFIG && option != OPT_CHECK)
             r = parse_option(c, option);
     }
+    if (r < 0 && c->journal[0] == '\0' && strcmp(c->socket, SOCKET_PATH_DEFAULT) == 0)
+        strcpy(c->journal, JOURNAL_PATH_DEFAULT);
+    else if (r < 0 && c->journal[0] == '\0')
+        snprintf(c->journal, sizeof(c->journal), "%s.journal", c->socket);
     return r;
 }
 
@@ -256,6 +264,7 @@ static int start(struct daemon *d)
         return r;
     if ((r = server_new(&d->server, d->event, &d->config, d->hub, d->sim)) < 0)
         return r;
+    hub_open_journal(d->hub, d->config.journal); /* after the socket: another mnd may have it */
     sd_event_set_watchdog(d->event, true);
     sd_notify(0, "READY=1");
     log_info("mnd %s ready at %s%s", MN_VERSION, d->config.socket, d->config.usb ? "" : ", without USB");
@@ -272,7 +281,7 @@ int main(int argc, char **argv)
     if (r >= 0)
         return r;
     log_set_level((enum log_level)config_log_level(d.config.log_level));
-    if (strcmp(d.config.socket, "/run/mnd/mnd.sock") == 0 && mkdir("/run/mnd", 0755) < 0 && errno != EEXIST)
+    if (strcmp(d.config.socket, SOCKET_PATH_DEFAULT) == 0 && mkdir("/run/mnd", 0755) < 0 && errno != EEXIST)
         log_debug("/run/mnd: %s", strerror(errno));
     r = start(&d);
     if (r == 0)
@@ -281,6 +290,7 @@ int main(int argc, char **argv)
     usb_watch_free(d.usb_watch);
     usb_bus_free(d.usb);
     sim_bus_free(d.sim);
+    hub_close_journal(d.hub);
     hub_free(d.hub);
     buf_pool_free();
     sd_event_source_unref(d.closing);

@@ -10,7 +10,6 @@
 #include "batch.h"
 #include "frame.h"
 #include "log.h"
-#include "pen.pb-c.h"
 
 enum fault_bit {
 #define FAULT(bit, code, name, priority, kind, effect, text) FAULT_##name = bit,
@@ -70,8 +69,9 @@ struct pen {
     struct mn_frame_reader reader;
     struct mn_pen_status status;
     Mnc__LinkCounters counters;
-    uint32_t records_have, records_newest;
-    bool records_asked;
+    uint32_t records_have, records_newest;       /* handed on; the pen's newest */
+    uint32_t records_committed, records_acked;   /* on disk; known to the pen */
+    bool records_asked, ack_asked, ack_refused;
     uint64_t heartbeat_ms;
     const void *armer; /* whose ARM it was */
     bool arming;       /* an ARM is on its way ... */
@@ -306,16 +306,20 @@ static void on_records(void *ctx, uint32_t id, enum pen_result result, uint16_t 
         return;
     for (size_t i = 0; i < page->n_record; i++) {
         Mnp__Record *r = mnp__record__unpack(NULL, page->record[i].len, page->record[i].data);
+        bool taken = true;
 
-        if (r != NULL && r->has_number && r->number > p->records_have) {
+        if (r != NULL && r->has_number && r->number > p->records_have)
+            taken = p->observer.record(p->observer.ctx, p, r, page->record[i].data, page->record[i].len);
+        if (r != NULL && r->has_number && r->number > p->records_have && taken) {
             if (r->number != p->records_have + 1)
                 log_warning("pen %s: records %u to %u are lost: overwritten or damaged in the pen", pen_name(p), p->records_have + 1,
                             r->number - 1);
             p->records_have = r->number;
-            p->observer.record(p->observer.ctx, p, page->record[i].data, page->record[i].len);
         }
         if (r != NULL)
             mnp__record__free_unpacked(r, NULL);
+        if (!taken)
+            break; /* asked again with the next status */
     }
     if (page->n_record == 0) /* none of those numbers is left */
         p->records_have = p->records_newest;
@@ -335,6 +339,42 @@ static void records_ask(struct pen *p)
     get.from = p->records_have + 1;
     p->records_asked = pen_call(p, MNP__FRAME_TYPE__TYPE_RECORDS_GET, payload, mnp__records_get__pack(&get, payload),
                                 RECORDS_TIMEOUT_MS, on_records, p, 0) == 0;
+}
+
+static void records_ack(struct pen *p);
+
+static void on_acked(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
+{
+    struct pen *p = ctx;
+
+    (void)payload;
+    (void)n;
+    p->ack_asked = false;
+    if (result != PEN_RESULT_REPLY)
+        return; /* said again with the next status */
+    p->ack_refused = (type & MN_TYPE_ERROR) == MN_TYPE_ERROR; /* it keeps them: no harm */
+    p->records_acked = id;
+    records_ack(p);
+}
+
+static void records_ack(struct pen *p)
+{
+    uint8_t payload[MN_FRAME_MAX];
+    Mnp__RecordsAck ack = MNP__RECORDS_ACK__INIT;
+
+    if (p->ack_asked || p->ack_refused || p->records_committed <= p->records_acked || p->state != PEN_READY)
+        return;
+    ack.has_through = true;
+    ack.through = p->records_committed;
+    p->ack_asked = pen_call(p, MNP__FRAME_TYPE__TYPE_RECORDS_ACK, payload, mnp__records_ack__pack(&ack, payload), RECORDS_TIMEOUT_MS, on_acked, p,
+                            ack.through) == 0;
+}
+
+void pen_records_committed(struct pen *p, uint32_t through)
+{
+    if (through > p->records_committed)
+        p->records_committed = through;
+    records_ack(p);
 }
 
 /* ---- the session ---- */
@@ -449,9 +489,10 @@ static void on_hello(struct pen *p, const struct mn_frame *f)
                                            .cartridge = (uint8_t)h->cartridge};
         p->sequence_in = (uint16_t)(f->sequence + 1);
         p->records_newest = h->records_newest;
-        p->records_have = p->observer.records_begin(p->observer.ctx, p->serial);
-        if (p->records_have > h->records_newest || p->records_have < h->records_acked)
-            p->records_have = h->records_acked; /* never seen, or its memory was renewed */
+        p->records_committed = p->observer.records_begin(p->observer.ctx, p->serial, h->records_newest, h->records_acked);
+        p->records_have = p->records_committed > h->records_acked ? p->records_committed : h->records_acked;
+        p->records_acked = h->records_acked;
+        p->ack_refused = false;
         p->state = PEN_READY;
         p->state_until_ms = 0;
         p->failures = 0;
@@ -460,6 +501,7 @@ static void on_hello(struct pen *p, const struct mn_frame *f)
         log_info("pen %s at %s: ready, firmware %s, protocol %d.%u, session %08x%s", p->serial, p->port, p->firmware_version,
                  MN_PROTOCOL_MAJOR, p->minor, p->session, reborn ? ", restarted" : "");
         changed(p);
+        records_ack(p);
         records_ask(p);
         pump(p);
     }
@@ -565,6 +607,7 @@ static void on_status(struct pen *p, const uint8_t *bytes, size_t n)
         p->armer = NULL;
     if (s.records_newest > p->records_newest)
         p->records_newest = s.records_newest;
+    records_ack(p);
     records_ask(p);
     if (s.state != old.state || s.fault_word != old.fault_word || s.trigger != old.trigger || s.cartridge != old.cartridge ||
         s.config_generation != old.config_generation)
@@ -821,11 +864,6 @@ uint32_t pen_id(const struct pen *p)
 const char *pen_last_error(const struct pen *p)
 {
     return p->last_error;
-}
-
-uint32_t pen_records_delivered(const struct pen *p)
-{
-    return p->records_have;
 }
 
 static Mnc__PenLink link_state(const struct pen *p)

@@ -19,6 +19,7 @@
 
 #include "client.pb-c.h"
 #include "link.h"
+#include "pen.pb-c.h"
 
 struct pen;
 
@@ -37,12 +38,13 @@ struct pen_observer {
     void (*changed)(void *ctx, struct pen *p);
     /* A checked batch, as the pen sent it. */
     void (*telemetry)(void *ctx, struct pen *p, const uint8_t *batch, size_t n);
-    /* A record, each number once and in order. */
-    void (*record)(void *ctx, struct pen *p, const uint8_t *record, size_t n);
+    /* A record, in order of number. False: there is no room for it now; it will be offered again. */
+    bool (*record)(void *ctx, struct pen *p, const Mnp__Record *record, const uint8_t *bytes, size_t n);
     /* A transfer went by, in either direction, whole or broken. */
     void (*traffic)(void *ctx, struct pen *p, Mnc__TrafficKind kind, const uint8_t *bytes, size_t n);
-    /* The serial number is known: the number of the last record that was delivered from it before (0: none). */
-    uint32_t (*records_begin)(void *ctx, const char *serial);
+    /* The serial number is known: the newest of its records that is on disk (0: none). newest and acked are the pen's own: if it
+     * has never heard of that number, its memory was renewed, and it counts from acked. */
+    uint32_t (*records_begin)(void *ctx, const char *serial, uint32_t newest, uint32_t acked);
     /* CLOSED: free it, but not from within this call. */
     void (*closed)(void *ctx, struct pen *p);
 };
@@ -64,7 +66,8 @@ bool pen_is_simulated(const struct pen *p);
 uint32_t pen_id(const struct pen *p);
 /* The last sentence of what went wrong; "" if nothing has. */
 const char *pen_last_error(const struct pen *p);
-uint32_t pen_records_delivered(const struct pen *p);
+/* Its records through this number are on disk: the pen may forget them. */
+void pen_records_committed(struct pen *p, uint32_t through);
 
 /* Fills info and counters with pointers into the pen, good until the next turn of the loop. info->counters is set to it. */
 void pen_info(const struct pen *p, Mnc__PenInfo *info, Mnc__LinkCounters *counters);

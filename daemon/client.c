@@ -513,6 +513,7 @@ static void do_daemon_info(struct client *c, uint32_t id)
     d.telemetry_batches = hub_counters(c->env->hub)->batches;
     d.telemetry_dropped = c->env->telemetry_dropped;
     d.usb = c->env->usb;
+    d.journal_error = (char *)(uintptr_t)hub_journal_error(c->env->hub);
     m.body_case = MNC__SERVER_MESSAGE__BODY_DAEMON_INFO;
     m.daemon_info = &d;
     say(c, &m, id);

@@ -357,6 +357,18 @@ static void check_link(struct doctor *d, const struct mn_pen *p)
         then(d, "give pen %s another cable, or another port without a hub", p->serial);
 }
 
+static void check_journal(struct doctor *d)
+{
+    if (!d->answers)
+        return;
+    if (d->daemon.journal_error[0] == '\0') {
+        say(d, GOOD, "journal", "records are written");
+        return;
+    }
+    say(d, BAD, "journal", "%s; records stay in their pens, and nothing can be armed", d->daemon.journal_error);
+    then(d, "give the journal a place to write; mnd tries again by itself while it runs, and at its start");
+}
+
 static void check_disk(struct doctor *d)
 {
     const char *path = access("/var/lib/mnd", F_OK) == 0 ? "/var/lib/mnd" : "/var/lib";
@@ -387,6 +399,7 @@ int cmd_doctor(struct app *a, int argc, char **argv)
     check_kernel(&d);
     for (size_t i = 0; i < d.pens.count; i++)
         check_link(&d, &d.pens.pen[i]);
+    check_journal(&d);
     check_disk(&d);
     if (d.next[0] == '\0' && d.pens.count == 0)
         then(&d, "plug a pen in");

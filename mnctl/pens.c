@@ -356,5 +356,7 @@ int cmd_version(struct app *a, int argc, char **argv)
         printf("mnd: pid %" PRIu32 ", up %.1f s, %" PRIu32 " pens, %" PRIu32 " clients, %" PRIu64 " telemetry batches, %" PRIu64
                " dropped for slow clients\n",
                d.pid, (double)d.uptime_ms / 1000, d.pens, d.clients, d.telemetry_batches, d.telemetry_dropped);
+    if (r == MN_OK && d.journal_error[0] != '\0')
+        printf("mnd: %s%s%s\n", colour(COLOUR_BAD), d.journal_error, colour(COLOUR_NONE));
     return flush_output();
 }

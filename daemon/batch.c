@@ -2,7 +2,7 @@
 
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 enum { TAG_BOOT_ID = 1, TAG_DROPPED = 5, TAG_FAST = 6, TAG_SLOW = 7 };       /* TelemetryBatch */
-enum { TAG_COUNT = 4, TAG_FIRST_COLUMN = 5, FAST_COLUMNS = 6, SLOW_COLUMNS = 12, COUNT_MAX = 4096 }; /* FastGroup, SlowGroup */
+enum { TAG_T0_US = 2, TAG_COUNT = 4, TAG_FIRST_COLUMN = 5, FAST_COLUMNS = 6, SLOW_COLUMNS = 12, COUNT_MAX = 4096 }; /* FastGroup, SlowGroup */
 
 struct cursor {
     const uint8_t *p, *end;
@@ -65,7 +65,7 @@ static bool count_varints(struct cursor c, uint64_t *count)
 }
 
 /* Every column there, once, with as many values as count says: what a decoder will want. */
-static bool check_group(struct cursor c, unsigned columns, uint32_t *samples)
+static bool check_group(struct cursor c, unsigned columns, struct batch_facts *facts)
 {
     uint64_t number, value = 0, count = 0, length = 0;
     uint32_t seen = 0;
@@ -77,6 +77,8 @@ static bool check_group(struct cursor c, unsigned columns, uint32_t *samples)
             return false;
         if (number == TAG_COUNT)
             count = value;
+        else if (number == TAG_T0_US && value > facts->t_us)
+            facts->t_us = value;
         if (number < TAG_FIRST_COLUMN || number >= TAG_FIRST_COLUMN + columns)
             continue; /* a head field, or a column of a later minor */
         if (wire != WIRE_BYTES || !count_varints(content, &value) || (seen != 0 && value != length) ||
@@ -85,7 +87,7 @@ static bool check_group(struct cursor c, unsigned columns, uint32_t *samples)
         seen |= UINT32_C(1) << (number - TAG_FIRST_COLUMN);
         length = value;
     }
-    *samples += (uint32_t)count;
+    facts->samples += (uint32_t)count;
     return count == length && count < COUNT_MAX && (count == 0 || seen == (UINT32_C(1) << columns) - 1);
 }
 
@@ -107,7 +109,7 @@ bool batch_check(const uint8_t *bytes, size_t n, struct batch_facts *facts)
         if (number != TAG_FAST && number != TAG_SLOW)
             continue;
         if (wire != WIRE_BYTES || groups[number - TAG_FAST] || /* two of a kind would be merged by a decoder */
-            !check_group(content, number == TAG_FAST ? FAST_COLUMNS : SLOW_COLUMNS, &facts->samples))
+            !check_group(content, number == TAG_FAST ? FAST_COLUMNS : SLOW_COLUMNS, facts))
             return false;
         groups[number - TAG_FAST] = true;
     }

@@ -12,6 +12,7 @@ struct batch_facts {
     uint32_t boot_id;
     uint32_t samples; /* of both groups */
     uint32_t dropped; /* by the pen, since its boot */
+    uint64_t t_us;    /* of the first sample of a group, the later one, in the pen's time */
 };
 
 /* False: not a mnp.TelemetryBatch whose columns all have as many values as the group's count says. */

@@ -14,10 +14,12 @@
 #include "user.h"
 
 struct client;
+struct readings;
 
 struct client_env {
     sd_event *event;
     struct hub *hub;
+    struct readings *readings; /* of the journal */
     struct sim_bus *sim; /* NULL: no simulated pens */
     bool usb;            /* looks for real ones */
     uint32_t queue_bytes, user_queue_bytes;
@@ -46,3 +48,14 @@ const struct user *client_user(const struct client *c);
 
 /* Says goodbye as far as the socket takes it, and ends. */
 void client_end(struct client *c, const char *reason);
+
+/* ---- for those who answer its requests (request.h) ---- */
+
+struct subscriber *client_subscriber(struct client *c);
+bool client_is_greeted(const struct client *c);
+/* It has said HELLO, and its name. */
+void client_greet(struct client *c, const char *name);
+/* The reply to the request of this id. */
+void client_say(struct client *c, Mnc__ServerMessage *m, uint32_t id);
+void client_say_done(struct client *c, uint32_t id);
+void client_refuse(struct client *c, uint32_t id, Mnc__ErrorCode code, const char *format, ...) __attribute__((format(printf, 4, 5)));

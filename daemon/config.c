@@ -14,6 +14,9 @@ static const cyaml_strval_t booleans[] = {{"true", 1}, {"false", 0}, {"yes", 1},
 static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_STRING("socket", CYAML_FLAG_OPTIONAL, struct config, socket, 1),
     CYAML_FIELD_STRING("journal", CYAML_FLAG_OPTIONAL, struct config, journal, 0),
+    CYAML_FIELD_UINT("records_keep_days", CYAML_FLAG_OPTIONAL, struct config, records_keep_days),
+    CYAML_FIELD_UINT("records_max_mib", CYAML_FLAG_OPTIONAL, struct config, records_max_mib),
+    CYAML_FIELD_UINT("records_free_mib", CYAML_FLAG_OPTIONAL, struct config, records_free_mib),
     CYAML_FIELD_STRING("group", CYAML_FLAG_OPTIONAL, struct config, group, 0),
     CYAML_FIELD_STRING("log_level", CYAML_FLAG_OPTIONAL, struct config, log_level, 1),
     CYAML_FIELD_UINT("max_clients", CYAML_FLAG_OPTIONAL, struct config, max_clients),
@@ -58,6 +61,9 @@ void config_default(struct config *c)
 {
     *c = (struct config){
         .socket = SOCKET_PATH_DEFAULT,
+        .records_keep_days = 3650,
+        .records_max_mib = 1024,
+        .records_free_mib = 64,
         .group = "mnd",
         .log_level = "info",
         .max_clients = 256,
@@ -85,6 +91,12 @@ bool config_check(const struct config *c, char *why, size_t cap)
         snprintf(why, cap, "log_level is error, warning, info or debug, not %s", c->log_level);
     else if (c->socket[0] != '/' && strchr(c->socket, '/') == NULL)
         snprintf(why, cap, "socket is a path, not %s", c->socket);
+    else if (c->records_keep_days < 1 || c->records_keep_days > 36500)
+        snprintf(why, cap, "records_keep_days is 1 to 36500, not %u", c->records_keep_days);
+    else if (c->records_max_mib < 16 || c->records_max_mib > 1048576)
+        snprintf(why, cap, "records_max_mib is 16 to 1048576, not %u", c->records_max_mib);
+    else if (c->records_free_mib > 1048576)
+        snprintf(why, cap, "records_free_mib is 0 to 1048576, not %u", c->records_free_mib);
     else if (c->max_clients < 1 || c->max_clients > 4096)
         snprintf(why, cap, "max_clients is 1 to 4096, not %u", c->max_clients);
     else if (c->max_clients_per_user < 1 || c->max_clients_per_user > 4096)
@@ -213,6 +225,9 @@ int config_load(struct config *c, const char *path, char *why, size_t cap)
         TAKE_TEXT(group);
         TAKE_TEXT(log_level);
         TAKE_TEXT(sim_socket);
+        TAKE(records_keep_days);
+        TAKE(records_max_mib);
+        TAKE(records_free_mib);
         TAKE(max_clients);
         TAKE(max_clients_per_user);
         TAKE(client_queue_kib);

@@ -15,11 +15,14 @@
 struct config {
     char socket[108];
     char journal[120];    /* "": JOURNAL_PATH_DEFAULT with the default socket, else SOCKET.journal */
+    unsigned records_keep_days; /* 1..36500: exported records that are older are dropped */
+    unsigned records_max_mib;   /* 16..1048576: more than that, and the oldest exported ones are dropped */
+    unsigned records_free_mib;  /* 0..1048576: with less of the disk left the oldest are dropped, exported or not */
     char group[33];       /* of the socket; "" for none */
     char log_level[8];    /* error, warning, info, debug */
     unsigned max_clients;          /* 1..4096 */
     unsigned max_clients_per_user; /* 1..4096 */
-    unsigned client_queue_kib;     /* 16..16384; replies and records that may wait for one client */
+    unsigned client_queue_kib;     /* 16..16384; replies and pen events that may wait for one client */
     unsigned user_queue_kib;       /* 16..1048576; ... for all clients of one user */
     bool usb;
     char sim_socket[108]; /* "" for no simulated bus */

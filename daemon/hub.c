@@ -7,10 +7,9 @@
 #include <time.h>
 
 #include "frame.h"
-#include "journal.h"
 #include "log.h"
 
-enum { PENS_MAX = 256 };
+enum { PENS_MAX = 256, JOURNAL_RETRY_US = 1000000 };
 
 struct hub {
     sd_event *event;
@@ -25,6 +24,12 @@ struct hub {
     uint64_t traffic; /* counted while somebody monitors */
     struct journal *journal; /* NULL: it could not be opened */
     char journal_error[300]; /* one sentence; "" while it is written */
+    char *journal_path;
+    struct store_limits limits;
+    sd_event_source *journal_retry;
+    void (*told)(void *ctx, const struct journal_record *const *r, size_t n); /* of records on disk; may be NULL */
+    void *told_ctx;
+    char refusal[160];
     struct hub_counters counters;
 };
 
@@ -97,44 +102,75 @@ static void on_telemetry(void *ctx, struct pen *p, const uint8_t *batch, size_t 
     buf_unref(b);
 }
 
-static bool on_record(void *ctx, struct pen *p, const Mnp__Record *record, const uint8_t *bytes, size_t n)
+/* ---- records ---- */
+
+static bool on_record(void *ctx, struct pen *p, uint32_t first, const struct journal_record *r)
 {
     struct hub *h = ctx;
-    struct journal_record r = {.number = record->number, .boot_id = record->boot_id, .t_us = record->t_us, .bytes = bytes, .length = n};
-    struct timespec now;
+    struct journal_record lost = {.number = r->number - 1};
+    uint8_t bytes[STORE_NOTE_MAX];
+    Mnc__Note note = MNC__NOTE__INIT;
+    char text[120];
 
+    (void)p;
     if (h->journal == NULL)
         return false; /* it stays in the pen */
-    clock_gettime(CLOCK_REALTIME, &now);
-    r.host_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-    r.kind = record->has_kind ? record->kind : 0;
-    r.code = record->body_case == MNP__RECORD__BODY_FAULT ? record->fault->code : 0;
-    snprintf(r.serial, sizeof(r.serial), "%s", pen_serial(p));
-    return journal_append(h->journal, &r);
+    if (first == r->number)
+        return journal_append(h->journal, r);
+    snprintf(text, sizeof(text), "records %u to %u of pen %s are lost: overwritten or damaged in the pen", first, r->number - 1, r->serial);
+    note.has_first = note.has_through = true;
+    note.first = first;
+    note.through = r->number - 1;
+    note.text = text;
+    store_note(&lost, MNC__JOURNAL_KIND__JOURNAL_LOST, &note, bytes);
+    strcpy(lost.serial, r->serial);
+    return journal_append(h->journal, &lost) && journal_append(h->journal, r); /* offered again: the note is there then, once */
 }
 
-static void on_committed(void *ctx, const struct journal_record *r)
+static void on_flight(void *ctx, struct pen *p, const struct journal_record *r, uint8_t *bytes, size_t n)
 {
     struct hub *h = ctx;
-    struct pen *p = hub_pen(h, r->serial);
-    Mnc__RecordEvent e = MNC__RECORD_EVENT__INIT;
-    Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
-    struct buf *b = NULL;
 
-    if (p != NULL)
-        pen_records_committed(p, r->number);
-    e.has_pen_id = p != NULL;
-    e.pen_id = p != NULL ? pen_id(p) : 0;
-    e.serial = (char *)(uintptr_t)r->serial;
-    e.has_record = true;
-    e.record = (ProtobufCBinaryData){.len = r->length, .data = (uint8_t *)(uintptr_t)r->bytes};
-    m.body_case = MNC__SERVER_MESSAGE__BODY_RECORD;
-    m.record = &e;
-    for (struct subscriber *s = h->subscribers; s != NULL; s = s->next) {
-        if (subscription_to(s, e.serial)->records)
-            push_to(s, &b, &m, PUSH_URGENT);
+    (void)p;
+    if (h->journal != NULL)
+        journal_append_flight(h->journal, r, bytes, n);
+    else
+        free(bytes);
+}
+
+static uint32_t on_recognise(void *ctx, struct pen *p, uint32_t newest, uint32_t acked, const struct journal_record *r)
+{
+    struct hub *h = ctx;
+
+    if (h->journal == NULL)
+        return 0;
+    journal_recognise(h->journal, pen_serial(p), newest, acked, r);
+    return journal_newest(h->journal, pen_serial(p));
+}
+
+static const char *on_refused(void *ctx, struct pen *p, const char *serial)
+{
+    struct hub *h = ctx;
+    struct pen *other = hub_pen(h, serial);
+
+    if (other == NULL || other == p || !pen_is_ready(other))
+        return NULL;
+    snprintf(h->refusal, sizeof(h->refusal), "another pen that says it is %.32s is in use at %.40s: unplug one of them", serial, pen_port(other));
+    return h->refusal;
+}
+
+static void on_committed(void *ctx, const struct journal_record *const *r, size_t n)
+{
+    struct hub *h = ctx;
+
+    for (size_t i = 0; i < n; i++) {
+        struct pen *p = hub_pen(h, r[i]->serial);
+
+        if (p != NULL)
+            pen_records_committed(p, journal_newest(h->journal, r[i]->serial));
     }
-    buf_unref(b);
+    if (h->told != NULL)
+        h->told(h->told_ctx, r, n);
 }
 
 static void on_journal_state(void *ctx, bool writable, const char *sentence)
@@ -148,30 +184,73 @@ static void on_journal_state(void *ctx, bool writable, const char *sentence)
         log_error("%s; records stay in their pens, and nothing can be armed", sentence);
 }
 
-int hub_open_journal(struct hub *h, const char *path)
+static int open_journal(struct hub *h)
 {
     const struct journal_observer observer = {.ctx = h, .committed = on_committed, .state = on_journal_state};
-    int r = journal_open(&h->journal, h->event, path, &observer, h->journal_error, sizeof(h->journal_error));
+    char why[sizeof(h->journal_error)];
+    int r = journal_open(&h->journal, h->event, h->journal_path, &h->limits, &observer, why, sizeof(why));
 
-    if (r < 0)
-        log_error("%s; records stay in their pens, and nothing can be armed", h->journal_error);
-    else if (h->journal_error[0] != '\0')
-        log_error("%s", h->journal_error);
-    if (r == 0)
-        h->journal_error[0] = '\0';
+    if (r < 0 && strcmp(why, h->journal_error) != 0)
+        log_error("%s; records stay in their pens, and nothing can be armed", why);
+    else if (r == 0 && why[0] != '\0')
+        log_error("%s", why);
+    else if (r == 0 && h->journal_error[0] != '\0')
+        log_info("the journal %s is written again", h->journal_path);
+    snprintf(h->journal_error, sizeof(h->journal_error), "%s", r < 0 ? why : "");
     return r;
+}
+
+static int on_journal_retry(sd_event_source *s, uint64_t usec, void *userdata)
+{
+    struct hub *h = userdata;
+
+    if (open_journal(h) < 0) {
+        sd_event_source_set_time(s, usec + JOURNAL_RETRY_US);
+        return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+    }
+    for (unsigned i = 0; i < h->count; i++)
+        pen_records_restart(h->pens[i]);
+    return 0;
+}
+
+void hub_open_journal(struct hub *h, const char *path, const struct store_limits *limits)
+{
+    h->limits = *limits;
+    h->journal_path = strdup(path);
+    if (h->journal_path == NULL)
+        return;
+    if (open_journal(h) < 0 &&
+        sd_event_add_time_relative(h->event, &h->journal_retry, CLOCK_MONOTONIC, JOURNAL_RETRY_US, 0, on_journal_retry, h) < 0)
+        log_error("the journal is not tried again: there is no timer");
 }
 
 void hub_close_journal(struct hub *h)
 {
+    sd_event_source_disable_unref(h->journal_retry);
+    h->journal_retry = NULL;
     journal_close(h->journal);
     h->journal = NULL;
+    free(h->journal_path);
+    h->journal_path = NULL;
 }
 
 const char *hub_journal_error(const struct hub *h)
 {
     return h->journal == NULL && h->journal_error[0] == '\0' ? "there is no journal" : h->journal_error;
 }
+
+struct journal *hub_journal(const struct hub *h)
+{
+    return h->journal;
+}
+
+void hub_on_committed(struct hub *h, void (*told)(void *ctx, const struct journal_record *const *r, size_t n), void *ctx)
+{
+    h->told = told;
+    h->told_ctx = ctx;
+}
+
+/* ---- looking on ---- */
 
 void hub_traffic(struct hub *h, Mnc__TrafficKind kind, const char *name, pid_t pid, const uint8_t *bytes, size_t n)
 {
@@ -213,18 +292,6 @@ void hub_monitor(struct hub *h, struct subscriber *s, bool on)
     h->monitors += on ? 1 : (unsigned)-1;
 }
 
-static uint32_t on_records_begin(void *ctx, const char *serial, uint32_t newest, uint32_t acked)
-{
-    struct hub *h = ctx;
-    uint32_t on_disk = h->journal != NULL ? journal_newest(h->journal, serial) : 0;
-
-    if (on_disk <= newest)
-        return on_disk;
-    log_warning("pen %s: its memory was renewed: it has %u records, and %u are in the journal; its numbers begin anew", serial, newest, on_disk);
-    journal_renew(h->journal, serial, acked);
-    return acked;
-}
-
 static void on_closed(void *ctx, struct pen *p)
 {
     struct hub *h = ctx;
@@ -241,8 +308,10 @@ static const struct pen_observer observer_of_hub = {
     .changed = on_changed,
     .telemetry = on_telemetry,
     .record = on_record,
+    .flight = on_flight,
     .traffic = on_traffic,
-    .records_begin = on_records_begin,
+    .refused = on_refused,
+    .recognise = on_recognise,
     .closed = on_closed,
 };
 
@@ -320,33 +389,22 @@ void hub_remove(struct hub *h, struct subscriber *s, const void *caller)
         pen_forget(h->pens[i], caller);
 }
 
-static void set_subscription(struct subscription *s, const bool *telemetry, const bool *records)
-{
-    if (telemetry != NULL)
-        s->telemetry = *telemetry;
-    if (records != NULL)
-        s->records = *records;
-}
-
-bool hub_subscribe(struct subscriber *s, const char *serial, const bool *telemetry, const bool *records)
+bool hub_subscribe(struct subscriber *s, const char *serial, bool telemetry)
 {
     unsigned i;
 
     if (serial == NULL || serial[0] == '\0') {
         s->count = 0; /* all pens: what was said of single ones is over */
-        set_subscription(&s->all, telemetry, records);
+        s->all.telemetry = telemetry;
         return true;
     }
     for (i = 0; i < s->count && strcmp(s->of_pen[i].serial, serial) != 0; i++)
         ;
     if (i == SUBSCRIPTIONS_MAX || strlen(serial) >= sizeof(s->of_pen[i].serial))
         return false;
-    if (i == s->count) {
-        s->of_pen[i] = s->all;
-        strcpy(s->of_pen[i].serial, serial);
-        s->count++;
-    }
-    set_subscription(&s->of_pen[i], telemetry, records);
+    if (i == s->count)
+        strcpy(s->of_pen[s->count++].serial, serial);
+    s->of_pen[i].telemetry = telemetry;
     return true;
 }
 

@@ -6,13 +6,14 @@
 #pragma once
 
 #include "buf.h"
+#include "journal.h"
 #include "link_sim.h"
 #include "pen.h"
 
 struct hub;
 
 enum push_class {
-    PUSH_URGENT,    /* replies, records, pen events: never dropped while the subscriber is connected */
+    PUSH_URGENT,    /* replies, pen events: never dropped while the subscriber is connected */
     PUSH_LIVE,      /* telemetry, traffic: may be dropped, oldest first, and is counted */
 };
 
@@ -20,7 +21,7 @@ enum push_class {
 
 struct subscription {
     char serial[33];
-    bool telemetry, records;
+    bool telemetry;
 };
 
 /* Embedded in a client. The hub only reads it. */
@@ -43,13 +44,19 @@ int hub_new(struct hub **out, sd_event *event);
 /* All pens must be closed or never have been; see hub_close_pens(). */
 void hub_free(struct hub *h);
 
-/* Records are taken from pens only while there is a journal, and told only when they are in it. 0, or a negative errno: then
- * hub_journal_error() says why, and all but records and arming goes on. */
-int hub_open_journal(struct hub *h, const char *path);
+/*
+ * Records are taken from pens only while there is a journal, and told only when they are in it. What cannot be opened is tried
+ * again every second; until then hub_journal_error() says why, and all but records and arming goes on.
+ */
+void hub_open_journal(struct hub *h, const char *path, const struct store_limits *limits);
 /* Before hub_free(): writes what waits. */
 void hub_close_journal(struct hub *h);
 /* "" while it is written; else one sentence. */
 const char *hub_journal_error(const struct hub *h);
+/* NULL: there is none. */
+struct journal *hub_journal(const struct hub *h);
+/* Who is told of records that are on disk; one only. */
+void hub_on_committed(struct hub *h, void (*told)(void *ctx, const struct journal_record *const *r, size_t n), void *ctx);
 
 /* For the buses: ctx is the hub. */
 void hub_pen_arrived(void *hub, struct link *l);
@@ -58,8 +65,8 @@ void hub_add(struct hub *h, struct subscriber *s);
 /* Also ends its calls, and stops what it has armed. */
 void hub_remove(struct hub *h, struct subscriber *s, const void *caller);
 
-/* False: too many. An empty serial is all pens; what is NULL stays. */
-bool hub_subscribe(struct subscriber *s, const char *serial, const bool *telemetry, const bool *records);
+/* False: too many. An empty serial, or NULL, is all pens. */
+bool hub_subscribe(struct subscriber *s, const char *serial, bool telemetry);
 
 /* Every transfer and message from now on, of all pens and programs. */
 void hub_monitor(struct hub *h, struct subscriber *s, bool on);

@@ -1,10 +1,8 @@
 #include "journal.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <openssl/evp.h>
 #include <pthread.h>
-#include <sqlite3.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,30 +13,31 @@
 #include "frame.h"
 #include "log.h"
 
-enum { SCHEMA = 1, APPLICATION_ID = 0x4d4e4a31 /* "MNJ1" */, HASH = 32, RETRY_S = 1, BUSY_MS = 2000, RECORD_MAX = MN_FRAME_MAX };
+enum { RETRY_S = 1, TRIM_EVERY = 64 /* commits */, TOLD_AT_ONCE = 64 };
 
-struct entry {
-    struct entry *next;
-    struct journal_record r; /* r.bytes is bytes */
-    uint32_t volume;
+struct item {
+    struct item *next;
+    enum { ITEM_RECORD, ITEM_FLIGHT, ITEM_WORK } type;
+    union {
+        struct journal_record r; /* of a flight, too: whose it is */
+        struct journal_work *work;
+    };
+    uint8_t *flight;
     uint8_t bytes[];
 };
 
 struct list {
-    struct entry *first, **end;
-};
-
-struct source { /* a pen */
-    char serial[JOURNAL_SERIAL_MAX + 1];
-    uint32_t volume, newest;
+    struct item *first, **end;
 };
 
 struct journal {
     struct journal_observer observer;
+    struct store_limits limits;
     char *path;
+    uint64_t id;
     /* the loop's */
-    struct source *sources;
-    size_t source_count, source_cap;
+    struct store_pen *pens;
+    size_t pen_count, pen_cap;
     unsigned queued; /* appended and not yet reported */
     int done_fd;
     sd_event_source *done_source;
@@ -47,24 +46,13 @@ struct journal {
     bool has_worker;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct list waiting, done;
+    struct list waiting, working, done; /* to be written; to be run; for the loop */
     bool stopping, state_is_new, writable;
     char sentence[300];
     /* the worker's */
-    sqlite3 *db;
-    sqlite3_stmt *insert;
-    uint8_t chain[HASH];
+    struct store *store;
+    unsigned commits;
 };
-
-static const char schema_sql[] = "CREATE TABLE records("
-                                 " id INTEGER PRIMARY KEY, serial TEXT NOT NULL, volume INTEGER NOT NULL, number INTEGER NOT NULL,"
-                                 " boot_id INTEGER NOT NULL, t_us INTEGER NOT NULL, host_us INTEGER NOT NULL, kind INTEGER NOT NULL,"
-                                 " code INTEGER NOT NULL, bytes BLOB NOT NULL, chain BLOB NOT NULL, UNIQUE(serial, volume, number)) STRICT;";
-static const char insert_sql[] = "INSERT INTO records(serial, volume, number, boot_id, t_us, host_us, kind, code, bytes, chain)"
-                                 " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
-static const char select_sql[] = "SELECT serial, volume, number, boot_id, t_us, host_us, kind, code, bytes, chain FROM records ORDER BY id";
-static const char sources_sql[] = "SELECT serial, volume, MAX(number) FROM records AS r WHERE volume ="
-                                  " (SELECT MAX(volume) FROM records WHERE serial = r.serial) GROUP BY serial";
 
 /* ---- lists ---- */
 
@@ -74,11 +62,20 @@ static void list_init(struct list *l)
     l->end = &l->first;
 }
 
-static void list_add(struct list *l, struct entry *e)
+static void list_add(struct list *l, struct item *e)
 {
     e->next = NULL;
     *l->end = e;
     l->end = &e->next;
+}
+
+static struct item *list_pop(struct list *l)
+{
+    struct item *e = l->first;
+
+    if (e != NULL && (l->first = e->next) == NULL)
+        l->end = &l->first;
+    return e;
 }
 
 /* All of from, behind what is in to. */
@@ -91,110 +88,69 @@ static void list_move(struct list *to, struct list *from)
     list_init(from);
 }
 
+static void item_free(struct item *e)
+{
+    if (e->type == ITEM_FLIGHT)
+        free(e->flight);
+    free(e);
+}
+
 static void list_free(struct list *l)
 {
-    for (struct entry *e = l->first, *next; e != NULL; e = next) {
-        next = e->next;
-        free(e);
+    struct item *e;
+
+    while ((e = list_pop(l)) != NULL) {
+        if (e->type == ITEM_WORK)
+            e->work->done(e->work, false);
+        item_free(e);
     }
-    list_init(l);
 }
 
-/* ---- the chain ---- */
-
-static void put_u64(uint8_t *p, uint64_t v)
+static struct item *record_item(const struct journal_record *r)
 {
-    mn_put_u32(p, (uint32_t)v);
-    mn_put_u32(p + 4, (uint32_t)(v >> 32));
-}
+    struct item *e = r->length <= MN_FRAME_MAX ? malloc(sizeof(*e) + r->length) : NULL;
 
-/* SHA-256 of the hash before, the serial number with its 0, seven fields of 8 bytes, and the record. */
-static bool chain_next(uint8_t out[HASH], const uint8_t before[HASH], const struct journal_record *r, uint32_t volume)
-{
-    const uint64_t fields[] = {volume, r->number, r->boot_id, r->t_us, r->host_us, r->kind, r->code};
-    uint8_t bytes[HASH + JOURNAL_SERIAL_MAX + 1 + sizeof(fields) + RECORD_MAX];
-    size_t n = HASH, serial = strlen(r->serial) + 1;
-
-    if (r->length > RECORD_MAX || serial > JOURNAL_SERIAL_MAX + 1)
-        return false;
-    memcpy(bytes, before, HASH);
-    memcpy(bytes + n, r->serial, serial);
-    n += serial;
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++, n += 8)
-        put_u64(bytes + n, fields[i]);
-    memcpy(bytes + n, r->bytes, r->length);
-    return EVP_Q_digest(NULL, "SHA256", NULL, bytes, n + r->length, out, NULL) == 1;
-}
-
-/* A row of select_sql. The record's pointers are SQLite's, good until the next step. */
-static bool row_record(sqlite3_stmt *s, struct journal_record *r, uint32_t *volume, const uint8_t **chain)
-{
-    const unsigned char *serial = sqlite3_column_text(s, 0);
-
-    if (serial == NULL || strlen((const char *)serial) > JOURNAL_SERIAL_MAX || sqlite3_column_bytes(s, 9) != HASH)
-        return false;
-    *r = (struct journal_record){
-        .number = (uint32_t)sqlite3_column_int64(s, 2),
-        .boot_id = (uint32_t)sqlite3_column_int64(s, 3),
-        .t_us = (uint64_t)sqlite3_column_int64(s, 4),
-        .host_us = (uint64_t)sqlite3_column_int64(s, 5),
-        .kind = (uint32_t)sqlite3_column_int64(s, 6),
-        .code = (uint32_t)sqlite3_column_int64(s, 7),
-        .bytes = sqlite3_column_blob(s, 8),
-        .length = (size_t)sqlite3_column_bytes(s, 8),
-    };
-    strcpy(r->serial, (const char *)serial);
-    *volume = (uint32_t)sqlite3_column_int64(s, 1);
-    *chain = sqlite3_column_blob(s, 9);
-    return *chain != NULL;
+    if (e == NULL)
+        return NULL;
+    *e = (struct item){.type = ITEM_RECORD, .r = *r};
+    if (r->length > 0)
+        memcpy(e->bytes, r->bytes, r->length);
+    e->r.bytes = e->bytes;
+    return e;
 }
 
 /* ---- the worker ---- */
 
-static int insert(struct journal *j, const struct entry *e, uint8_t chain[HASH])
-{
-    const struct journal_record *r = &e->r;
-    uint8_t next[HASH];
-    int result;
-
-    if (!chain_next(next, chain, r, e->volume))
-        return SQLITE_NOMEM;
-    sqlite3_bind_text(j->insert, 1, r->serial, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(j->insert, 2, e->volume);
-    sqlite3_bind_int64(j->insert, 3, r->number);
-    sqlite3_bind_int64(j->insert, 4, r->boot_id);
-    sqlite3_bind_int64(j->insert, 5, (sqlite3_int64)r->t_us);
-    sqlite3_bind_int64(j->insert, 6, (sqlite3_int64)r->host_us);
-    sqlite3_bind_int64(j->insert, 7, r->kind);
-    sqlite3_bind_int64(j->insert, 8, r->code);
-    sqlite3_bind_blob(j->insert, 9, e->bytes, (int)r->length, SQLITE_STATIC);
-    sqlite3_bind_blob(j->insert, 10, next, HASH, SQLITE_STATIC);
-    result = sqlite3_step(j->insert); /* a failed bind shows here: NOT NULL */
-    if (result == SQLITE_DONE && sqlite3_changes(j->db) == 1)
-        memcpy(chain, next, HASH);
-    sqlite3_reset(j->insert);
-    return result == SQLITE_DONE ? SQLITE_OK : result;
-}
-
 /* All of the batch, or nothing. */
 static int write_batch(struct journal *j, const struct list *batch)
 {
-    uint8_t chain[HASH];
-    int r = sqlite3_exec(j->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    int r = store_begin(j->store);
 
-    memcpy(chain, j->chain, HASH);
-    for (const struct entry *e = batch->first; r == SQLITE_OK && e != NULL; e = e->next)
-        r = insert(j, e, chain);
-    if (r == SQLITE_OK)
-        r = sqlite3_exec(j->db, "COMMIT", NULL, NULL, NULL);
-    if (r == SQLITE_OK)
-        memcpy(j->chain, chain, HASH);
-    else if (sqlite3_get_autocommit(j->db) == 0)
-        sqlite3_exec(j->db, "ROLLBACK", NULL, NULL, NULL);
+    for (struct item *e = batch->first; r == 0 && e != NULL; e = e->next)
+        r = e->type == ITEM_RECORD ? store_insert(j->store, &e->r) : store_insert_flight(j->store, &e->r);
+    if (r == 0)
+        r = store_commit(j->store);
+    if (r < 0)
+        store_rollback(j->store);
     return r;
 }
 
-/* Under the lock. Tells the loop. */
+/* What retention drops leaves a note, which is told like any record. */
+static void trim(struct journal *j, struct list *told)
+{
+    uint8_t bytes[STORE_NOTE_MAX];
+    struct journal_record note;
+    struct item *e;
+
+    if (j->commits++ % TRIM_EVERY != 0)
+        return;
+    if (store_trim(j->store, &j->limits, &note, bytes) < 0)
+        log_warning("old records cannot be dropped from the journal %s: %s", j->path, store_why(j->store));
+    else if (note.position != 0 && (e = record_item(&note)) != NULL)
+        list_add(told, e);
+}
+
+/* Under the lock. Wakes the loop. */
 static void tell(struct journal *j)
 {
     uint64_t one = 1;
@@ -203,6 +159,7 @@ static void tell(struct journal *j)
         log_error("the journal's worker cannot wake the loop: %s", strerror(errno));
 }
 
+/* Under the lock. */
 static void set_state(struct journal *j, bool writable, const char *reason)
 {
     char sentence[sizeof(j->sentence)];
@@ -218,39 +175,78 @@ static void set_state(struct journal *j, bool writable, const char *reason)
     strcpy(j->sentence, sentence);
 }
 
+/* Under the lock, which it leaves while it writes. */
+static bool write_waiting(struct journal *j, struct list *batch)
+{
+    struct list told;
+    int r;
+
+    list_init(&told);
+    pthread_mutex_unlock(&j->lock);
+    r = write_batch(j, batch);
+    if (r == 0)
+        trim(j, &told);
+    pthread_mutex_lock(&j->lock);
+    set_state(j, r == 0, r < 0 ? store_why(j->store) : "");
+    if (r == 0) {
+        list_move(&j->done, batch);
+        list_move(&j->done, &told);
+    }
+    if (r == 0 || j->state_is_new)
+        tell(j);
+    return r == 0;
+}
+
+static void run_work(struct journal *j)
+{
+    struct list some;
+
+    list_init(&some);
+    list_move(&some, &j->working);
+    pthread_mutex_unlock(&j->lock);
+    for (struct item *e = some.first; e != NULL; e = e->next)
+        e->work->run(e->work, j->store);
+    pthread_mutex_lock(&j->lock);
+    list_move(&j->done, &some);
+    tell(j);
+}
+
+static bool is_over(const struct timespec *until)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > until->tv_sec || (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec);
+}
+
 static void *work(void *arg)
 {
     struct journal *j = arg;
+    struct timespec again = {0}; /* not before, after a failure */
     struct list batch;
+    bool failing = false;
 
     list_init(&batch);
     pthread_mutex_lock(&j->lock);
     for (;;) {
-        int r;
-
-        while (batch.first == NULL && j->waiting.first == NULL && !j->stopping)
-            pthread_cond_wait(&j->wake, &j->lock);
         list_move(&batch, &j->waiting);
-        if (batch.first == NULL)
+        if (batch.first != NULL && (!failing || j->stopping || is_over(&again))) {
+            failing = !write_waiting(j, &batch);
+            clock_gettime(CLOCK_MONOTONIC, &again);
+            again.tv_sec += RETRY_S;
+            if (failing && j->stopping)
+                break; /* what waits was not acknowledged: its pens have it */
+        } else if (j->working.first != NULL) {
+            run_work(j);
+        } else if (batch.first == NULL && j->stopping) {
             break;
-        pthread_mutex_unlock(&j->lock);
-        r = write_batch(j, &batch);
-        pthread_mutex_lock(&j->lock);
-        set_state(j, r == SQLITE_OK, r != SQLITE_OK ? sqlite3_errstr(r) : "");
-        if (r == SQLITE_OK) {
-            list_move(&j->done, &batch);
-            tell(j);
-            continue;
+        } else if (batch.first != NULL) {
+            pthread_cond_timedwait(&j->wake, &j->lock, &again);
+        } else {
+            pthread_cond_wait(&j->wake, &j->lock);
         }
-        if (j->state_is_new)
-            tell(j);
-        if (j->stopping)
-            break; /* what waits was not acknowledged: its pens have it */
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += RETRY_S;
-        while (!j->stopping && pthread_cond_timedwait(&j->wake, &j->lock, &until) != ETIMEDOUT)
-            ;
+        if (j->working.first != NULL && !j->stopping)
+            run_work(j);
     }
     pthread_mutex_unlock(&j->lock);
     list_free(&batch);
@@ -259,35 +255,78 @@ static void *work(void *arg)
 
 /* ---- the loop ---- */
 
-static struct source *source_of(const struct journal *j, const char *serial)
+static struct store_pen *pen_of(const struct journal *j, const char *serial)
 {
-    for (size_t i = 0; i < j->source_count; i++) {
-        if (strcmp(j->sources[i].serial, serial) == 0)
-            return &j->sources[i];
+    for (size_t i = 0; i < j->pen_count; i++) {
+        if (strcmp(j->pens[i].serial, serial) == 0)
+            return &j->pens[i];
     }
     return NULL;
 }
 
-/* Makes it if need be; NULL without memory. */
-static struct source *source_for(struct journal *j, const char *serial)
+static bool add_pen(void *ctx, const struct store_pen *p)
 {
-    struct source *s = source_of(j, serial);
+    struct journal *j = ctx;
 
-    if (s != NULL)
-        return s;
-    if (j->source_count == j->source_cap) {
-        size_t cap = j->source_cap == 0 ? 16 : 2 * j->source_cap;
+    if (j->pen_count == j->pen_cap) {
+        size_t cap = j->pen_cap == 0 ? 16 : 2 * j->pen_cap;
+        struct store_pen *bigger = realloc(j->pens, cap * sizeof(*bigger));
 
-        s = realloc(j->sources, cap * sizeof(*s));
-        if (s == NULL)
-            return NULL;
-        j->sources = s;
-        j->source_cap = cap;
+        if (bigger == NULL)
+            return false;
+        j->pens = bigger;
+        j->pen_cap = cap;
     }
-    s = &j->sources[j->source_count++];
-    *s = (struct source){.volume = 1};
-    snprintf(s->serial, sizeof(s->serial), "%s", serial);
-    return s;
+    j->pens[j->pen_count++] = *p;
+    return true;
+}
+
+/* Makes it if need be; NULL without memory. */
+static struct store_pen *pen_for(struct journal *j, const char *serial)
+{
+    struct store_pen p = {.volume = 1}, *known = pen_of(j, serial);
+
+    if (known != NULL)
+        return known;
+    snprintf(p.serial, sizeof(p.serial), "%s", serial);
+    return add_pen(j, &p) ? &j->pens[j->pen_count - 1] : NULL;
+}
+
+/* Moves on its pen's place; false: it is no news. */
+static bool has_come(struct journal *j, const struct journal_record *r)
+{
+    struct store_pen *p;
+
+    if (r->serial[0] == '\0')
+        return true;
+    j->queued--;
+    p = pen_of(j, r->serial);
+    if (r->position == 0 || p == NULL || p->volume != r->volume || r->number < p->newest)
+        return r->position != 0;
+    p->newest = r->number;
+    p->boot_id = r->boot_id;
+    p->t_us = r->t_us;
+    return true;
+}
+
+/* Tells of the records at the head of the list, as many as follow each other. */
+static void tell_committed(struct journal *j, struct list *done)
+{
+    const struct journal_record *told[TOLD_AT_ONCE];
+    struct list items;
+    struct item *e;
+    size_t n = 0;
+
+    list_init(&items);
+    while (n < TOLD_AT_ONCE && done->first != NULL && done->first->type == ITEM_RECORD) {
+        e = list_pop(done);
+        list_add(&items, e);
+        if (has_come(j, &e->r))
+            told[n++] = &e->r;
+    }
+    if (n > 0)
+        j->observer.committed(j->observer.ctx, told, n);
+    list_free(&items);
 }
 
 static int on_done(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -312,177 +351,124 @@ static int on_done(sd_event_source *source, int fd, uint32_t revents, void *user
     pthread_mutex_unlock(&j->lock);
     if (is_new)
         j->observer.state(j->observer.ctx, writable, sentence);
-    for (const struct entry *e = done.first; e != NULL; e = e->next) {
-        struct source *s = source_of(j, e->r.serial);
+    while (done.first != NULL) {
+        struct item *e;
 
-        j->queued--;
-        if (s == NULL || s->volume != e->volume || e->r.number <= s->newest)
+        if (done.first->type == ITEM_RECORD) {
+            tell_committed(j, &done);
             continue;
-        s->newest = e->r.number;
-        j->observer.committed(j->observer.ctx, &e->r);
+        }
+        e = list_pop(&done);
+        if (e->type == ITEM_WORK)
+            e->work->done(e->work, true);
+        else
+            j->queued--;
+        item_free(e);
     }
-    list_free(&done);
     return 0;
+}
+
+static void hand_over(struct journal *j, struct list *to, struct item *e)
+{
+    pthread_mutex_lock(&j->lock);
+    list_add(to, e);
+    pthread_cond_signal(&j->wake);
+    pthread_mutex_unlock(&j->lock);
 }
 
 bool journal_append(struct journal *j, const struct journal_record *r)
 {
-    struct source *s = source_for(j, r->serial);
-    struct entry *e;
+    struct store_pen *p = pen_for(j, r->serial);
+    struct item *e;
 
-    if (s == NULL || j->queued >= JOURNAL_QUEUE_MAX || r->length > RECORD_MAX)
+    if (p == NULL || j->queued >= JOURNAL_QUEUE_MAX || (e = record_item(r)) == NULL)
         return false;
-    e = malloc(sizeof(*e) + r->length);
-    if (e == NULL)
-        return false;
-    e->r = *r;
-    e->volume = s->volume;
-    memcpy(e->bytes, r->bytes, r->length);
-    e->r.bytes = e->bytes;
+    e->r.volume = p->volume;
     j->queued++;
-    pthread_mutex_lock(&j->lock);
-    list_add(&j->waiting, e);
-    pthread_cond_signal(&j->wake);
-    pthread_mutex_unlock(&j->lock);
+    hand_over(j, &j->waiting, e);
     return true;
+}
+
+void journal_append_flight(struct journal *j, const struct journal_record *r, uint8_t *bytes, size_t n)
+{
+    const struct store_pen *p = pen_of(j, r->serial);
+    struct item *e = p != NULL && j->queued < JOURNAL_QUEUE_MAX ? malloc(sizeof(*e)) : NULL;
+
+    if (e == NULL) {
+        log_warning("pen %s: the telemetry around record %u is not kept: too much waits for the disk", r->serial, r->number);
+        free(bytes);
+        return;
+    }
+    *e = (struct item){.type = ITEM_FLIGHT, .r = *r, .flight = bytes};
+    e->r.volume = p->volume;
+    e->r.bytes = bytes;
+    e->r.length = n;
+    j->queued++;
+    hand_over(j, &j->waiting, e);
+}
+
+void journal_work(struct journal *j, struct journal_work *w)
+{
+    struct item *e = malloc(sizeof(*e));
+
+    if (e == NULL) {
+        w->done(w, false);
+        return;
+    }
+    *e = (struct item){.type = ITEM_WORK, .work = w};
+    hand_over(j, &j->working, e);
 }
 
 uint32_t journal_newest(const struct journal *j, const char *serial)
 {
-    const struct source *s = source_of(j, serial);
+    const struct store_pen *p = pen_of(j, serial);
 
-    return s != NULL ? s->newest : 0;
+    return p != NULL ? p->newest : 0;
 }
 
-void journal_renew(struct journal *j, const char *serial, uint32_t after)
+bool journal_recognise(struct journal *j, const char *serial, uint32_t newest_of_pen, uint32_t acked_of_pen, const struct journal_record *r)
 {
-    struct source *s = source_for(j, serial);
+    struct journal_record note = {0};
+    uint8_t bytes[STORE_NOTE_MAX];
+    Mnc__Note content = MNC__NOTE__INIT;
+    struct store_pen *p = pen_of(j, serial);
+    char text[160];
 
-    if (s == NULL)
-        return;
-    s->volume++;
-    s->newest = after;
+    if (p == NULL || p->newest == 0)
+        return true;
+    if (newest_of_pen >= p->newest &&
+        (r == NULL || r->number != p->newest || (p->boot_id == 0 && p->t_us == 0) || (r->boot_id == p->boot_id && r->t_us == p->t_us)))
+        return true;
+    snprintf(text, sizeof(text), "pen %s: its memory was renewed, or it is another pen of this serial number: it has %u records, and %u are in the journal",
+             serial, newest_of_pen, p->newest);
+    log_warning("%s", text);
+    p->volume++;
+    p->newest = acked_of_pen;
+    p->boot_id = 0;
+    p->t_us = 0;
+    content.text = text;
+    store_note(&note, MNC__JOURNAL_KIND__JOURNAL_RENEWED, &content, bytes);
+    snprintf(note.serial, sizeof(note.serial), "%s", serial);
+    note.number = acked_of_pen;
+    if (!journal_append(j, &note))
+        log_warning("pen %s: the note about its renewed memory is not in the journal: too much waits for the disk", serial);
+    return false;
 }
 
-/* ---- opening ---- */
+/* ---- beginning and end ---- */
 
-static int pragma(sqlite3 *db, const char *name, sqlite3_int64 *value)
+uint64_t journal_id(const struct journal *j)
 {
-    sqlite3_stmt *s = NULL;
-    char sql[64];
-    int r;
-
-    snprintf(sql, sizeof(sql), "PRAGMA %s", name);
-    r = sqlite3_prepare_v2(db, sql, -1, &s, NULL);
-    if (r == SQLITE_OK && (r = sqlite3_step(s)) == SQLITE_ROW) {
-        *value = sqlite3_column_int64(s, 0);
-        r = SQLITE_OK;
-    }
-    sqlite3_finalize(s);
-    return r;
+    return j->id;
 }
 
-/* SQLITE_OK if every page reads as it should. */
-static int check_pages(sqlite3 *db)
+const char *journal_path(const struct journal *j)
 {
-    sqlite3_stmt *s = NULL;
-    int r = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &s, NULL);
-
-    if (r == SQLITE_OK && (r = sqlite3_step(s)) == SQLITE_ROW)
-        r = strcmp((const char *)sqlite3_column_text(s, 0), "ok") == 0 ? SQLITE_OK : SQLITE_CORRUPT;
-    sqlite3_finalize(s);
-    return r;
-}
-
-static int make_schema(sqlite3 *db)
-{
-    char sql[sizeof(schema_sql) + 128];
-
-    snprintf(sql, sizeof(sql), "BEGIN;%sPRAGMA application_id=%d;PRAGMA user_version=%d;COMMIT", schema_sql, APPLICATION_ID, SCHEMA);
-    return sqlite3_exec(db, sql, NULL, NULL, NULL);
-}
-
-/* A SQLite code; SQLITE_SCHEMA: of a later version. */
-static int open_db(struct journal *j)
-{
-    sqlite3_int64 version = 0, application = 0, pages = 0;
-    int r = sqlite3_open_v2(j->path, &j->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-
-    if (r == SQLITE_OK)
-        r = sqlite3_busy_timeout(j->db, BUSY_MS);
-    if (r == SQLITE_OK)
-        r = sqlite3_exec(j->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA locking_mode=NORMAL", NULL, NULL, NULL);
-    if (r != SQLITE_OK || (r = pragma(j->db, "user_version", &version)) != SQLITE_OK ||
-        (r = pragma(j->db, "application_id", &application)) != SQLITE_OK || (r = pragma(j->db, "page_count", &pages)) != SQLITE_OK)
-        return r;
-    if (pages <= 1 && version == 0)
-        r = make_schema(j->db);
-    else if (application != APPLICATION_ID)
-        r = SQLITE_NOTADB;
-    else if (version > SCHEMA)
-        r = SQLITE_SCHEMA;
-    else
-        r = check_pages(j->db);
-    return r != SQLITE_OK ? r : sqlite3_prepare_v3(j->db, insert_sql, -1, SQLITE_PREPARE_PERSISTENT, &j->insert, NULL);
-}
-
-static void close_db(struct journal *j)
-{
-    sqlite3_finalize(j->insert);
-    sqlite3_close(j->db);
-    j->insert = NULL;
-    j->db = NULL;
-}
-
-/* The file and what SQLite keeps beside it, out of the way, whole. */
-static int set_aside(const char *path, char *aside, size_t cap)
-{
-    static const char *const tails[] = {"-wal", "-shm", ""}; /* the file itself last: until then it is found again */
-    char from[4200], to[4200];
-    unsigned n = 1;
-
-    do
-        snprintf(aside, cap, "%s.damaged-%u", path, n);
-    while (access(aside, F_OK) == 0 && ++n < 10000);
-    for (size_t i = 0; i < 3; i++) {
-        snprintf(from, sizeof(from), "%s%s", path, tails[i]);
-        snprintf(to, sizeof(to), "%s%s", aside, tails[i]);
-        if (rename(from, to) < 0 && errno != ENOENT)
-            return -errno;
-    }
-    return 0;
-}
-
-static int read_sources(struct journal *j)
-{
-    sqlite3_stmt *s = NULL;
-    int r = sqlite3_prepare_v2(j->db, sources_sql, -1, &s, NULL);
-
-    while (r == SQLITE_OK && (r = sqlite3_step(s)) == SQLITE_ROW) {
-        const char *serial = (const char *)sqlite3_column_text(s, 0);
-        struct source *source = serial != NULL ? source_for(j, serial) : NULL;
-
-        if (source == NULL) {
-            r = SQLITE_NOMEM;
-            break;
-        }
-        source->volume = (uint32_t)sqlite3_column_int64(s, 1);
-        source->newest = (uint32_t)sqlite3_column_int64(s, 2);
-        r = SQLITE_OK;
-    }
-    sqlite3_finalize(s);
-    if (r != SQLITE_DONE && r != SQLITE_OK)
-        return r;
-    r = sqlite3_prepare_v2(j->db, "SELECT chain FROM records ORDER BY id DESC LIMIT 1", -1, &s, NULL);
-    if (r == SQLITE_OK && (r = sqlite3_step(s)) == SQLITE_ROW && sqlite3_column_bytes(s, 0) == HASH)
-        memcpy(j->chain, sqlite3_column_blob(s, 0), HASH);
-    sqlite3_finalize(s);
-    return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
+    return j->path;
 }
 
 static int start_worker(struct journal *j, sd_event *event)
 {
-    pthread_condattr_t attr;
     sigset_t all, before;
     int r;
 
@@ -491,10 +477,6 @@ static int start_worker(struct journal *j, sd_event *event)
         return -errno;
     if ((r = sd_event_add_io(event, &j->done_source, j->done_fd, EPOLLIN, on_done, j)) < 0)
         return r;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&j->wake, &attr);
-    pthread_condattr_destroy(&attr);
     sigfillset(&all); /* signals are the loop's */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     r = pthread_create(&j->worker, NULL, work, j);
@@ -503,50 +485,51 @@ static int start_worker(struct journal *j, sd_event *event)
     return -r;
 }
 
-int journal_open(struct journal **out, sd_event *event, const char *path, const struct journal_observer *observer, char *why, size_t cap)
+static struct journal *journal_new(const char *path)
 {
     struct journal *j = calloc(1, sizeof(*j));
-    char aside[4200];
-    int r;
+    pthread_condattr_t attr;
 
-    why[0] = '\0';
     if (j == NULL || (j->path = strdup(path)) == NULL) {
         free(j);
-        return -ENOMEM;
+        return NULL;
     }
-    j->observer = *observer;
     j->done_fd = -1;
     j->writable = true;
     list_init(&j->waiting);
+    list_init(&j->working);
     list_init(&j->done);
     pthread_mutex_init(&j->lock, NULL);
-    r = open_db(j);
-    if (r == SQLITE_NOTADB || r == SQLITE_CORRUPT) {
-        int moved;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&j->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    return j;
+}
 
-        close_db(j);
-        moved = set_aside(path, aside, sizeof(aside));
-        if (moved < 0) {
-            snprintf(why, cap, "the journal %s is damaged, and cannot be set aside: %s", path, strerror(-moved));
-            journal_close(j);
-            return moved;
-        }
-        snprintf(why, cap, "the journal %s was damaged: it is kept as %s, and a new one is begun", path, aside);
-        r = open_db(j);
-    }
-    if (r == SQLITE_OK)
-        r = read_sources(j);
-    if (r != SQLITE_OK) {
-        bool later = r == SQLITE_SCHEMA;
+int journal_open(struct journal **out, sd_event *event, const char *path, const struct store_limits *limits,
+                 const struct journal_observer *observer, char *why, size_t cap)
+{
+    struct journal *j = journal_new(path);
+    int r;
 
-        snprintf(why, cap, later ? "the journal %s is of a later version of mnd%s" : "the journal %s cannot be opened: %s", path,
-                 later ? ": update mnd" : sqlite3_errstr(r));
-        journal_close(j);
-        return later ? -EPROTONOSUPPORT : -EIO;
+    *out = NULL;
+    if (j == NULL) {
+        snprintf(why, cap, "the journal %s cannot be opened: out of memory", path);
+        return -ENOMEM;
     }
-    r = start_worker(j, event);
+    j->observer = *observer;
+    j->limits = *limits;
+    r = store_open(&j->store, path, why, cap);
+    if (r == 0) {
+        j->id = store_id(j->store);
+        r = store_pens(j->store, add_pen, j);
+        if (r < 0)
+            snprintf(why, cap, "the journal %s cannot be read: %s", path, store_why(j->store));
+        else if ((r = start_worker(j, event)) < 0)
+            snprintf(why, cap, "the journal's worker cannot be started: %s", strerror(-r));
+    }
     if (r < 0) {
-        snprintf(why, cap, "the journal's worker cannot be started: %s", strerror(-r));
         journal_close(j);
         return r;
     }
@@ -564,54 +547,17 @@ void journal_close(struct journal *j)
         pthread_cond_signal(&j->wake);
         pthread_mutex_unlock(&j->lock);
         pthread_join(j->worker, NULL);
-        pthread_cond_destroy(&j->wake);
     }
     sd_event_source_disable_unref(j->done_source);
     if (j->done_fd >= 0)
         close(j->done_fd);
-    pthread_mutex_destroy(&j->lock);
-    close_db(j);
     list_free(&j->waiting);
+    list_free(&j->working);
     list_free(&j->done);
-    free(j->sources);
+    pthread_cond_destroy(&j->wake);
+    pthread_mutex_destroy(&j->lock);
+    store_close(j->store);
+    free(j->pens);
     free(j->path);
     free(j);
-}
-
-/* ---- looking at it ---- */
-
-int journal_verify(const char *path, uint64_t *rows, char *why, size_t cap)
-{
-    uint8_t chain[HASH] = {0}, next[HASH];
-    sqlite3_stmt *s = NULL;
-    sqlite3 *db = NULL;
-    int r = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL), result = 0;
-
-    *rows = 0;
-    if (r == SQLITE_OK)
-        r = sqlite3_busy_timeout(db, BUSY_MS);
-    if (r == SQLITE_OK)
-        r = sqlite3_prepare_v2(db, select_sql, -1, &s, NULL);
-    while (r == SQLITE_OK && (r = sqlite3_step(s)) == SQLITE_ROW) {
-        struct journal_record record;
-        const uint8_t *stored;
-        uint32_t volume;
-
-        if (!row_record(s, &record, &volume, &stored) || !chain_next(next, chain, &record, volume) || memcmp(next, stored, HASH) != 0) {
-            result = -EBADMSG;
-            break;
-        }
-        memcpy(chain, next, HASH);
-        ++*rows;
-        r = SQLITE_OK;
-    }
-    if (result < 0)
-        snprintf(why, cap, "%s: %" PRIu64 " records are as they were written; the next one was changed, or one before it is missing", path, *rows);
-    else if (r != SQLITE_DONE)
-        snprintf(why, cap, "%s cannot be read: %s", path, sqlite3_errstr(r));
-    else
-        snprintf(why, cap, "%s: all %" PRIu64 " records are as they were written", path, *rows);
-    sqlite3_finalize(s);
-    sqlite3_close(db);
-    return result < 0 ? result : r == SQLITE_DONE ? 0 : -EIO;
 }

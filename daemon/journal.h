@@ -1,67 +1,61 @@
 /*
- * The journal: every record of every pen, on disk before the pen forgets it and before anybody is told. One SQLite file (WAL,
- * synchronous=FULL); one worker thread has the connection, and the loop never waits for it:
+ * The journal: every record of every pen, on disk before the pen forgets it and before anybody is told. One file (store.h); one
+ * worker thread has it, and the loop never waits for it:
  *
  *     the loop                               the worker
  *     journal_append()  ---- queue ---->     all that waits is one transaction: INSERT ..., COMMIT and its fsync
- *     observer->committed() <-- eventfd --   each record of it, in order
+ *     observer->committed() <-- eventfd --   its records, in order
+ *     journal_work()    ---- queue ---->     work->run(), between two transactions
+ *     work->done()      <--- eventfd ---     in the order of both
  *
- * A row holds the pen's record as it came, and the SHA-256 of its own fields and of the row before: what was changed or taken
- * out shows in journal_verify(). While the disk fails, the worker tries again every second and the queue fills; then
- * journal_append() refuses, and nothing is lost: a pen keeps what was not acknowledged and is asked again.
+ * While the disk fails, the worker tries again every second and the queue fills; then journal_append() refuses, and nothing is
+ * lost: a pen keeps what was not acknowledged and is asked again. What is on disk can be read all the while.
  *
- * A pen's numbers never go back, unless its memory was renewed: journal_renew() then opens another volume for it.
+ * A pen's numbers never go back, unless its memory was renewed, or another pen has its serial number: journal_recognise() sees it
+ * and opens another volume for it.
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <systemd/sd-event.h>
 
-#define JOURNAL_SERIAL_MAX 32
+#include "store.h"
+
 #define JOURNAL_QUEUE_MAX 1024 /* records that wait for the disk, all pens together */
 
 struct journal;
 
-struct journal_record {
-    char serial[JOURNAL_SERIAL_MAX + 1];
-    uint32_t number;  /* the pen's own, from 1 */
-    uint32_t boot_id;
-    uint64_t t_us;    /* pen-monotonic, of that boot */
-    uint64_t host_us; /* Unix time of its arrival here */
-    uint32_t kind;    /* mnp.RecordKind; 0: unknown */
-    uint32_t code;    /* of a fault; else 0 */
-    const uint8_t *bytes; /* mnp.Record, as it came */
-    size_t length;
-};
-
 struct journal_observer {
     void *ctx;
-    /* The record is on disk. From the loop; r is good until it returns. */
-    void (*committed)(void *ctx, const struct journal_record *r);
+    /* These records are on disk, in this order. From the loop; they are good until it returns. */
+    void (*committed)(void *ctx, const struct journal_record *const *r, size_t n);
     /* The disk fails, with one sentence; or it works again. */
     void (*state)(void *ctx, bool writable, const char *sentence);
 };
 
-/*
- * Opens or makes the file and reads how far each pen has come. 0, or a negative errno and one sentence in *why. A file that is
- * no journal, or a damaged one, is set aside as FILE.damaged-N and a new one begun: *why then says so, and the result is 0. One of a later
- * version of this daemon is left alone: -EPROTONOSUPPORT.
- */
-int journal_open(struct journal **out, sd_event *event, const char *path, const struct journal_observer *observer, char *why, size_t cap);
-/* Writes what waits, if the disk takes it at once. */
+/* As store_open(). */
+int journal_open(struct journal **out, sd_event *event, const char *path, const struct store_limits *limits,
+                 const struct journal_observer *observer, char *why, size_t cap);
+/* Writes what waits, if the disk takes it at once. Work that waits is done()d with no store. */
 void journal_close(struct journal *j);
 
-/* Copies the record. False: too many wait, or there is no memory; the same record may be offered again later. */
+uint64_t journal_id(const struct journal *j);
+const char *journal_path(const struct journal *j);
+
+/* Copies the record, and gives it the pen's present volume. False: too many wait, or there is no memory; it may be offered again. */
 bool journal_append(struct journal *j, const struct journal_record *r);
+/* The telemetry around a record that was appended; takes over bytes, which free() takes. */
+void journal_append_flight(struct journal *j, const struct journal_record *r, uint8_t *bytes, size_t n);
 
 /* The newest number on disk of this pen's present volume; 0: none. */
 uint32_t journal_newest(const struct journal *j, const char *serial);
+/* The pen says what it has. False: it cannot be the one whose records are here, and counts in another volume from now on. A
+ * record of the newest number may be shown with it (NULL: the pen has it no more); else only the numbers tell. */
+bool journal_recognise(struct journal *j, const char *serial, uint32_t newest_of_pen, uint32_t acked_of_pen, const struct journal_record *r);
 
-/* The pen's memory was renewed and counts from after again. What it wrote before stays, in another volume. */
-void journal_renew(struct journal *j, const char *serial, uint32_t after);
-
-/* Reads a journal file whole, without changing it: *rows of it are right from the first on. 0: all of them; -EBADMSG: the row
- * behind them was changed, or one is missing before it; or another negative errno. One sentence in *why. */
-int journal_verify(const char *path, uint64_t *rows, char *why, size_t cap);
+/* Something for the worker, in its turn. Embedded in what is asked. */
+struct journal_work {
+    struct journal_work *next;
+    void (*run)(struct journal_work *w, struct store *s); /* on the worker */
+    void (*done)(struct journal_work *w, bool ran);       /* from the loop */
+};
+void journal_work(struct journal *j, struct journal_work *w);

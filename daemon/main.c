@@ -21,6 +21,7 @@
 #include "link_sim.h"
 #include "log.h"
 #include "server.h"
+#include "store.h"
 #include "usb_watch.h"
 #include "version.h"
 
@@ -46,6 +47,7 @@ static void print_help(void)
            "\n"
            "  --config FILE        configuration [" CONFIG_PATH_DEFAULT ", if it exists]\n"
            "  --check-config       say whether the configuration is right, and end\n"
+           "  --verify-journal FILE  say whether every row of a journal, or of a copy, is as it was written, and end\n"
            "  --socket PATH        where clients connect [/run/mnd/mnd.sock]\n"
            "  --journal FILE       where records are kept [/var/lib/mnd/journal.db; with another socket, SOCKET.journal]\n"
            "  --sim[=N]            N simulated pens [1], started and ended with mnd; see penstub --help\n"
@@ -94,13 +96,14 @@ static int read_config(struct config *c, const char *path, bool check_only)
     return check_only ? 0 : -1;
 }
 
-enum { OPT_CONFIG = 256, OPT_CHECK, OPT_SOCKET, OPT_JOURNAL, OPT_SIM, OPT_SIM_SOCKET, OPT_NO_USB, OPT_LOG_LEVEL, OPT_VERSION };
+enum { OPT_CONFIG = 256, OPT_CHECK, OPT_SOCKET, OPT_JOURNAL, OPT_VERIFY, OPT_SIM, OPT_SIM_SOCKET, OPT_NO_USB, OPT_LOG_LEVEL, OPT_VERSION };
 
 static const struct option longs[] = {
     {"config", required_argument, NULL, OPT_CONFIG},
     {"check-config", no_argument, NULL, OPT_CHECK},
     {"socket", required_argument, NULL, OPT_SOCKET},
     {"journal", required_argument, NULL, OPT_JOURNAL},
+    {"verify-journal", required_argument, NULL, OPT_VERIFY},
     {"sim", optional_argument, NULL, OPT_SIM},
     {"sim-socket", required_argument, NULL, OPT_SIM_SOCKET},
     {"no-usb", no_argument, NULL, OPT_NO_USB},
@@ -121,6 +124,16 @@ static int parse_sim(struct config *c, const char *text)
     return -1;
 }
 
+static int verify(const char *path)
+{
+    char why[400];
+    uint64_t rows;
+    int r = store_verify(path, &rows, why, sizeof(why));
+
+    fprintf(r == 0 ? stdout : stderr, "%s%s\n", r == 0 ? "" : "mnd: ", why);
+    return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static int parse_option(struct config *c, int option)
 {
     switch (option) {
@@ -128,6 +141,8 @@ static int parse_option(struct config *c, int option)
         return copy_path(c->socket, sizeof(c->socket), optarg);
     case OPT_JOURNAL:
         return copy_path(c->journal, sizeof(c->journal), optarg);
+    case OPT_VERIFY:
+        return verify(optarg);
     case OPT_SIM:
         return parse_sim(c, optarg);
     case OPT_SIM_SOCKET:
@@ -163,7 +178,7 @@ static int parse_options(struct config *c, int argc, char **argv)
             path = optarg;
         else if (option == OPT_CHECK)
             check_only = true;
-        else if (option == OPT_VERSION || option == 'h' || option == '?')
+        else if (option == OPT_VERSION || option == OPT_VERIFY || option == 'h' || option == '?')
             return parse_option(c, option);
     }
     if (optind < argc)
@@ -243,6 +258,11 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, vo
 
 static int start(struct daemon *d)
 {
+    const struct store_limits limits = {
+        .keep_us = (uint64_t)d->config.records_keep_days * 86400 * 1000000,
+        .max_bytes = (uint64_t)d->config.records_max_mib << 20,
+        .free_bytes = (uint64_t)d->config.records_free_mib << 20,
+    };
     sigset_t signals;
     int r;
 
@@ -264,7 +284,7 @@ static int start(struct daemon *d)
         return r;
     if ((r = server_new(&d->server, d->event, &d->config, d->hub, d->sim)) < 0)
         return r;
-    hub_open_journal(d->hub, d->config.journal); /* after the socket: another mnd may have it */
+    hub_open_journal(d->hub, d->config.journal, &limits); /* after the socket: another mnd may have it */
     sd_event_set_watchdog(d->event, true);
     sd_notify(0, "READY=1");
     log_info("mnd %s ready at %s%s", MN_VERSION, d->config.socket, d->config.usb ? "" : ", without USB");

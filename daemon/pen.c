@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "batch.h"
+#include "flight.h"
 #include "frame.h"
 #include "log.h"
 
@@ -32,6 +33,9 @@ enum {
     SERIAL_MAX = 32,
     TICK_IDLE_MS = 500,
     RECORDS_TIMEOUT_MS = 2000,
+    CLOCK_GOOD_MS = 10000,      /* then it is compared again, with the next record */
+    CLOCK_DRIFT_PPM = 100,      /* of two crystals of 50 ppm each */
+    FLIGHT_PATIENCE_MS = 1500,  /* for the second after a fault */
 };
 
 struct request {
@@ -72,6 +76,14 @@ struct pen {
     uint32_t records_have, records_newest;       /* handed on; the pen's newest */
     uint32_t records_committed, records_acked;   /* on disk; known to the pen */
     bool records_asked, ack_asked, ack_refused;
+    bool recognised;                             /* it is the pen whose records are on disk */
+    struct {
+        bool known, asked;
+        int64_t offset_us; /* host's monotonic time less the pen's ... */
+        uint64_t bound_us; /* ... give or take, when it was measured */
+        uint64_t at_us;
+    } clock;
+    struct flight *flight;
     uint64_t heartbeat_ms;
     const void *armer; /* whose ARM it was */
     bool arming;       /* an ARM is on its way ... */
@@ -287,15 +299,143 @@ void pen_stop(struct pen *p)
         control(p, MN_CONTROL_STOP);
 }
 
+/* ---- the pen's time ---- */
+
+static uint64_t host_us(clockid_t id)
+{
+    struct timespec now;
+
+    clock_gettime(id, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void on_clock(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
+{
+    struct pen *p = ctx;
+    uint64_t now = host_us(CLOCK_MONOTONIC), asked = p->clock.at_us;
+    Mnp__Status *status = NULL;
+
+    (void)id;
+    p->clock.asked = false;
+    p->clock.at_us = now;
+    if (result == PEN_RESULT_REPLY && (type & MN_TYPE_ERROR) == MN_TYPE_REPLY)
+        status = mnp__status__unpack(NULL, n, payload);
+    p->clock.known = status != NULL && status->has_t_us;
+    if (p->clock.known) {
+        p->clock.bound_us = (now - asked) / 2;
+        p->clock.offset_us = (int64_t)(asked + p->clock.bound_us) - (int64_t)status->t_us;
+    }
+    mnp__status__free_unpacked(status, NULL);
+}
+
+/* Compares it with the host's: the answer was made between asking and now. */
+static void clock_ask(struct pen *p)
+{
+    uint64_t now = host_us(CLOCK_MONOTONIC);
+
+    if (p->clock.asked || (p->clock.known && now < p->clock.at_us + CLOCK_GOOD_MS * 1000))
+        return;
+    p->clock.known = false;
+    p->clock.at_us = now;
+    p->clock.asked = pen_call(p, MNP__FRAME_TYPE__TYPE_STATUS, NULL, 0, RECORDS_TIMEOUT_MS, on_clock, p, 0) == 0;
+}
+
+/* When a record was written, in Unix time. */
+static void date(const struct pen *p, struct journal_record *r)
+{
+    uint64_t mono = host_us(CLOCK_MONOTONIC), now = host_us(CLOCK_REALTIME), bound;
+    int64_t ago = (int64_t)mono - ((int64_t)r->t_us + p->clock.offset_us);
+
+    r->host_us = now;
+    r->host_bound_us = STORE_BOUND_UNKNOWN;
+    if (!p->clock.known || r->boot_id != p->boot_id || ago < -(int64_t)p->clock.bound_us - 1000000 || ago > (int64_t)now)
+        return;
+    r->host_us = now - (uint64_t)(ago > 0 ? ago : 0);
+    bound = p->clock.bound_us + (uint64_t)(ago > 0 ? ago : 0) * CLOCK_DRIFT_PPM / 1000000 + CLOCK_GOOD_MS * CLOCK_DRIFT_PPM / 1000;
+    r->host_bound_us = bound < STORE_BOUND_UNKNOWN ? (uint32_t)bound : STORE_BOUND_UNKNOWN - 1;
+}
+
 /* ---- records ---- */
 
+static void flights_cut(struct pen *p, bool all)
+{
+    uint8_t *bytes;
+    uint32_t number;
+    size_t n;
+
+    while ((number = flight_cut(p->flight, now_ms(p), all, &bytes, &n)) != 0) {
+        struct journal_record r = {.number = number};
+
+        snprintf(r.serial, sizeof(r.serial), "%s", p->serial);
+        if (bytes != NULL)
+            p->observer.flight(p->observer.ctx, p, &r, bytes, n);
+    }
+}
+
 static void records_ask(struct pen *p);
+static void records_ack(struct pen *p);
+
+static bool is_flight_worthy(uint32_t code)
+{
+    switch (code) {
+#define FAULT(bit, code, name, priority, kind, effect, text)                                                           \
+    case code:                                                                                                         \
+        return #priority[0] != 'L';
+#include "faults.def"
+#undef FAULT
+    default:
+        return false;
+    }
+}
+
+/* Where the records go on, by what is on disk. */
+static void records_begin(struct pen *p, uint32_t on_disk)
+{
+    p->records_committed = p->records_have = on_disk;
+}
+
+/* The record in the pen with the newest number that is on disk, or that it has none (NULL). */
+static void recognise(struct pen *p, const struct journal_record *r)
+{
+    p->recognised = true;
+    records_begin(p, p->observer.recognise(p->observer.ctx, p, p->records_newest, p->records_acked, r));
+    records_ack(p);
+}
+
+/* One record of a page; false: go on later. */
+static bool on_record(struct pen *p, const Mnp__Record *m, const ProtobufCBinaryData *bytes)
+{
+    struct journal_record r = {.number = m->number, .boot_id = m->boot_id, .t_us = m->t_us, .bytes = bytes->data, .length = bytes->len};
+
+    r.kind = m->has_kind && (unsigned)m->kind < 32 ? (uint32_t)m->kind : 0;
+    r.code = m->body_case == MNP__RECORD__BODY_FAULT ? m->fault->code : 0;
+    snprintf(r.serial, sizeof(r.serial), "%s", p->serial);
+    if (!p->recognised) {
+        recognise(p, m->number == p->records_have ? &r : NULL);
+        if (m->number > p->records_have + 1)
+            return false; /* it is another pen: from its first */
+    }
+    if (m->number <= p->records_have)
+        return true;
+    date(p, &r);
+    if (!p->observer.record(p->observer.ctx, p, p->records_have + 1, &r))
+        return false;
+    if (m->number != p->records_have + 1)
+        log_warning("pen %s: records %u to %u are lost: overwritten or damaged in the pen", pen_name(p), p->records_have + 1, m->number - 1);
+    p->records_have = m->number;
+    if (r.code != 0 && m->fault->raised && r.boot_id == p->boot_id && is_flight_worthy(r.code)) {
+        flight_fault(p->flight, r.number, r.t_us, now_ms(p) + FLIGHT_PATIENCE_MS);
+        timer_by(p, flight_due_ms(p->flight));
+    }
+    return true;
+}
 
 static void on_records(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
 {
     struct pen *p = ctx;
     Mnp__Records *page;
     uint32_t before = p->records_have;
+    bool more = true, was_recognised = p->recognised;
 
     (void)id;
     p->records_asked = false;
@@ -304,27 +444,19 @@ static void on_records(void *ctx, uint32_t id, enum pen_result result, uint16_t 
     page = mnp__records__unpack(NULL, n, payload);
     if (page == NULL)
         return;
-    for (size_t i = 0; i < page->n_record; i++) {
+    for (size_t i = 0; more && i < page->n_record; i++) {
         Mnp__Record *r = mnp__record__unpack(NULL, page->record[i].len, page->record[i].data);
-        bool taken = true;
 
-        if (r != NULL && r->has_number && r->number > p->records_have)
-            taken = p->observer.record(p->observer.ctx, p, r, page->record[i].data, page->record[i].len);
-        if (r != NULL && r->has_number && r->number > p->records_have && taken) {
-            if (r->number != p->records_have + 1)
-                log_warning("pen %s: records %u to %u are lost: overwritten or damaged in the pen", pen_name(p), p->records_have + 1,
-                            r->number - 1);
-            p->records_have = r->number;
-        }
-        if (r != NULL)
-            mnp__record__free_unpacked(r, NULL);
-        if (!taken)
-            break; /* asked again with the next status */
+        if (r != NULL && r->has_number)
+            more = on_record(p, r, &page->record[i]);
+        mnp__record__free_unpacked(r, NULL);
     }
-    if (page->n_record == 0) /* none of those numbers is left */
+    if (!p->recognised)
+        recognise(p, NULL);
+    else if (page->n_record == 0) /* none of those numbers is left */
         p->records_have = p->records_newest;
     mnp__records__free_unpacked(page, NULL);
-    if (p->records_have != before)
+    if (p->records_have != before || !was_recognised)
         records_ask(p);
 }
 
@@ -333,15 +465,14 @@ static void records_ask(struct pen *p)
     uint8_t payload[MN_FRAME_MAX];
     Mnp__RecordsGet get = MNP__RECORDS_GET__INIT;
 
-    if (p->records_asked || p->records_newest <= p->records_have || p->state != PEN_READY)
+    if (p->records_asked || (p->recognised && p->records_newest <= p->records_have) || p->state != PEN_READY)
         return;
+    clock_ask(p);
     get.has_from = true;
-    get.from = p->records_have + 1;
+    get.from = p->recognised ? p->records_have + 1 : p->records_have;
     p->records_asked = pen_call(p, MNP__FRAME_TYPE__TYPE_RECORDS_GET, payload, mnp__records_get__pack(&get, payload),
                                 RECORDS_TIMEOUT_MS, on_records, p, 0) == 0;
 }
-
-static void records_ack(struct pen *p);
 
 static void on_acked(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
 {
@@ -362,7 +493,7 @@ static void records_ack(struct pen *p)
     uint8_t payload[MN_FRAME_MAX];
     Mnp__RecordsAck ack = MNP__RECORDS_ACK__INIT;
 
-    if (p->ack_asked || p->ack_refused || p->records_committed <= p->records_acked || p->state != PEN_READY)
+    if (!p->recognised || p->ack_asked || p->ack_refused || p->records_committed <= p->records_acked || p->state != PEN_READY)
         return;
     ack.has_through = true;
     ack.through = p->records_committed;
@@ -406,7 +537,7 @@ static void session_failed(struct pen *p, const char *why)
     p->state = PEN_RESETTING;
     p->state_until_ms = 0;
     p->session = 0;
-    p->records_asked = false;
+    p->records_asked = p->clock.asked = false;
     p->armer = NULL;
     p->retry_at_ms = now_ms(p) + (p->failures++ < FAILURES_FAST ? (was_ready ? 0 : RETRY_MS) : RETRY_SLOW_MS);
     timer_by(p, p->retry_at_ms);
@@ -455,6 +586,20 @@ static const char *hello_wrong(const struct pen *p, const Mnp__HelloReply *h, ui
     return NULL;
 }
 
+void pen_records_restart(struct pen *p)
+{
+    uint32_t on_disk;
+
+    if (p->state != PEN_READY)
+        return;
+    p->recognised = false;
+    on_disk = p->observer.recognise(p->observer.ctx, p, p->records_newest, p->records_acked, NULL);
+    p->recognised = on_disk == 0; /* there is nothing to compare with */
+    records_begin(p, on_disk);
+    records_ack(p);
+    records_ask(p);
+}
+
 static void copy_text(char *out, size_t cap, const char *text)
 {
     snprintf(out, cap, "%s", text != NULL ? text : "");
@@ -469,6 +614,8 @@ static void on_hello(struct pen *p, const struct mn_frame *f)
     Mnp__HelloReply *h = mnp__hello_reply__unpack(NULL, f->length, f->payload);
     const char *wrong = h != NULL ? hello_wrong(p, h, f->session) : "the pen's HELLO does not decode";
 
+    if (wrong == NULL && (wrong = p->observer.refused(p->observer.ctx, p, h->serial)) != NULL)
+        p->failures = FAILURES_FAST; /* looked at again after a while */
     if (wrong != NULL) {
         session_failed(p, wrong);
     } else {
@@ -489,10 +636,14 @@ static void on_hello(struct pen *p, const struct mn_frame *f)
                                            .cartridge = (uint8_t)h->cartridge};
         p->sequence_in = (uint16_t)(f->sequence + 1);
         p->records_newest = h->records_newest;
-        p->records_committed = p->observer.records_begin(p->observer.ctx, p->serial, h->records_newest, h->records_acked);
-        p->records_have = p->records_committed > h->records_acked ? p->records_committed : h->records_acked;
         p->records_acked = h->records_acked;
         p->ack_refused = false;
+        p->clock.known = false;
+        if (reborn || p->flight == NULL) {
+            flights_cut(p, true);
+            flight_reset(p->flight);
+            p->flight = p->flight != NULL ? p->flight : flight_new();
+        }
         p->state = PEN_READY;
         p->state_until_ms = 0;
         p->failures = 0;
@@ -501,8 +652,7 @@ static void on_hello(struct pen *p, const struct mn_frame *f)
         log_info("pen %s at %s: ready, firmware %s, protocol %d.%u, session %08x%s", p->serial, p->port, p->firmware_version,
                  MN_PROTOCOL_MAJOR, p->minor, p->session, reborn ? ", restarted" : "");
         changed(p);
-        records_ack(p);
-        records_ask(p);
+        pen_records_restart(p);
         pump(p);
     }
     if (h != NULL)
@@ -540,6 +690,8 @@ static void on_telemetry(struct pen *p, const struct mn_frame *f)
 
     if (batch_check(f->payload, f->length, &facts) && facts.boot_id == p->boot_id) {
         p->observer.telemetry(p->observer.ctx, p, f->payload, f->length);
+        flight_add(p->flight, facts.t_us, f->payload, f->length);
+        flights_cut(p, false);
         return;
     }
     p->counters.bad_frames++;
@@ -722,6 +874,7 @@ void pen_close(struct pen *p)
         return;
     log_info("pen %s at %s: gone", pen_name(p), p->port);
     p->state = PEN_DRAINING;
+    flights_cut(p, true);
     sd_event_source_set_enabled(p->timer, SD_EVENT_OFF);
     requests_end_all(p, PEN_RESULT_GONE);
     changed(p);
@@ -789,6 +942,9 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
     if (p->state_until_ms > now && p->state_until_ms < next)
         next = p->state_until_ms;
     check_requests(p, now, &next);
+    flights_cut(p, false);
+    if (flight_due_ms(p->flight) < next)
+        next = flight_due_ms(p->flight);
     if (p->state == PEN_READY)
         check_heartbeat(p, now, &next);
     if (p->state != PEN_DRAINING && p->state != PEN_CLOSED)
@@ -838,7 +994,13 @@ void pen_free(struct pen *p)
     for (unsigned i = 0; i < p->request_count; i++)
         free(p->requests[i].payload);
     sd_event_source_disable_unref(p->timer);
+    flight_free(p->flight);
     free(p);
+}
+
+const char *pen_port(const struct pen *p)
+{
+    return p->port;
 }
 
 const char *pen_serial(const struct pen *p)

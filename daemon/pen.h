@@ -19,6 +19,7 @@
 
 #include "client.pb-c.h"
 #include "link.h"
+#include "store.h"
 #include "pen.pb-c.h"
 
 struct pen;
@@ -38,13 +39,18 @@ struct pen_observer {
     void (*changed)(void *ctx, struct pen *p);
     /* A checked batch, as the pen sent it. */
     void (*telemetry)(void *ctx, struct pen *p, const uint8_t *batch, size_t n);
-    /* A record, in order of number. False: there is no room for it now; it will be offered again. */
-    bool (*record)(void *ctx, struct pen *p, const Mnp__Record *record, const uint8_t *bytes, size_t n);
+    /* A record, in order of number, with its content. The numbers from first to before it, if first is another, are lost: the pen
+     * has overwritten them. False: there is no room for it now; it will be offered again. */
+    bool (*record)(void *ctx, struct pen *p, uint32_t first, const struct journal_record *record);
+    /* The telemetry around the fault of a record: takes over bytes. */
+    void (*flight)(void *ctx, struct pen *p, const struct journal_record *record, uint8_t *bytes, size_t n);
     /* A transfer went by, in either direction, whole or broken. */
     void (*traffic)(void *ctx, struct pen *p, Mnc__TrafficKind kind, const uint8_t *bytes, size_t n);
-    /* The serial number is known: the newest of its records that is on disk (0: none). newest and acked are the pen's own: if it
-     * has never heard of that number, its memory was renewed, and it counts from acked. */
-    uint32_t (*records_begin)(void *ctx, const char *serial, uint32_t newest, uint32_t acked);
+    /* The serial number is known: one sentence if a pen of that number is in use already, else NULL. */
+    const char *(*refused)(void *ctx, struct pen *p, const char *serial);
+    /* What the pen has is known: the newest of its records that is on disk (0: none). Asked again with that
+     * record itself, if the pen still has it (else NULL), before anything is acknowledged: another pen may have the same serial number. */
+    uint32_t (*recognise)(void *ctx, struct pen *p, uint32_t newest, uint32_t acked, const struct journal_record *r);
     /* CLOSED: free it, but not from within this call. */
     void (*closed)(void *ctx, struct pen *p);
 };
@@ -58,6 +64,8 @@ void pen_close(struct pen *p);
 
 /* The serial number, or the port until that is known. */
 const char *pen_name(const struct pen *p);
+/* Where it is plugged in: "usb 1-4", "sim 2". */
+const char *pen_port(const struct pen *p);
 /* "" until known. */
 const char *pen_serial(const struct pen *p);
 bool pen_is_ready(const struct pen *p);
@@ -68,6 +76,8 @@ uint32_t pen_id(const struct pen *p);
 const char *pen_last_error(const struct pen *p);
 /* Its records through this number are on disk: the pen may forget them. */
 void pen_records_committed(struct pen *p, uint32_t through);
+/* There is a journal now: its place in the records is asked again. */
+void pen_records_restart(struct pen *p);
 
 /* Fills info and counters with pointers into the pen, good until the next turn of the loop. info->counters is set to it. */
 void pen_info(const struct pen *p, Mnc__PenInfo *info, Mnc__LinkCounters *counters);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "reading.h"
 
 enum { ACCEPT_PAUSE_US = 100000 };
 
@@ -46,7 +47,8 @@ static void drop(struct server *s, struct node **at)
     struct node *n = *at;
 
     *at = n->next;
-    hub_remove(s->env.hub, (struct subscriber *)n->client, n->client);
+    hub_remove(s->env.hub, client_subscriber(n->client), n->client);
+    readings_forget(s->env.readings, n->client);
     if (s->env.sim != NULL)
         sim_forget(s->env.sim, n->client);
     client_free(n->client);
@@ -129,7 +131,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
     n->next = s->clients;
     s->clients = n;
     s->env.clients++;
-    hub_add(s->env.hub, (struct subscriber *)n->client);
+    hub_add(s->env.hub, client_subscriber(n->client));
     check_limits(s, n->client);
     return 0;
 }
@@ -210,7 +212,7 @@ int server_new(struct server **out, sd_event *event, const struct config *config
         s->fd = SD_LISTEN_FDS_START;
     r = passed > 0 ? 0 : listen_at(s, config);
     s->turn_fd = eventfd(1, EFD_CLOEXEC);
-    if (r < 0 || (r = sd_event_add_io(event, &s->accept, s->fd, EPOLLIN, on_accept, s)) < 0 ||
+    if (r < 0 || (r = readings_new(&s->env.readings, &s->env)) < 0 || (r = sd_event_add_io(event, &s->accept, s->fd, EPOLLIN, on_accept, s)) < 0 ||
         (r = sd_event_add_time_relative(event, &s->resume, CLOCK_MONOTONIC, 0, 0, on_resume, s)) < 0 ||
         (r = sd_event_source_set_enabled(s->resume, SD_EVENT_OFF)) < 0 ||
         (r = sd_event_add_defer(event, &s->reap, on_reap, s)) < 0 ||
@@ -232,6 +234,7 @@ void server_free(struct server *s)
         client_end(s->clients->client, "the daemon is ending");
         drop(s, &s->clients);
     }
+    readings_free(s->env.readings);
     sd_event_source_disable_unref(s->accept);
     sd_event_source_disable_unref(s->resume);
     sd_event_source_disable_unref(s->reap);

@@ -126,6 +126,7 @@ static void on_record(mn_client *c, const struct mn_event *e, void *user)
 
 static int faults_follow(struct app *a)
 {
+    struct mn_filter filter = {.kinds = 1 << MN_RECORD_FAULT};
     int r;
 
     a->on_event = on_record;
@@ -135,7 +136,8 @@ static int faults_follow(struct app *a)
         r = app_find(a, a->pen);
     if (r != EXIT_OK)
         return r;
-    r = mn_subscribe(a->client, a->pen != NULL ? a->serial : NULL, false, true, a->timeout_ms);
+    filter.serial = a->pen != NULL ? a->serial : NULL;
+    r = mn_records_follow(a->client, NULL, &filter, a->timeout_ms);
     return r == MN_OK ? app_follow(a, NULL, 0) : app_failed(a, r);
 }
 

@@ -333,7 +333,7 @@ int cmd_watch(struct app *a, int argc, char **argv)
         mn_pens_free(&pens);
         if (w.mode == MODE_CSV)
             printf("serial,seq,t_us,depth_um,stroke_rate_dhz,motor_current_ma,motor_duty_permille,load_permille,skin_contact,missed\n");
-        r = mn_subscribe(a->client, a->serial, true, false, a->timeout_ms);
+        r = mn_subscribe(a->client, a->serial, true, a->timeout_ms);
     }
     if (r != MN_OK)
         return app_failed(a, r);

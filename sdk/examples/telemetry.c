@@ -32,7 +32,7 @@ int main(int argc, char **argv)
     if (argc > 1)
         left = strtol(argv[1], NULL, 10);
     if (r == MN_OK)
-        r = mn_subscribe(c, NULL, true, false, 2000);
+        r = mn_subscribe(c, NULL, true, 2000);
     while (r == MN_OK && left > 0) {
         struct pollfd fd = {.fd = mn_fd(c), .events = mn_events(c)};
 

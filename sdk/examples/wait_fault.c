@@ -28,7 +28,7 @@ int main(void)
     int r = mn_connect(&c, &options, message, sizeof(message));
 
     if (r == MN_OK)
-        r = mn_subscribe(c, NULL, false, true, 2000);
+        r = mn_records_follow(c, NULL, NULL, 2000);
     if (r == MN_OK)
         printf("waiting\n"), fflush(stdout);
     while (r == MN_OK && !seen) {

@@ -15,16 +15,7 @@ static void subscribe_again(mn_client *c);
 
 /* ---- blocking on top of asynchronous ---- */
 
-/* Where a blocking call waits for its result; the union's member goes to out, as it is. */
-struct waiter {
-    bool done;
-    int error;
-    void *out;   /* NULL: not wanted */
-    size_t size;
-    char *text;  /* for simulate: a string instead */
-};
-
-static void wake(mn_client *c, const struct mn_result *r, void *user)
+void client_wake(mn_client *c, const struct mn_result *r, void *user)
 {
     struct waiter *w = user;
 
@@ -49,16 +40,12 @@ static void wake(mn_client *c, const struct mn_result *r, void *user)
     }
 }
 
-static int finish(mn_client *c, struct waiter *w, int started)
+int client_finish(mn_client *c, struct waiter *w, int started)
 {
     int r = started == MN_OK ? client_wait(c, &w->done) : started;
 
     return r == MN_OK ? w->error : r;
 }
-
-#define WAIT(c, out_pointer, async_call)                                                                               \
-    struct waiter w = {.out = (out_pointer), .size = sizeof(*(out_pointer))};                                          \
-    return finish((c), &w, (async_call))
 
 /* ---- pens' own requests, passed through the daemon ---- */
 
@@ -107,7 +94,7 @@ PEN_DECODER(on_config, decode_config, config)
 PEN_DECODER(on_cleared, decode_cleared, cleared)
 PEN_DECODER(on_armed, decode_armed, armed_for_s)
 
-static bool on_done(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
+bool client_on_done(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
 {
     (void)c;
     (void)r;
@@ -139,7 +126,7 @@ int mn_list_async(mn_client *c, int timeout_ms, mn_result_fn *done, void *user)
 int mn_list(mn_client *c, struct mn_pens *out, int timeout_ms)
 {
     *out = (struct mn_pens){0};
-    WAIT(c, out, mn_list_async(c, timeout_ms, wake, &w));
+    WAIT(c, out, mn_list_async(c, timeout_ms, client_wake, &w));
 }
 
 int mn_watch_async(mn_client *c, bool on, int timeout_ms, mn_result_fn *done, void *user)
@@ -159,7 +146,7 @@ int mn_watch_async(mn_client *c, bool on, int timeout_ms, mn_result_fn *done, vo
 int mn_watch(mn_client *c, bool on, struct mn_pens *out, int timeout_ms)
 {
     *out = (struct mn_pens){0};
-    WAIT(c, out, mn_watch_async(c, on, timeout_ms, wake, &w));
+    WAIT(c, out, mn_watch_async(c, on, timeout_ms, client_wake, &w));
 }
 
 int mn_pen_info_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user)
@@ -169,7 +156,7 @@ int mn_pen_info_async(mn_client *c, const char *serial, int timeout_ms, mn_resul
 
 int mn_pen_info(mn_client *c, const char *serial, struct mn_info *out, int timeout_ms)
 {
-    WAIT(c, out, mn_pen_info_async(c, serial, timeout_ms, wake, &w));
+    WAIT(c, out, mn_pen_info_async(c, serial, timeout_ms, client_wake, &w));
 }
 
 int mn_pen_status_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user)
@@ -179,7 +166,7 @@ int mn_pen_status_async(mn_client *c, const char *serial, int timeout_ms, mn_res
 
 int mn_pen_status(mn_client *c, const char *serial, struct mn_status *out, int timeout_ms)
 {
-    WAIT(c, out, mn_pen_status_async(c, serial, timeout_ms, wake, &w));
+    WAIT(c, out, mn_pen_status_async(c, serial, timeout_ms, client_wake, &w));
 }
 
 /* ---- configuration ---- */
@@ -191,7 +178,7 @@ int mn_config_get_async(mn_client *c, const char *serial, int timeout_ms, mn_res
 
 int mn_config_get(mn_client *c, const char *serial, struct mn_config *out, int timeout_ms)
 {
-    WAIT(c, out, mn_config_get_async(c, serial, timeout_ms, wake, &w));
+    WAIT(c, out, mn_config_get_async(c, serial, timeout_ms, client_wake, &w));
 }
 
 int mn_config_set_async(mn_client *c, const char *serial, const struct mn_config *change, const uint32_t *expected_generation,
@@ -210,7 +197,7 @@ int mn_config_set_async(mn_client *c, const char *serial, const struct mn_config
 int mn_config_set(mn_client *c, const char *serial, const struct mn_config *change, const uint32_t *expected_generation,
                   struct mn_config *out, int timeout_ms)
 {
-    WAIT(c, out, mn_config_set_async(c, serial, change, expected_generation, timeout_ms, wake, &w));
+    WAIT(c, out, mn_config_set_async(c, serial, change, expected_generation, timeout_ms, client_wake, &w));
 }
 
 int mn_config_reset_async(mn_client *c, const char *serial, const uint32_t *expected_generation, int timeout_ms,
@@ -225,7 +212,7 @@ int mn_config_reset_async(mn_client *c, const char *serial, const uint32_t *expe
 
 int mn_config_reset(mn_client *c, const char *serial, const uint32_t *expected_generation, struct mn_config *out, int timeout_ms)
 {
-    WAIT(c, out, mn_config_reset_async(c, serial, expected_generation, timeout_ms, wake, &w));
+    WAIT(c, out, mn_config_reset_async(c, serial, expected_generation, timeout_ms, client_wake, &w));
 }
 
 /* ---- control ---- */
@@ -241,14 +228,14 @@ int mn_stop_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn
     call.pen_type = MNP__FRAME_TYPE__TYPE_STOP;
     m.body_case = MNC__CLIENT_MESSAGE__BODY_CALL;
     m.call = &call;
-    return call_start(c, &m, NULL, timeout_ms, on_done, done, user);
+    return call_start(c, &m, NULL, timeout_ms, client_on_done, done, user);
 }
 
 int mn_stop(mn_client *c, const char *serial, int timeout_ms)
 {
     struct waiter w = {0};
 
-    return finish(c, &w, mn_stop_async(c, serial, timeout_ms, wake, &w));
+    return client_finish(c, &w, mn_stop_async(c, serial, timeout_ms, client_wake, &w));
 }
 
 int mn_arm_async(mn_client *c, const char *serial, uint32_t generation, int timeout_ms, mn_result_fn *done, void *user)
@@ -264,7 +251,7 @@ int mn_arm(mn_client *c, const char *serial, uint32_t generation, int timeout_ms
 {
     struct waiter w = {0};
 
-    return finish(c, &w, mn_arm_async(c, serial, generation, timeout_ms, wake, &w));
+    return client_finish(c, &w, mn_arm_async(c, serial, generation, timeout_ms, client_wake, &w));
 }
 
 int mn_self_test_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user)
@@ -274,7 +261,7 @@ int mn_self_test_async(mn_client *c, const char *serial, int timeout_ms, mn_resu
 
 int mn_self_test(mn_client *c, const char *serial, struct mn_status *out, int timeout_ms)
 {
-    WAIT(c, out, mn_self_test_async(c, serial, timeout_ms, wake, &w));
+    WAIT(c, out, mn_self_test_async(c, serial, timeout_ms, client_wake, &w));
 }
 
 static bool on_pong(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
@@ -312,7 +299,7 @@ int mn_ping_async(mn_client *c, const char *serial, size_t bytes, int timeout_ms
 
 int mn_ping(mn_client *c, const char *serial, size_t bytes, uint64_t *round_trip_us, int timeout_ms)
 {
-    WAIT(c, round_trip_us, mn_ping_async(c, serial, bytes, timeout_ms, wake, &w));
+    WAIT(c, round_trip_us, mn_ping_async(c, serial, bytes, timeout_ms, client_wake, &w));
 }
 
 /* ---- faults ---- */
@@ -331,10 +318,10 @@ int mn_faults_clear_async(mn_client *c, const char *serial, unsigned code, bool 
 
 int mn_faults_clear(mn_client *c, const char *serial, unsigned code, bool service, struct mn_cleared *out, int timeout_ms)
 {
-    WAIT(c, out, mn_faults_clear_async(c, serial, code, service, timeout_ms, wake, &w));
+    WAIT(c, out, mn_faults_clear_async(c, serial, code, service, timeout_ms, client_wake, &w));
 }
 
-/* ---- telemetry and records ---- */
+/* ---- telemetry ---- */
 
 /* What is to be asked for again after a reconnection. False without memory. */
 static bool remember(mn_client *c, const struct subscription *wanted)
@@ -363,17 +350,16 @@ static int subscribe_send(mn_client *c, const struct subscription *wanted, int t
     Mnc__Subscribe s = MNC__SUBSCRIBE__INIT;
 
     s.serial = (char *)(uintptr_t)wanted->serial;
-    s.has_telemetry = s.has_records = true;
+    s.has_telemetry = true;
     s.telemetry = wanted->telemetry;
-    s.records = wanted->records;
     m.body_case = MNC__CLIENT_MESSAGE__BODY_SUBSCRIBE;
     m.subscribe = &s;
-    return call_start(c, &m, NULL, timeout_ms, on_done, done, user);
+    return call_start(c, &m, NULL, timeout_ms, client_on_done, done, user);
 }
 
-int mn_subscribe_async(mn_client *c, const char *serial, bool telemetry, bool records, int timeout_ms, mn_result_fn *done, void *user)
+int mn_subscribe_async(mn_client *c, const char *serial, bool on, int timeout_ms, mn_result_fn *done, void *user)
 {
-    struct subscription wanted = {.telemetry = telemetry, .records = records};
+    struct subscription wanted = {.telemetry = on};
 
     if (serial != NULL && strlen(serial) > MN_SERIAL_MAX)
         return client_fail(c, MN_ERR_INVALID, "a serial number has at most %d characters", MN_SERIAL_MAX);
@@ -403,35 +389,14 @@ static void subscribe_again(mn_client *c)
         mn_monitor_async(c, true, AGAIN_TIMEOUT_MS, NULL, NULL);
 }
 
-int mn_subscribe(mn_client *c, const char *serial, bool telemetry, bool records, int timeout_ms)
+int mn_subscribe(mn_client *c, const char *serial, bool on, int timeout_ms)
 {
     struct waiter w = {0};
 
-    return finish(c, &w, mn_subscribe_async(c, serial, telemetry, records, timeout_ms, wake, &w));
+    return client_finish(c, &w, mn_subscribe_async(c, serial, on, timeout_ms, client_wake, &w));
 }
 
-static bool on_records(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
-{
-    if (payload_of(m) == NULL || !decode_records(&r->records, call->serial, payload_of(m)))
-        return false;
-    c->owned = r->records.record;
-    return true;
-}
-
-int mn_records_get_async(mn_client *c, const char *serial, uint32_t from, int timeout_ms, mn_result_fn *done, void *user)
-{
-    Mnp__RecordsGet get = MNP__RECORDS_GET__INIT;
-
-    get.has_from = true;
-    get.from = from;
-    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_RECORDS_GET, &get.base, timeout_ms, on_records, done, user);
-}
-
-int mn_records_get(mn_client *c, const char *serial, uint32_t from, struct mn_records *out, int timeout_ms)
-{
-    *out = (struct mn_records){0};
-    WAIT(c, out, mn_records_get_async(c, serial, from, timeout_ms, wake, &w));
-}
+/* ---- looking on ---- */
 
 int mn_monitor_async(mn_client *c, bool on, int timeout_ms, mn_result_fn *done, void *user)
 {
@@ -445,12 +410,12 @@ int mn_monitor_async(mn_client *c, bool on, int timeout_ms, mn_result_fn *done, 
     c->monitoring = on;
     c->last_traffic = 0;
     c->resubscribe = subscribe_again;
-    return call_start(c, &m, NULL, timeout_ms, on_done, done, user);
+    return call_start(c, &m, NULL, timeout_ms, client_on_done, done, user);
 }
 
 int mn_monitor(mn_client *c, bool on, int timeout_ms)
 {
-    WAIT(c, (char *)NULL, mn_monitor_async(c, on, timeout_ms, wake, &w));
+    WAIT(c, (char *)NULL, mn_monitor_async(c, on, timeout_ms, client_wake, &w));
 }
 
 /* ---- daemon and simulation ---- */
@@ -489,7 +454,7 @@ int mn_daemon_info_async(mn_client *c, int timeout_ms, mn_result_fn *done, void 
 
 int mn_daemon_info(mn_client *c, struct mn_daemon *out, int timeout_ms)
 {
-    WAIT(c, out, mn_daemon_info_async(c, timeout_ms, wake, &w));
+    WAIT(c, out, mn_daemon_info_async(c, timeout_ms, client_wake, &w));
 }
 
 static bool on_simulated(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
@@ -523,5 +488,5 @@ int mn_simulate(mn_client *c, const char *serial, const char *line, char *answer
 {
     struct waiter w = {.text = answer, .size = cap};
 
-    return finish(c, &w, mn_simulate_async(c, serial, line, timeout_ms, wake, &w));
+    return client_finish(c, &w, mn_simulate_async(c, serial, line, timeout_ms, client_wake, &w));
 }

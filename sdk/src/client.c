@@ -22,7 +22,7 @@
 
 enum {
     CLIENT_MAJOR = 1,
-    CLIENT_MINOR = 1,
+    CLIENT_MINOR = 2,
     MESSAGE_MAX = 1 << 20, /* of the daemon; a list of 256 pens is some 100 KiB */
     IN_BYTES_FIRST = 16 * 1024,
     OUT_BYTES_MAX = 1 << 20,
@@ -175,7 +175,7 @@ int call_start(mn_client *c, Mnc__ClientMessage *m, const char *serial, int time
                           .done = done,
                           .user = user,
                           .began_us = client_now_us(),
-                          .deadline_ms = now_ms() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0)};
+                          .deadline_ms = timeout_ms == CALL_FOREVER ? UINT64_MAX : now_ms() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0)};
     snprintf(call->serial, sizeof(call->serial), "%s", serial != NULL ? serial : "");
     m->has_id = true;
     m->id = call->id;
@@ -249,6 +249,8 @@ static void greeting_done(mn_client *c, const struct mn_result *r, void *user)
         return;
     if (c->resubscribe != NULL)
         c->resubscribe(c);
+    if (c->follow.again != NULL)
+        c->follow.again(c);
     client_event(c, &(struct mn_event){.kind = MN_EVENT_RECONNECTED, .outage_ms = now_ms() - c->lost_at_ms});
     c->lost_at_ms = 0;
 }
@@ -362,7 +364,6 @@ static void on_traffic(mn_client *c, const Mnc__Traffic *t)
 static void on_event_message(mn_client *c, const Mnc__ServerMessage *m)
 {
     struct mn_pen pen;
-    struct mn_record record;
 
     switch (m->body_case) {
     case MNC__SERVER_MESSAGE__BODY_PEN:
@@ -371,10 +372,6 @@ static void on_event_message(mn_client *c, const Mnc__ServerMessage *m)
         break;
     case MNC__SERVER_MESSAGE__BODY_TELEMETRY:
         on_telemetry(c, m->telemetry);
-        break;
-    case MNC__SERVER_MESSAGE__BODY_RECORD:
-        if (decode_record(&record, m->record->serial, &m->record->record))
-            client_event(c, &(struct mn_event){.kind = MN_EVENT_RECORD, .record = &record});
         break;
     case MNC__SERVER_MESSAGE__BODY_TRAFFIC:
         on_traffic(c, m->traffic);
@@ -407,6 +404,10 @@ static int error_of_daemon(Mnc__ErrorCode code)
         return MN_ERR_BUSY;
     case MNC__ERROR_CODE__ERROR_FORBIDDEN:
         return MN_ERR_FORBIDDEN;
+    case MNC__ERROR_CODE__ERROR_JOURNAL:
+        return MN_ERR_JOURNAL;
+    case MNC__ERROR_CODE__ERROR_NO_RECORD:
+        return MN_ERR_NO_RECORD;
     default:
         return MN_ERR_PROTOCOL;
     }
@@ -527,6 +528,8 @@ int mn_process(mn_client *c)
             disconnect(c, r, "the daemon has hung up");
     }
     calls_time_out(c);
+    if (c->state == CLIENT_CONNECTED && c->follow.retry_at_ms != 0 && now_ms() >= c->follow.retry_at_ms)
+        c->follow.again(c);
     if (c->state == CLIENT_GREETING && c->greeting_error != MN_OK && c->calls == NULL)
         disconnect(c, c->greeting_error, c->message);
     if (c->state == CLIENT_DEAD)
@@ -552,6 +555,8 @@ int mn_timeout_ms(const mn_client *c)
         if (call->deadline_ms < due)
             due = call->deadline_ms;
     }
+    if (c->state == CLIENT_CONNECTED && c->follow.retry_at_ms != 0 && c->follow.retry_at_ms < due)
+        due = c->follow.retry_at_ms;
     if (due == UINT64_MAX)
         return -1;
     return due <= now ? 0 : due - now < INT32_MAX ? (int)(due - now) : INT32_MAX;

@@ -30,7 +30,17 @@ struct stream { /* telemetry of one pen: where the next batch should begin */
 
 struct subscription { /* to be asked for again after a reconnection */
     char serial[MN_SERIAL_MAX + 1];
-    bool telemetry, records;
+    bool telemetry;
+};
+
+struct follow { /* the place in the records, and what is wanted of them */
+    bool on, from_now;
+    uintptr_t generation;  /* one more with each beginning: answers to an older one are not told */
+    uint64_t retry_at_ms;  /* the daemon could not answer; 0: it was asked */
+    void (*again)(mn_client *c); /* after a reconnection, and then; NULL: never followed */
+    struct mn_cursor at;
+    struct mn_filter filter; /* its strings are these */
+    char serial[MN_SERIAL_MAX + 1], priorities[4];
 };
 
 enum client_state { CLIENT_GREETING, CLIENT_CONNECTED, CLIENT_WAITING, CLIENT_DEAD };
@@ -56,6 +66,7 @@ struct mn_client {
     struct stream *streams;
     struct subscription *subscriptions;
     size_t subscription_count;
+    struct follow follow;
     void (*resubscribe)(mn_client *c); /* after a reconnection; NULL: nothing was subscribed to */
 
     void *owned; /* arrays in the result that is being delivered: freed after it, unless taken */
@@ -71,9 +82,34 @@ void client_event(mn_client *c, const struct mn_event *e);
 /* Keeps the error and its sentence; returns error. */
 int client_fail(mn_client *c, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Sends the message and remembers the call. done is called once with a final result, unless this returns an error. */
+enum { CALL_FOREVER = 0x7fffffff };
+
+/* Sends the message and remembers the call; timeout_ms CALL_FOREVER: until the connection ends. done is called once with a final result, unless this returns an error. */
 int call_start(mn_client *c, Mnc__ClientMessage *m, const char *serial, int timeout_ms, decode_fn *decode, mn_result_fn *done,
                void *user);
 
 /* Processes until *done. */
 int client_wait(mn_client *c, const bool *done);
+
+/* ---- blocking on top of asynchronous ---- */
+
+/* Where a blocking call waits for its result; the union's member goes to out, as it is. */
+struct waiter {
+    bool done;
+    int error;
+    void *out;   /* NULL: not wanted */
+    size_t size;
+    char *text;  /* for simulate: a string instead */
+};
+
+/* The callback of the asynchronous call; user is the waiter. */
+void client_wake(mn_client *c, const struct mn_result *r, void *user);
+/* Waits, unless starting failed. */
+int client_finish(mn_client *c, struct waiter *w, int started);
+
+#define WAIT(c, out_pointer, async_call)                                                                               \
+    struct waiter w = {.out = (out_pointer), .size = sizeof(*(out_pointer))};                                          \
+    return client_finish((c), &w, (async_call))
+
+/* The answer is Done. */
+bool client_on_done(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m);

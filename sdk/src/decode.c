@@ -131,22 +131,41 @@ static bool take_body(struct mn_record *out, const Mnp__Record *r)
     }
 }
 
-bool decode_record(struct mn_record *out, const char *serial, const ProtobufCBinaryData *bytes)
+static bool take_record(struct mn_record *out, const ProtobufCBinaryData *bytes)
 {
     Mnp__Record *r = mnp__record__unpack(NULL, bytes->len, bytes->data);
     bool good = r != NULL && r->has_number && r->has_boot_id && r->has_t_us;
 
-    memset(out, 0, sizeof(*out));
     if (good) {
-        copy(out->serial, sizeof(out->serial), serial);
         out->number = r->number;
         out->boot_id = r->boot_id;
         out->t_us = r->t_us;
         good = take_body(out, r);
     }
-    if (r != NULL)
-        mnp__record__free_unpacked(r, NULL);
+    mnp__record__free_unpacked(r, NULL);
     return good;
+}
+
+bool decode_record(struct mn_record *out, uint64_t journal, const Mnc__JournalRecord *in)
+{
+    memset(out, 0, sizeof(*out));
+    if (!in->has_position || !in->has_kind)
+        return false;
+    copy(out->serial, sizeof(out->serial), in->serial);
+    out->cursor = (struct mn_cursor){journal, in->position};
+    out->volume = in->volume;
+    out->host_us = in->host_us;
+    out->host_bound_us = in->has_host_bound_us ? in->host_bound_us : MN_BOUND_UNKNOWN;
+    if (in->has_record)
+        return take_record(out, &in->record);
+    out->kind = in->kind >= MNC__JOURNAL_KIND__JOURNAL_BEGUN && in->kind <= MNC__JOURNAL_KIND__JOURNAL_DROPPED ? (enum mn_record_kind)in->kind
+                                                                                                               : MN_RECORD_UNKNOWN;
+    if (in->note != NULL) {
+        out->note.first = in->note->first;
+        out->note.through = in->note->through;
+        copy(out->note.text, sizeof(out->note.text), in->note->text);
+    }
+    return true;
 }
 
 void mn_records_free(struct mn_records *records)
@@ -157,23 +176,22 @@ void mn_records_free(struct mn_records *records)
     *records = (struct mn_records){0};
 }
 
-bool decode_records(struct mn_records *out, const char *serial, const ProtobufCBinaryData *bytes)
+bool decode_records(struct mn_records *out, const Mnc__RecordsReply *in)
 {
-    Mnp__Records *page = mnp__records__unpack(NULL, bytes->len, bytes->data);
-    bool good = page != NULL;
-
     memset(out, 0, sizeof(*out));
-    if (good) {
-        *out = (struct mn_records){.oldest = page->oldest, .newest = page->newest, .acked = page->acked};
-        out->record = calloc(page->n_record + 1, sizeof(*out->record));
-        good = out->record != NULL;
-        for (size_t i = 0; good && i < page->n_record; i++)
-            good = decode_record(&out->record[out->count++], serial, &page->record[i]);
-        mnp__records__free_unpacked(page, NULL);
+    if (in->next == NULL || !in->next->has_journal || !in->next->has_position)
+        return false;
+    out->next = (struct mn_cursor){in->next->journal, in->next->position};
+    out->end = in->end;
+    out->missed = in->missed;
+    out->record = calloc(in->n_record + 1, sizeof(*out->record));
+    if (out->record == NULL)
+        return false;
+    for (; out->count < in->n_record; out->count++) {
+        if (!decode_record(&out->record[out->count], in->next->journal, in->record[out->count]))
+            out->record[out->count].kind = MN_RECORD_UNKNOWN; /* damaged in the pen: shown, not swallowed */
     }
-    if (!good)
-        mn_records_free(out);
-    return good;
+    return true;
 }
 
 bool decode_status(struct mn_status *out, const ProtobufCBinaryData *bytes)

@@ -12,8 +12,8 @@ void decode_pen(struct mn_pen *out, const Mnc__PenInfo *in);
 bool decode_pens(struct mn_pens *out, const Mnc__PenList *in);
 
 /* False: the bytes do not decode, or what is needed is absent. */
-bool decode_record(struct mn_record *out, const char *serial, const ProtobufCBinaryData *bytes);
-bool decode_records(struct mn_records *out, const char *serial, const ProtobufCBinaryData *bytes);
+bool decode_record(struct mn_record *out, uint64_t journal, const Mnc__JournalRecord *in);
+bool decode_records(struct mn_records *out, const Mnc__RecordsReply *in);
 bool decode_status(struct mn_status *out, const ProtobufCBinaryData *bytes);
 bool decode_info(struct mn_info *out, const ProtobufCBinaryData *bytes);
 bool decode_config(struct mn_config *out, const ProtobufCBinaryData *bytes);

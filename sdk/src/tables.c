@@ -96,6 +96,8 @@ const char *mn_strerror(int error)
         "wrong state",
         "a fault forbids it",
         "the pen's memory failed",
+        "the journal failed",
+        "no such record",
     };
 
     return error >= 0 && error < MN_ERR_COUNT ? names[error] : "unknown error";
@@ -126,8 +128,9 @@ const char *mn_cartridge_name(enum mn_cartridge cartridge)
 const char *mn_record_kind_name(enum mn_record_kind kind)
 {
     static const char *const names[] = {"UNKNOWN", "BOOT", "FAULT", "CONFIG", "RUN"};
+    static const char *const notes[] = {"BEGUN", "LOST", "RENEWED", "DROPPED"};
 
-    return NAME_OF(names, kind);
+    return kind >= MN_RECORD_BEGUN && kind <= MN_RECORD_DROPPED ? notes[kind - MN_RECORD_BEGUN] : NAME_OF(names, kind);
 }
 
 const char *mn_version(void)

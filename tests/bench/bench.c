@@ -186,7 +186,7 @@ static void one_pen_for(unsigned subscribers)
         struct mn_options o = {.socket = h.socket, .name = "bench", .on_event = on_event, .user = &counts};
 
         assert_int_equal(mn_connect(&clients[i], &o, NULL, 0), MN_OK);
-        assert_int_equal(mn_subscribe(clients[i], NULL, true, false, T), MN_OK);
+        assert_int_equal(mn_subscribe(clients[i], NULL, true, T), MN_OK);
     }
     run_clients(clients, subscribers, 500);
     counts = (struct counts){0};
@@ -219,7 +219,7 @@ static void memory_with(unsigned pens)
 
     harness_start(&h, pens, NULL);
     if (pens > 0)
-        harness_ok(&h, mn_subscribe(h.c, NULL, true, false, T));
+        harness_ok(&h, mn_subscribe(h.c, NULL, true, T));
     harness_run(&h, 2000);
     printf("{\"bench\": \"memory\", \"pens\": %u, \"resident_kib\": %ld, \"private_kib\": %ld}\n", pens, process_kib(h.daemon, "VmRSS"),
            process_kib(h.daemon, "RssAnon"));

@@ -1,6 +1,7 @@
 /* From libmn through mnd to the pen and back, over the simulated link. */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct harness h;
@@ -94,16 +96,16 @@ static void a_refusal_names_field_range_and_pen(void **state)
 static void telemetry_comes_without_a_hole(void **state)
 {
     (void)state;
-    harness_ok(&h, mn_subscribe(h.c, P, true, false, T));
+    harness_ok(&h, mn_subscribe(h.c, P, true, T));
     harness_until(&h, h.samples >= 2000, 30000);
     assert_int_equal(h.missed, 0);
     assert_string_equal(h.last.serial == NULL ? "" : P, P);
-    harness_ok(&h, mn_subscribe(h.c, P, false, false, T));
+    harness_ok(&h, mn_subscribe(h.c, P, false, T));
     harness_run(&h, 200);
     h.samples = 0;
     harness_run(&h, 300);
     assert_int_equal(h.samples, 0);
-    harness_ok(&h, mn_subscribe(h.c, NULL, true, false, T)); /* what passed meanwhile is a hole, and counted */
+    harness_ok(&h, mn_subscribe(h.c, NULL, true, T)); /* what passed meanwhile is a hole, and counted */
     harness_until(&h, h.missed > 0, 5000);
     assert_in_range(h.missed, 400, 5000);
 }
@@ -115,7 +117,7 @@ static void other_rates_give_other_streams(void **state)
     (void)state;
     harness_ok(&h, mn_config_set(h.c, P, &change, NULL, NULL, T));
     harness_run(&h, 200);
-    harness_ok(&h, mn_subscribe(h.c, P, true, false, T));
+    harness_ok(&h, mn_subscribe(h.c, P, true, T));
     harness_run(&h, 1000);
     assert_in_range(h.samples, 80, 115);
     assert_int_equal(h.missed, 0);
@@ -132,7 +134,7 @@ static void an_injected_fault_reaches_everyone_and_is_cleared(void **state)
     struct mn_cleared cleared;
 
     (void)state;
-    harness_ok(&h, mn_subscribe(h.c, NULL, false, true, T));
+    harness_ok(&h, mn_records_follow(h.c, NULL, NULL, T));
     harness_say(&h, P, "inject 1402");
     harness_until(&h, h.record_count == 2, 5000); /* a critical battery is a low one first */
     assert_int_equal(h.records[0].fault.code, 1401);
@@ -165,7 +167,8 @@ static void arm(void)
 
 static void run(void)
 {
-    harness_ok(&h, mn_subscribe(h.c, P, true, true, T));
+    harness_ok(&h, mn_subscribe(h.c, P, true, T));
+    harness_ok(&h, mn_records_follow(h.c, NULL, NULL, T));
     arm();
     harness_say(&h, P, "trigger press");
     harness_until(&h, harness_pen(&h, P)->state == MN_STATE_RUNNING && h.last_rate_dhz > 900, 5000);
@@ -201,7 +204,7 @@ static void the_needles_stop_when_the_client_that_armed_hangs_up(void **state)
     mn_client *other = harness_client(&h);
 
     (void)state;
-    harness_ok(&h, mn_subscribe(h.c, P, true, false, T));
+    harness_ok(&h, mn_subscribe(h.c, P, true, T));
     assert_int_equal(mn_config_get(other, P, &config, T), MN_OK);
     assert_int_equal(mn_arm(other, P, config.generation, T), MN_OK);
     harness_say(&h, P, "trigger press");
@@ -264,7 +267,8 @@ static void unplug_and_replug_keep_what_the_pen_knows_and_deliver_no_record_twic
     struct mn_config change = {.present = MN_SET_DEPTH_UM, .depth_um = 850}, config;
 
     (void)state;
-    harness_ok(&h, mn_subscribe(h.c, NULL, true, true, T));
+    harness_ok(&h, mn_subscribe(h.c, NULL, true, T));
+    harness_ok(&h, mn_records_follow(h.c, NULL, NULL, T));
     harness_ok(&h, mn_config_set(h.c, P, &change, NULL, NULL, T));
     harness_until(&h, h.record_count == 1 && h.samples > 0, 2000);
     harness_say(&h, P, "unplug");
@@ -324,27 +328,37 @@ static void a_watchdog_reset_is_another_life_with_its_fault(void **state)
     harness_until(&h, harness_pen(&h, P)->fault_word == UINT32_C(1) << 27, 3000);
 }
 
-static void records_are_read_by_pages_from_the_pen(void **state)
+static void records_are_read_by_pages(void **state)
 {
+    struct mn_filter filter = {.serial = P, .kinds = 1 << MN_RECORD_CONFIG};
+    struct mn_cursor place = {0};
     struct mn_records page;
-    uint32_t next = 1;
+    uint32_t last = 0;
     size_t total = 0;
 
     (void)state;
-    for (unsigned i = 0; i < 30; i++) {
+    for (unsigned i = 0; i < 100; i++) {
         struct mn_config change = {.present = MN_SET_DEPTH_UM, .depth_um = 500 + 50 * (i % 2)};
 
         harness_ok(&h, mn_config_set(h.c, P, &change, NULL, NULL, T));
     }
-    do {
-        harness_ok(&h, mn_records_get(h.c, P, next, &page, T));
-        for (size_t i = 0; i < page.count; i++)
-            assert_int_equal(page.record[i].number, next++);
+    for (bool end = false; !end || total < 101;) {
+        harness_ok(&h, mn_records_read(h.c, &place, &filter, &page, T));
+        for (size_t i = 0; i < page.count; i++) {
+            if (page.record[i].kind == MN_RECORD_BEGUN)
+                continue;
+            assert_int_equal(page.record[i].kind, MN_RECORD_CONFIG);
+            assert_true(page.record[i].number > last);
+            assert_true(page.record[i].host_bound_us < 1000000);
+            last = page.record[i].number;
+        }
         total += page.count;
-        assert_true(page.acked <= page.newest);
+        end = page.end;
+        place = page.next;
+        assert_int_equal(page.missed, 0);
         mn_records_free(&page);
-    } while (next <= page.newest || total < 31);
-    assert_int_equal(total, 31);
+    }
+    assert_int_equal(total, 101); /* with the note that the journal was begun */
 }
 
 static void progress_of_a_self_test(mn_client *c, const struct mn_result *r, void *user)
@@ -412,8 +426,8 @@ static void a_client_comes_back_after_the_daemon_does(void **state)
     harness_start(&h, 0, NULL);
     harness_stub(&h, stub);
     harness_wait_ready(&h, 1);
-    harness_ok(&h, mn_subscribe(h.c, NULL, false, true, T)); /* of all pens records, of this one telemetry too */
-    harness_ok(&h, mn_subscribe(h.c, "OWN-1", true, true, T));
+    harness_ok(&h, mn_records_follow(h.c, NULL, NULL, T)); /* of all pens records, of this one telemetry too */
+    harness_ok(&h, mn_subscribe(h.c, "OWN-1", true, T));
     harness_until(&h, h.samples > 100, 5000);
     harness_kill_daemon(&h, SIGKILL);
     harness_until(&h, h.disconnects == 1, 2000);
@@ -438,7 +452,8 @@ static void a_bad_cable_loses_nothing_that_must_not_be_lost(void **state)
 
     (void)state;
     harness_start(&h, 0, NULL);
-    harness_ok(&h, mn_subscribe(h.c, NULL, true, true, T));
+    harness_ok(&h, mn_subscribe(h.c, NULL, true, T));
+    harness_ok(&h, mn_records_follow(h.c, NULL, NULL, T));
     harness_stub(&h, stub);
     harness_wait_ready(&h, 1);
     while (applied + unknown < 100) {
@@ -468,7 +483,7 @@ static void many_pens_at_once(void **state)
 {
     (void)state;
     harness_start(&h, 32, NULL);
-    harness_ok(&h, mn_subscribe(h.c, NULL, true, false, T));
+    harness_ok(&h, mn_subscribe(h.c, NULL, true, T));
     harness_until(&h, h.samples >= 32 * 1000, 20000);
     assert_int_equal(h.missed, 0);
     harness_stop(&h);
@@ -484,7 +499,7 @@ static void a_record_is_acknowledged_once_it_is_on_disk_and_told_once_over_resta
     harness_stub(&h, stub);
     harness_wait_ready(&h, 1);
     harness_until(&h, acked(P, &newest) == newest, T);
-    harness_ok(&h, mn_subscribe(h.c, NULL, false, true, T));
+    harness_ok(&h, mn_records_follow(h.c, NULL, NULL, T));
     for (int round = 0; round < 5; round++) {
         harness_say(&h, P, "inject 1401");
         harness_until(&h, h.record_count == (size_t)(2 * round + 1), T);
@@ -506,19 +521,193 @@ static void a_record_is_acknowledged_once_it_is_on_disk_and_told_once_over_resta
 static void without_a_journal_records_stay_in_the_pen_and_nothing_is_armed(void **state)
 {
     struct mn_config config = {.present = MN_SET_DEPTH_UM, .depth_um = 800};
+    char dir[] = "/tmp/mn-journal-XXXXXX", option[64], why[200], command[64];
+    struct mn_daemon daemon;
     uint32_t newest = 0;
 
     (void)state;
-    harness_start(&h, 1, "--journal=/nowhere/journal.db");
-    harness_ok(&h, mn_subscribe(h.c, NULL, true, true, T));
+    assert_non_null(mkdtemp(dir));
+    snprintf(option, sizeof(option), "--journal=%s/later/journal.db", dir);
+    snprintf(why, sizeof(why), "the journal %s/later/journal.db cannot be opened: unable to open database file", dir);
+    harness_start(&h, 1, option);
+    harness_ok(&h, mn_subscribe(h.c, NULL, true, T));
+    assert_int_equal(mn_records_follow(h.c, NULL, NULL, T), MN_ERR_JOURNAL);
+    assert_string_equal(mn_message(h.c), why);
+    harness_wait_ready(&h, 1);
     harness_ok(&h, mn_config_set(h.c, P, &config, NULL, &config, T));
     harness_until(&h, h.samples > 2000, T); /* telemetry and configuration go on */
-    assert_int_equal(h.record_count, 0);
     assert_int_equal(acked(P, &newest), 0);
     assert_true(newest >= 2);
     assert_int_equal(mn_arm(h.c, P, config.generation, T), MN_ERR_FORBIDDEN);
-    assert_string_equal(mn_message(h.c), "2008 JOURNAL_UNWRITABLE: pen SIM-0001 is not armed: the journal /nowhere/journal.db cannot be opened: "
-                                         "unable to open database file");
+    assert_non_null(strstr(mn_message(h.c), "2008 JOURNAL_UNWRITABLE: pen SIM-0001 is not armed: the journal "));
+    snprintf(command, sizeof(command), "mkdir %s/later", dir); /* the disk is there now */
+    assert_int_equal(system(command), 0);
+    harness_until(&h, acked(P, &newest) == newest, T);
+    harness_ok(&h, mn_records_follow(h.c, &(struct mn_cursor){0}, NULL, T));
+    harness_until(&h, h.record_count == newest + 1, T); /* and the note that the journal was begun */
+    harness_ok(&h, mn_daemon_info(h.c, &daemon, T));
+    assert_string_equal(daemon.journal_error, "");
+    harness_ok(&h, mn_arm(h.c, P, config.generation, T));
+    harness_stop(&h);
+    snprintf(command, sizeof(command), "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
+/* What a program does that stores its place with what it has done: it dies, is started anew, and nothing comes twice or never. */
+static void a_program_with_a_cursor_sees_each_record_once_over_its_own_deaths(void **state)
+{
+    static const char *const stub[] = {NULL};
+    struct mn_cursor place = {0};
+    uint32_t newest = 0, seen = 0;
+
+    (void)state;
+    harness_start(&h, 0, NULL);
+    harness_stub(&h, stub);
+    harness_wait_ready(&h, 1);
+    for (unsigned round = 0; round < 20; round++) {
+        mn_client *app = harness_client(&h);
+        struct mn_config change = {.present = MN_SET_DEPTH_UM};
+        struct mn_records page;
+
+        for (unsigned i = 0; i < 5; i++) {
+            change.depth_um = 500 + 50 * (round + i);
+            harness_ok(&h, mn_config_set(h.c, P, &change, NULL, NULL, T));
+        }
+        if (round == 10) {
+            harness_kill_daemon(&h, SIGKILL);
+            harness_restart_daemon(&h);
+            harness_until(&h, mn_ping(h.c, P, 1, NULL, 500) == MN_OK, T);
+            mn_close(app);
+            continue;
+        }
+        harness_ok(&h, mn_records_read(app, &place, NULL, &page, T));
+        for (size_t i = 0; i < page.count && i < round; i++) { /* it dies in the middle of a page, mostly */
+            if (page.record[i].kind != MN_RECORD_BEGUN)
+                assert_int_equal(page.record[i].number, ++seen);
+            place = page.record[i].cursor;
+        }
+        mn_records_free(&page);
+        mn_close(app);
+    }
+    harness_until(&h, mn_ping(h.c, P, 1, NULL, 500) == MN_OK && acked(P, &newest) == newest, T);
+    h.record_count = 0;
+    harness_ok(&h, mn_records_follow(h.c, &place, NULL, T));
+    harness_until(&h, h.record_count == newest - seen, T);
+    for (size_t i = 0; i < h.record_count; i++)
+        assert_int_equal(h.records[i].number, ++seen);
+    harness_stop(&h);
+}
+
+static void the_telemetry_around_a_fault_is_kept(void **state)
+{
+    struct mn_filter filter = {.kinds = 1 << MN_RECORD_FAULT, .priorities = "HM"};
+    struct mn_flight flight;
+    uint64_t samples = 0;
+
+    (void)state;
+    harness_start(&h, 1, NULL);
+    harness_wait_ready(&h, 1);
+    harness_run(&h, 2500);
+    harness_ok(&h, mn_records_follow(h.c, NULL, &filter, T));
+    harness_say(&h, P, "inject 1403");
+    harness_until(&h, h.record_count >= 1, T);
+    assert_true(h.records[0].fault.raised);
+    assert_int_equal(mn_flight_get(h.c, &h.records[0].cursor, &flight, T), MN_ERR_NO_RECORD); /* not yet */
+    harness_run(&h, 1500);
+    harness_ok(&h, mn_flight_get(h.c, &h.records[0].cursor, &flight, T));
+    for (size_t i = 0; i < flight.count; i++) {
+        const struct mn_fast *f = &flight.batch[i].fast;
+
+        samples += f->count;
+        assert_int_equal(f->missed, 0);
+        if (f->count > 0)
+            assert_true(f->t0_us + 5000000 >= h.records[0].t_us && f->t0_us <= h.records[0].t_us + 1000000);
+    }
+    print_message("# %lu samples around the fault\n", (unsigned long)samples);
+    assert_true(samples > 2500 && samples <= 6100);
+    mn_flight_free(&flight);
+    harness_stop(&h);
+}
+
+static void the_journal_is_checked_and_copied_while_it_is_written(void **state)
+{
+    char path[128], command[600];
+    struct mn_verified v;
+    uint32_t newest = 0;
+    int fd;
+
+    (void)state;
+    harness_start(&h, 2, NULL);
+    harness_wait_ready(&h, 2);
+    for (unsigned i = 0; i < 300; i++)
+        harness_ok(&h, mn_config_set(h.c, P, &(struct mn_config){.present = MN_SET_DEPTH_UM, .depth_um = 500 + 50 * (i % 9)}, NULL, NULL, T));
+    harness_until(&h, acked(P, &newest) == newest, T);
+    harness_ok(&h, mn_journal_verify(h.c, &v, T));
+    assert_true(v.good);
+    assert_true(v.rows >= 302);
+    snprintf(path, sizeof(path), "%s/copy.db", h.dir);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    harness_ok(&h, mn_journal_backup(h.c, fd, T));
+    close(fd);
+    snprintf(command, sizeof(command), MN_BIN_DIR "/mnd --verify-journal %s | grep -q 'rows are as they were written' && test -z \"$(ls %s.journal.copy* 2>&-)\"",
+             path, h.socket);
+    assert_int_equal(system(command), 0);
+    fd = open(path, O_RDONLY | O_CLOEXEC); /* cannot be written: said, and the next one works */
+    assert_int_equal(mn_journal_backup(h.c, fd, T), MN_ERR_INVALID);
+    assert_non_null(strstr(mn_message(h.c), "the copy cannot be written: "));
+    close(fd);
+    fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    harness_ok(&h, mn_journal_backup(h.c, fd, T));
+    close(fd);
+    harness_stop(&h);
+}
+
+/* Some pen's trouble is this one. */
+static bool is_said(const char *sentence)
+{
+    struct mn_pens pens;
+    bool said = false;
+
+    harness_ok(&h, mn_list(h.c, &pens, T));
+    for (size_t i = 0; i < pens.count; i++)
+        said |= strcmp(pens.pen[i].last_error, sentence) == 0;
+    mn_pens_free(&pens);
+    return said;
+}
+
+/* Two that say they are the same pen: the second is not used while the first is, and its records are its own. */
+static void a_second_pen_of_the_same_serial_is_refused_then_recognised(void **state)
+{
+    static const char *const stub[] = {"--serial", "TWIN-1", NULL}, *const other[] = {"--serial", "TWIN-1", "--seed", "2", NULL};
+    struct harness twin = {0};
+    size_t renewed = 0;
+    uint32_t newest = 0;
+    pid_t first;
+
+    (void)state;
+    harness_start(&h, 0, NULL);
+    harness_stub(&h, stub);
+    harness_until(&h, mn_ping(h.c, "TWIN-1", 1, NULL, 500) == MN_OK && acked("TWIN-1", &newest) == newest, T);
+    harness_ok(&h, mn_records_follow(h.c, &(struct mn_cursor){0}, NULL, T));
+    harness_until(&h, h.record_count == 2, T);
+    strcpy(twin.sim_socket, h.sim_socket);
+    strcpy(twin.log, h.log);
+    harness_stub(&twin, other);
+    harness_until(&h, is_said("another pen that says it is TWIN-1 is in use at sim 1: unplug one of them"), T);
+    harness_ok(&h, mn_ping(h.c, "TWIN-1", 1, NULL, T));
+    first = h.stub;
+    h.stub = twin.stub;
+    kill(first, SIGKILL);
+    waitpid(first, NULL, 0);
+    harness_until(&h, h.record_count >= 4, 15000); /* the note, and the boot of the other one */
+    for (size_t i = 0; i < h.record_count; i++)
+        renewed += h.records[i].kind == MN_RECORD_RENEWED;
+    assert_int_equal(renewed, 1);
+    assert_int_equal(h.records[3].kind, MN_RECORD_BOOT);
+    assert_int_equal(h.records[3].number, 1);
+    assert_int_equal(h.records[3].volume, 2);
+    harness_until(&h, acked("TWIN-1", &newest) == newest, T);
     harness_stop(&h);
 }
 
@@ -578,7 +767,7 @@ int main(int argc, char **argv)
         TWO(a_call_that_waits_ends_when_the_pen_is_unplugged),
         TWO(a_stalled_pipe_is_cleared_and_the_session_begins_anew),
         TWO(a_watchdog_reset_is_another_life_with_its_fault),
-        TWO(records_are_read_by_pages_from_the_pen),
+        TWO(records_are_read_by_pages),
         TWO(a_self_test_reports_progress),
         TWO(answers_of_pipelined_calls_find_their_callers),
         TWO(a_flood_of_requests_does_not_keep_a_stop_out),
@@ -588,6 +777,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_bad_cable_loses_nothing_that_must_not_be_lost),
         cmocka_unit_test(a_record_is_acknowledged_once_it_is_on_disk_and_told_once_over_restarts),
         cmocka_unit_test(without_a_journal_records_stay_in_the_pen_and_nothing_is_armed),
+        cmocka_unit_test(a_program_with_a_cursor_sees_each_record_once_over_its_own_deaths),
+        cmocka_unit_test(the_telemetry_around_a_fault_is_kept),
+        cmocka_unit_test(the_journal_is_checked_and_copied_while_it_is_written),
+        cmocka_unit_test(a_second_pen_of_the_same_serial_is_refused_then_recognised),
         cmocka_unit_test(many_pens_at_once),
         cmocka_unit_test(what_is_wrong_with_the_daemon_is_said),
     };

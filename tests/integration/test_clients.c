@@ -81,7 +81,7 @@ static void others_are_served(void)
 {
     uint64_t us, missed = h.missed, samples = h.samples;
 
-    harness_ok(&h, mn_subscribe(h.c, NULL, true, false, T));
+    harness_ok(&h, mn_subscribe(h.c, NULL, true, T));
     harness_until(&h, h.samples > samples + 500, T);
     assert_int_equal(h.missed, missed);
     harness_ok(&h, mn_ping(h.c, P, 100, &us, T));

@@ -101,7 +101,7 @@ static void an_hour_over_a_bad_cable_has_counted_holes_and_no_wrong_value(void *
     harness_wait_ready(&h, 1);
     o.socket = h.socket;
     assert_int_equal(mn_connect(&c, &o, NULL, 0), MN_OK);
-    assert_int_equal(mn_subscribe(c, NULL, true, false, T), MN_OK);
+    assert_int_equal(mn_subscribe(c, NULL, true, T), MN_OK);
     follow(c, &s, samples / 20);
     kib = process_kib(h.daemon, "VmRSS");
     descriptors = process_descriptors(h.daemon);

@@ -1,5 +1,6 @@
 """An independent client on the daemon's socket. Usage: client.py SOCKET; speaks TAP."""
 import sys
+import time
 
 import client_pb2 as mnc
 import pen_pb2 as mnp
@@ -45,7 +46,7 @@ ok("what_is_the_daemons_own_is_not_passed_on", m.error.code == mnc.ERROR_UNSUPPO
 m, _ = call(c, "NO-SUCH", mnp.TYPE_INFO)
 ok("no_such_pen", m.error.code == mnc.ERROR_NO_PEN)
 
-c.ask(subscribe=mnc.Subscribe(serial="SIM-0001", telemetry=True, records=True))
+c.ask(subscribe=mnc.Subscribe(serial="SIM-0001", telemetry=True))
 expected, good = None, True
 for _ in range(20):
     t = mnp.TelemetryBatch.FromString(c.event("telemetry").telemetry.batch)
@@ -58,10 +59,18 @@ for _ in range(20):
 ok("telemetry_decodes_and_has_no_hole", good and expected is not None)
 m = c.ask(simulate=mnc.Simulate(serial="SIM-0001", command="inject 1401"))
 ok("simulation_is_told", m.simulate.answer.startswith("ok"))
-record = mnp.Record.FromString(c.event("record").record.record)
-while record.kind != mnp.RECORD_FAULT:  # the configuration's change was recorded, too
-    record = mnp.Record.FromString(c.event("record").record.record)
-ok("a_fault_is_a_record", record.kind == mnp.RECORD_FAULT and record.fault.code == 1401 and record.fault.raised)
+numbers = []
+for row in c.records(mnc.Cursor(journal=0, position=0)):
+    if row.HasField("note"):
+        ok("a_journal_begins_with_a_note", row.kind == mnc.JOURNAL_BEGUN and row.position == 1 and row.note.journal != 0)
+        continue
+    record = mnp.Record.FromString(row.record)
+    numbers.append(record.number)
+    if record.kind == mnp.RECORD_FAULT:
+        break
+ok("records_come_in_order_from_the_first", numbers == list(range(1, len(numbers) + 1)))
+ok("a_fault_is_a_record", row.kind == mnc.JOURNAL_FAULT and record.fault.code == 1401 and record.fault.raised)
+ok("and_has_the_hosts_time_with_its_bound", abs(row.host_us / 1e6 - time.time()) < 5 and 0 < row.host_bound_us < 500000)
 event = c.event("pen")
 while not event.pen.fault_word:
     event = c.event("pen")

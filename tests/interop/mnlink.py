@@ -81,3 +81,10 @@ class Client:
                 if message.WhichOneof("body") == kind:
                     return self.events.pop(i)
             self.events.append(self.receive())
+
+    def records(self, after=None):
+        """Every record behind a place (None: from now on), then each as it comes: section 4.2."""
+        reply = self.ask(records_read=self.pb.RecordsRead(after=after)).records
+        while True:
+            yield from reply.record
+            reply = self.ask(records_read=self.pb.RecordsRead(after=reply.next, wait=True)).records

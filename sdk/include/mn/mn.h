@@ -6,7 +6,8 @@
  *   - commands are asked once and applied at most once: configuration, STOP, clearing faults, pings;
  *   - telemetry is live and lossy: what a program reads too slowly is dropped, and every hole is counted in
  *     mn_fast.missed and mn_slow.missed;
- *   - records (faults, configuration changes, runs, boots) are numbered by the pen, 1, 2, 3 ... for its whole life.
+ *   - records (faults, configuration changes, runs, boots) are never lost and never doubled: the daemon has them on disk before the
+ *     pen forgets them and before a program sees them, and a program that keeps its place (mn_record.cursor) sees each exactly once.
  *
  * Every call exists twice. mn_config_get() waits for its answer, at most timeout_ms; mn_config_get_async() returns at once and
  * calls back from mn_process(). While a blocking call waits, events and other calls' answers are delivered as well.
@@ -63,6 +64,8 @@ enum mn_error {
     MN_ERR_STATE,        /* not in the pen's present state */
     MN_ERR_FAULT,        /* a fault of the pen forbids it */
     MN_ERR_STORAGE,      /* the pen could not write its memory; nothing has changed */
+    MN_ERR_JOURNAL,      /* the daemon's journal cannot be read or written; the message says why */
+    MN_ERR_NO_RECORD,    /* no such record, or nothing was kept with it */
     MN_ERR_COUNT
 };
 
@@ -316,13 +319,11 @@ MN_API int mn_faults_clear(mn_client *c, const char *serial, unsigned code, bool
 MN_API int mn_faults_clear_async(mn_client *c, const char *serial, unsigned code, bool service, int timeout_ms,
                                  mn_result_fn *done, void *user);
 
-/* ---- telemetry and records ---- */
+/* ---- telemetry ---- */
 
-/* One call for each: telemetry and records of this pen (NULL: of every pen, of now and later), on or off. Both arrive as
- * events. Records arrive live; what happened before is read with mn_records_get(). */
-MN_API int mn_subscribe(mn_client *c, const char *serial, bool telemetry, bool records, int timeout_ms);
-MN_API int mn_subscribe_async(mn_client *c, const char *serial, bool telemetry, bool records, int timeout_ms, mn_result_fn *done,
-                              void *user);
+/* Telemetry of this pen (NULL: of every pen, of now and later), on or off. It arrives as MN_EVENT_TELEMETRY. */
+MN_API int mn_subscribe(mn_client *c, const char *serial, bool on, int timeout_ms);
+MN_API int mn_subscribe_async(mn_client *c, const char *serial, bool on, int timeout_ms, mn_result_fn *done, void *user);
 
 /* Structs of arrays: value i of each column belongs to sample first_seq + i, taken at t0_us + i * period_us of the pen's time.
  * missed: samples between the last batch of this pen that this client got, and this one. */
@@ -361,13 +362,41 @@ struct mn_telemetry {
     struct mn_slow slow;
 };
 
-enum mn_record_kind { MN_RECORD_UNKNOWN, MN_RECORD_BOOT, MN_RECORD_FAULT, MN_RECORD_CONFIG, MN_RECORD_RUN };
+/* ---- records ---- */
+
+/*
+ * The daemon keeps the records of all pens in its journal, in the order in which it wrote them. A cursor is a place in it; a
+ * program stores it with what it did with the record, and goes on from there. {0, 0} is before everything. In another journal (the
+ * file was damaged, and a new one begun: the damaged one is kept) every cursor is before the first record.
+ */
+struct mn_cursor {
+    uint64_t journal, position;
+};
+
+enum mn_record_kind {
+    MN_RECORD_UNKNOWN,
+    MN_RECORD_BOOT,
+    MN_RECORD_FAULT,
+    MN_RECORD_CONFIG,
+    MN_RECORD_RUN,
+    /* The daemon's own notes: number is 0, or the last of what it speaks of. */
+    MN_RECORD_BEGUN = 32, /* the journal; note.text if another was set aside */
+    MN_RECORD_LOST,       /* note.first to note.through of this pen's numbers were overwritten or damaged in the pen */
+    MN_RECORD_RENEWED,    /* the pen's memory, or it is another pen of this serial number: its numbers begin anew, in the next volume */
+    MN_RECORD_DROPPED     /* old rows of the journal, note.first to note.through */
+};
+
+#define MN_BOUND_UNKNOWN UINT32_MAX
 
 struct mn_record {
-    char serial[MN_SERIAL_MAX + 1];
-    uint32_t number;
+    struct mn_cursor cursor;       /* behind this record */
+    char serial[MN_SERIAL_MAX + 1]; /* "": of no pen */
+    uint32_t volume;               /* from 1; serial, volume and number name a record for ever */
+    uint32_t number;               /* the pen's own: 1, 2, 3 ... */
     uint32_t boot_id;
-    uint64_t t_us; /* pen-monotonic, of that boot */
+    uint64_t t_us;                 /* pen-monotonic, of that boot */
+    uint64_t host_us;              /* Unix time at which it happened ... */
+    uint32_t host_bound_us;        /* ... give or take; MN_BOUND_UNKNOWN: it happened before */
     enum mn_record_kind kind;
     union {
         struct {
@@ -386,22 +415,80 @@ struct mn_record {
             uint32_t fault_code;
             uint64_t cartridge_uid;
         } run;
+        struct {
+            uint64_t first, through;
+            char text[300];
+        } note;
     };
 };
 
-MN_API const char *mn_record_kind_name(enum mn_record_kind kind);
+MN_API const char *mn_record_kind_name(enum mn_record_kind kind); /* "FAULT" */
+
+/* Which records are wanted; zeroed: all. The daemon's notes pass whatever the kind and the priority. */
+struct mn_filter {
+    const char *serial;          /* NULL: of all pens */
+    uint32_t kinds;              /* 1 << MN_RECORD_FAULT | ...; 0: all */
+    const char *priorities;      /* of faults: "HM"; NULL: all */
+    uint64_t since_us, until_us; /* Unix time; 0: no limit */
+};
 
 struct mn_records {
     size_t count;
     struct mn_record *record;
-    uint32_t oldest, newest, acked; /* what the pen holds */
+    struct mn_cursor next; /* to ask with again: behind all that was looked at */
+    bool end;              /* there is none behind it */
+    uint64_t missed;       /* records behind the asked place that retention had dropped before */
 };
 
-/* A page of the pen's own records that begins at number from (0: the oldest); ask again from the last number + 1 until it is
- * newest. Free the blocking call's page with mn_records_free(). */
-MN_API int mn_records_get(mn_client *c, const char *serial, uint32_t from, struct mn_records *out, int timeout_ms);
-MN_API int mn_records_get_async(mn_client *c, const char *serial, uint32_t from, int timeout_ms, mn_result_fn *done, void *user);
+/* A page of records behind a place (NULL: from the first that is kept), as many as the daemon gives; filter may be NULL. A page may be
+ * empty before the end. Free the blocking call's page with mn_records_free(). MN_ERR_JOURNAL. */
+MN_API int mn_records_read(mn_client *c, const struct mn_cursor *after, const struct mn_filter *filter, struct mn_records *out, int timeout_ms);
+MN_API int mn_records_read_async(mn_client *c, const struct mn_cursor *after, const struct mn_filter *filter, int timeout_ms, mn_result_fn *done,
+                                 void *user);
 MN_API void mn_records_free(struct mn_records *records);
+
+/*
+ * Every record behind a place (NULL: from now on) as MN_EVENT_RECORD: first those that are there, then each as it comes, without a
+ * seam, and with options.reconnect over restarts of the daemon too; each exactly once, in order. One place per client: a second
+ * call begins anew. filter may be NULL. Returns when the daemon has answered for the first time.
+ */
+MN_API int mn_records_follow(mn_client *c, const struct mn_cursor *after, const struct mn_filter *filter, int timeout_ms);
+MN_API int mn_records_follow_async(mn_client *c, const struct mn_cursor *after, const struct mn_filter *filter, int timeout_ms,
+                                   mn_result_fn *done, void *user);
+/* No more MN_EVENT_RECORD. */
+MN_API void mn_records_unfollow(mn_client *c);
+
+/* All through this place is stored elsewhere for good: the daemon may drop it when it is old, or there is too much. */
+MN_API int mn_records_exported(mn_client *c, const struct mn_cursor *through, int timeout_ms);
+MN_API int mn_records_exported_async(mn_client *c, const struct mn_cursor *through, int timeout_ms, mn_result_fn *done, void *user);
+
+/* The telemetry around a fault of priority H or M: from 5 s before to 1 s after it, as far as there was any. It is there a second
+ * after the record. */
+struct mn_flight {
+    size_t count;
+    struct mn_telemetry *batch; /* missed is counted from batch to batch */
+    void **owned;               /* the library's */
+};
+
+/* Of the record that a cursor is behind. MN_ERR_NO_RECORD. Free it with mn_flight_free(), in the callback too. */
+MN_API int mn_flight_get(mn_client *c, const struct mn_cursor *record, struct mn_flight *out, int timeout_ms);
+MN_API int mn_flight_get_async(mn_client *c, const struct mn_cursor *record, int timeout_ms, mn_result_fn *done, void *user);
+MN_API void mn_flight_free(struct mn_flight *flight);
+
+struct mn_verified {
+    bool good;      /* every row of the journal is as it was written, and none is missing */
+    uint64_t rows;  /* that are right, from the first on */
+    char text[400]; /* one sentence */
+};
+
+/* Reads the whole journal and checks its chain of hashes; MN_ERR_BUSY while another program does. */
+MN_API int mn_journal_verify(mn_client *c, struct mn_verified *out, int timeout_ms);
+MN_API int mn_journal_verify_async(mn_client *c, int timeout_ms, mn_result_fn *done, void *user);
+
+/* Writes a copy of the journal, as it is at one moment, to the file descriptor, from its beginning. The callback of the asynchronous
+ * call comes with progress first (mn_result.in_progress). timeout_ms is for each piece. MN_ERR_INVALID: the file cannot be written. */
+MN_API int mn_journal_backup(mn_client *c, int fd, int timeout_ms);
+MN_API int mn_journal_backup_async(mn_client *c, int fd, int timeout_ms, mn_result_fn *done, void *user);
 
 /* ---- looking on ---- */
 
@@ -441,11 +528,11 @@ MN_API char *mn_traffic_json(const struct mn_traffic *traffic);
 enum mn_event_kind {
     MN_EVENT_PEN,          /* pen: came, changed, or (MN_LINK_GONE) went; after mn_watch() */
     MN_EVENT_TELEMETRY,    /* telemetry; after mn_subscribe() */
-    MN_EVENT_RECORD,       /* record; after mn_subscribe() */
+    MN_EVENT_RECORD,       /* record; after mn_records_follow() */
     MN_EVENT_TRAFFIC,      /* traffic; after mn_monitor() */
     MN_EVENT_DISCONNECTED, /* text says why */
-    MN_EVENT_RECONNECTED   /* outage_ms; subscriptions are back; telemetry.missed and record numbers show what was missed; if pens
-                              are watched, an MN_EVENT_PEN for each that is there follows */
+    MN_EVENT_RECONNECTED   /* outage_ms; subscriptions are back; telemetry.missed shows what was missed; if pens are watched, an
+                              MN_EVENT_PEN for each that is there follows */
 };
 
 struct mn_event {
@@ -500,7 +587,9 @@ struct mn_result {
         struct mn_status status;   /* pen_status, stop of one pen, self_test */
         struct mn_config config;   /* config_get, config_set, config_reset */
         struct mn_cleared cleared; /* faults_clear */
-        struct mn_records records; /* records_get */
+        struct mn_records records; /* records_read */
+        struct mn_flight flight;   /* flight_get */
+        struct mn_verified verified; /* journal_verify */
         struct mn_daemon daemon;   /* daemon_info */
         uint64_t round_trip_us;    /* ping */
         uint32_t armed_for_s;      /* arm */

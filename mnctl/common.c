@@ -120,6 +120,7 @@ static int exit_code(int error)
     case MN_ERR_BUSY:
     case MN_ERR_UNSUPPORTED:
     case MN_ERR_STORAGE:
+    case MN_ERR_NO_RECORD:
         return EXIT_REFUSED;
     case MN_ERR_TIMEOUT:
     case MN_ERR_PEN_GONE:
@@ -182,6 +183,14 @@ static double clock_s(void)
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+int app_wait(struct app *a)
+{
+    struct pollfd fd = {.fd = mn_fd(a->client), .events = mn_events(a->client)};
+
+    poll(&fd, 1, mn_timeout_ms(a->client));
+    return mn_process(a->client);
 }
 
 int app_follow(struct app *a, FILE *out, double seconds)

@@ -143,7 +143,7 @@ static int faults_follow(struct app *a)
 
 int cmd_faults(struct app *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--follow", "--table", "clear"};
+    static const char *const names[] = {"--follow", "--table", "clear", "show"};
     const char *near;
 
     if (argc == 1)
@@ -154,9 +154,11 @@ int cmd_faults(struct app *a, int argc, char **argv)
         return faults_table(a);
     if (strcmp(argv[1], "clear") == 0)
         return faults_clear(a, argc - 1, argv + 1);
-    near = nearest(argv[1], names, 3);
+    if (strcmp(argv[1], "show") == 0)
+        return faults_show(a, argc - 1, argv + 1);
+    near = nearest(argv[1], names, 4);
     return near != NULL ? usage_error("there is no faults %s; did you mean %s?", argv[1], near)
-                        : usage_error("faults takes --follow, --table, clear or nothing");
+                        : usage_error("faults takes --follow, --table, show, clear or nothing");
 }
 
 /* The serial number of an unplugged pen is in no list: it must be given whole. */

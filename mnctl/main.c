@@ -34,14 +34,31 @@ const struct command commands[] = {
      "  --seconds N   end by itself\n"
      "\n  mnctl watch --csv --seconds 10 > run.csv",
      cmd_watch},
-    {"faults", "faults [--follow | --table | clear [CODE] [--service]]", "faults: now, as they come, and cleared",
+    {"faults", "faults [--follow | --table | show [ID] [--html FILE] | clear [CODE] [--service]]", "faults: now, as they come, in detail, and cleared",
      "Without more: the faults that the pen has now.\n"
      "  --follow     stay, and say each fault as it comes and goes; all pens unless one is chosen; over restarts of mnd\n"
      "  --table      all faults there are\n"
+     "  show         one that was recorded (the last, or the record ID): what was the case, and plots of depth, rate and current\n"
+     "               from 5 s before to 1 s after it; --html FILE makes a page of it, to mail\n"
      "  clear        clears one by its code, or all that can be; what still has its cause stays\n"
      "  --service    with clear: those of kind SERVICE as well\n"
      "\n  mnctl faults clear 1101",
      cmd_faults},
+    {"records", "records [--since T] [--kind K] [--priority P] [--last N] [--follow] [--export jsonl|csv [--output FILE]] | verify | backup FILE",
+     "what pens have recorded: faults, changes, runs, boots",
+     "The journal of mnd: every record of every pen (or of the one that --pen names whole), in the order in which it was written.\n"
+     "  --since T, --until T   10m, 2h, 3d, today, 2026-11-21, \"2026-11-21 08:30\"\n"
+     "  --kind K               boot, fault, config, run, or several: fault,run\n"
+     "  --priority P           of faults: H, M, L, or several: HM\n"
+     "  --last N               the last N [40, unless --since says more]\n"
+     "  --follow               stay, and show each record as it comes, exactly once, over restarts of mnd\n"
+     "  --after CURSOR         those behind this one, as --json shows it: how a script goes on where it was\n"
+     "  --export jsonl|csv     for other programs; all of them\n"
+     "  --output FILE          with --export; when all is in it, mnd may drop what is too old or too much\n"
+     "  verify                 reads the whole journal: is every row as it was written, and none missing?\n"
+     "  backup FILE            a copy of the journal as it is at this moment\n"
+     "\n  mnctl records --since today --kind fault --priority HM",
+     cmd_records},
     {"stop", "stop [--all]", "stop the needles", "Stops the pen's needles, in whatever state it is.\n  --all    of every pen\n\n  mnctl stop --all",
      cmd_stop},
     {"arm", "arm", "let the trigger start the needles (simulated pens only)",
@@ -82,7 +99,7 @@ const struct command commands[] = {
 };
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 
-static const char *const words[] = {"list", "info", "config", "watch", "faults",  "stop",       "arm",
+static const char *const words[] = {"list", "info", "config", "watch", "faults",  "records", "stop",       "arm",
                                     "selftest", "ping", "sim",    "monitor", "doctor", "version", "help", "completion"};
 
 static void print_help(void)
@@ -129,23 +146,24 @@ static int print_completion(const char *shell)
            "  done\n"
            "  case $prev in\n"
            "    --pen) COMPREPLY=($(compgen -W \"$(mnctl list --serials 2>/dev/null)\" -- \"$cur\")); return;;\n"
-           "    --socket|--pcapng|import|export|diff) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
+           "    --socket|--pcapng|--html|--output|backup|import|export|diff) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
            "  esac\n"
            "  case $cmd in\n"
-           "    '') COMPREPLY=($(compgen -W 'list info config watch faults stop arm selftest ping sim monitor doctor version help completion --pen "
+           "    '') COMPREPLY=($(compgen -W 'list info config watch faults records stop arm selftest ping sim monitor doctor version help completion --pen "
            "--socket --json --timeout --help' -- \"$cur\"));;\n"
            "    config) COMPREPLY=($(compgen -W 'show get set diff export import reset");
     for (size_t i = 0; i < mn_setting_count(); i++)
         printf(" %s=", mn_setting_at(i)->name);
     printf("' -- \"$cur\")); [[ ${COMPREPLY-} == *= ]] && compopt -o nospace;;\n"
-           "    faults) COMPREPLY=($(compgen -W '--follow --table clear --service' -- \"$cur\"));;\n"
+           "    faults) COMPREPLY=($(compgen -W '--follow --table show clear --service --html' -- \"$cur\"));;\n"
+           "    records) COMPREPLY=($(compgen -W '--since --until --kind --priority --last --follow --after --export --output verify backup' -- \"$cur\"));;\n"
            "    sim) COMPREPLY=($(compgen -W 'trigger load cartridge charge inject clear unplug replug power-cycle hang halt link truth press "
            "release insert remove all good' -- \"$cur\"));;\n"
            "    watch) COMPREPLY=($(compgen -W '--seconds --csv --json' -- \"$cur\"));;\n"
            "    monitor) COMPREPLY=($(compgen -W '--clients --client --seconds --pcapng --json' -- \"$cur\"));;\n"
            "    ping) COMPREPLY=($(compgen -W '--count --bytes --daemon' -- \"$cur\"));;\n"
            "    stop) COMPREPLY=($(compgen -W '--all' -- \"$cur\"));;\n"
-           "    help) COMPREPLY=($(compgen -W 'list info config watch faults stop arm selftest ping sim monitor doctor version exit' -- \"$cur\"));;\n"
+           "    help) COMPREPLY=($(compgen -W 'list info config watch faults records stop arm selftest ping sim monitor doctor version exit' -- \"$cur\"));;\n"
            "  esac\n"
            "}\n"
            "complete -F _mnctl mnctl\n");

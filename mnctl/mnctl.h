@@ -54,6 +54,9 @@ bool is_interrupted(void);
 /* Events come until Ctrl-C, the time is up (seconds 0: never), the daemon goes for good, or out (NULL: stdout) takes no more. */
 int app_follow(struct app *a, FILE *out, double seconds);
 
+/* One wait for the client, and what it brings; a libmn error ends it with a sentence. */
+int app_wait(struct app *a);
+
 /* Says the client's last error and returns its exit code. */
 int app_failed(struct app *a, int error);
 /* Says the sentence, a hint where a word is misspelt, and returns EXIT_USAGE. */
@@ -84,6 +87,16 @@ json_t *json_config(const struct mn_config *config);
 /* "1101 MOTOR_STALL, 1401 BATTERY_LOW"; "none". */
 void format_faults(uint32_t word, char *out, size_t cap);
 
+/* ---- records ---- */
+
+/* "2026-11-21 08:30:00.000", local time. */
+void format_time(uint64_t us, char *out, size_t cap);
+/* What it says, without when and of which pen. */
+void format_record(const struct mn_record *r, char *out, size_t cap);
+json_t *json_record(const struct mn_record *r);
+/* `faults show`: argv[0] is "show". */
+int faults_show(struct app *a, int argc, char **argv);
+
 int cmd_list(struct app *a, int argc, char **argv);
 int cmd_info(struct app *a, int argc, char **argv);
 int cmd_ping(struct app *a, int argc, char **argv);
@@ -95,5 +108,6 @@ int cmd_config(struct app *a, int argc, char **argv);
 int cmd_faults(struct app *a, int argc, char **argv);
 int cmd_watch(struct app *a, int argc, char **argv);
 int cmd_doctor(struct app *a, int argc, char **argv);
+int cmd_records(struct app *a, int argc, char **argv);
 int cmd_monitor(struct app *a, int argc, char **argv);
 int cmd_sim(struct app *a, int argc, char **argv);

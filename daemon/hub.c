@@ -30,6 +30,7 @@ struct hub {
     void (*told)(void *ctx, const struct journal_record *const *r, size_t n); /* of records on disk; may be NULL */
     void *told_ctx;
     char refusal[160];
+    bool record_waits; /* some pen's record had no room: it is asked again when there is */
     struct hub_counters counters;
 };
 
@@ -115,8 +116,12 @@ static bool on_record(void *ctx, struct pen *p, uint32_t first, const struct jou
     (void)p;
     if (h->journal == NULL)
         return false; /* it stays in the pen */
-    if (first == r->number)
-        return journal_append(h->journal, r);
+    if (first == r->number) {
+        bool taken = journal_append(h->journal, r);
+
+        h->record_waits |= !taken;
+        return taken;
+    }
     snprintf(text, sizeof(text), "records %u to %u of pen %s are lost: overwritten or damaged in the pen", first, r->number - 1, r->serial);
     note.has_first = note.has_through = true;
     note.first = first;
@@ -169,6 +174,9 @@ static void on_committed(void *ctx, const struct journal_record *const *r, size_
         if (p != NULL)
             pen_records_committed(p, journal_newest(h->journal, r[i]->serial));
     }
+    for (unsigned i = 0; i < h->count && h->record_waits; i++)
+        pen_records_continue(h->pens[i]);
+    h->record_waits = false;
     if (h->told != NULL)
         h->told(h->told_ctx, r, n);
 }
@@ -226,6 +234,8 @@ void hub_open_journal(struct hub *h, const char *path, const struct store_limits
 
 void hub_close_journal(struct hub *h)
 {
+    if (h == NULL)
+        return;
     sd_event_source_disable_unref(h->journal_retry);
     h->journal_retry = NULL;
     journal_close(h->journal);
@@ -353,7 +363,7 @@ void hub_free(struct hub *h)
     free(h);
 }
 
-void hub_pen_arrived(void *hub, struct link *l)
+bool hub_pen_arrived(void *hub, struct link *l)
 {
     struct hub *h = hub;
     struct pen_observer observer = observer_of_hub;
@@ -364,10 +374,11 @@ void hub_pen_arrived(void *hub, struct link *l)
     r = h->count + h->closed_count < PENS_MAX ? pen_new(&p, h->event, l, ++h->last_id, &observer) : -ENOSPC;
     if (r < 0) {
         log_error("the pen at %s is not taken: %s", l->port, r == -ENOSPC ? "there are 256 already" : strerror(-r));
-        return;
+        return false;
     }
     h->pens[h->count++] = p;
     on_changed(h, p);
+    return true;
 }
 
 void hub_add(struct hub *h, struct subscriber *s)

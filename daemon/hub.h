@@ -59,7 +59,7 @@ struct journal *hub_journal(const struct hub *h);
 void hub_on_committed(struct hub *h, void (*told)(void *ctx, const struct journal_record *const *r, size_t n), void *ctx);
 
 /* For the buses: ctx is the hub. */
-void hub_pen_arrived(void *hub, struct link *l);
+bool hub_pen_arrived(void *hub, struct link *l);
 
 void hub_add(struct hub *h, struct subscriber *s);
 /* Also ends its calls, and stops what it has armed. */

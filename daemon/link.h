@@ -2,7 +2,7 @@
  * What a link is: the way to one plugged-in pen. link_usb.c and link_sim.c make them; pen.c uses them and knows no more
  * than this. All calls are made from the loop, none blocks, and a handler may be called from within none of the ops.
  *
- * Life: the bus finds a pen and announces a link (link_arrived_fn). The pen's owner sets handler and ctx, then open().
+ * Life: the bus finds a pen and announces a link (link_arrived_fn). The pen's owner takes it, sets handler and ctx, then open().
  * on_open or on_trouble answers; on_gone may come at any time, once, after which nothing but close() is of use. After
  * close() comes on_closed, once, when the last transfer is back, and then the link must not be touched any more.
  */
@@ -50,5 +50,5 @@ struct link {
     bool simulated;
 };
 
-/* A pen is there. ctx is the hub's. */
-typedef void link_arrived_fn(void *ctx, struct link *l);
+/* A pen is there. ctx is the hub's. False: it is not taken now; it is announced again after a while. */
+typedef bool link_arrived_fn(void *ctx, struct link *l);

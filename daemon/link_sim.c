@@ -81,11 +81,14 @@ static void port_free(struct sim_port **at)
     free(p);
 }
 
+static void hang_up(struct sim_port *p);
+
 static void announce(struct sim_port *p)
 {
     p->attach_due = false;
     p->attached = true;
-    p->bus->arrived(p->bus->ctx, &p->link);
+    if (!p->bus->arrived(p->bus->ctx, &p->link))
+        hang_up(p); /* the simulation connects again by itself */
 }
 
 /* What must not happen inside an op happens here, in the next turn of the loop. */

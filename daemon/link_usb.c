@@ -539,7 +539,7 @@ static int usb_open(struct link *link)
     l->state = USB_OPENING;
     l->first_try_us = now_us(l->bus);
     sd_event_source_set_time_relative(l->retry, 0);
-    return sd_event_source_set_enabled(l->retry, SD_EVENT_ONESHOT);
+    return sd_event_source_set_enabled(l->retry, SD_EVENT_ONESHOT); /* of an armed timer: it cannot fail */
 }
 
 static const struct link_ops usb_ops = {.open = usb_open, .send = usb_send, .control = usb_control, .close = usb_close};
@@ -573,7 +573,7 @@ static void arrive(struct usb_bus *b, libusb_device *d)
     port_name(d, l->link.port, sizeof(l->link.port));
     l->next = b->links;
     b->links = l;
-    b->arrived(b->ctx, &l->link);
+    b->arrived(b->ctx, &l->link); /* if not, the next scan announces it again */
 }
 
 static bool is_pen(const struct usb_bus *b, libusb_device *d)
@@ -600,15 +600,22 @@ static void scan(struct usb_bus *b)
 
         while (l != NULL && l->device != list[i])
             l = l->next;
-        if (l != NULL)
-            l->listed = true;
-        else if (is_pen(b, list[i]))
+        if (l == NULL && is_pen(b, list[i]))
             arrive(b, list[i]);
+        if (l == NULL)
+            continue;
+        l->listed = true;
+        if (l->state == USB_FOUND)
+            b->arrived(b->ctx, &l->link);
     }
-    for (struct usb_link *l = b->links, *next; l != NULL; l = next) {
-        next = l->next;
+    for (struct usb_link **at = &b->links, *l; (l = *at) != NULL;) {
+        if (!l->listed && l->state == USB_FOUND) {
+            link_free(at);
+            continue;
+        }
         if (!l->listed)
             say_gone(l);
+        at = &l->next;
     }
     libusb_free_device_list(list, 1);
 }

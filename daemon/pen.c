@@ -508,6 +508,11 @@ void pen_records_committed(struct pen *p, uint32_t through)
     records_ack(p);
 }
 
+void pen_records_continue(struct pen *p)
+{
+    records_ask(p);
+}
+
 /* ---- the session ---- */
 
 static void session_begin(struct pen *p)

@@ -76,6 +76,8 @@ uint32_t pen_id(const struct pen *p);
 const char *pen_last_error(const struct pen *p);
 /* Its records through this number are on disk: the pen may forget them. */
 void pen_records_committed(struct pen *p, uint32_t through);
+/* There is room for records again. */
+void pen_records_continue(struct pen *p);
 /* There is a journal now: its place in the records is asked again. */
 void pen_records_restart(struct pen *p);
 

@@ -1,9 +1,12 @@
+/* The functions below EVP neither allocate nor fail; EVP's first use without memory crashes inside libcrypto 3.0. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "store.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <libgen.h>
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +52,9 @@ static const char rows_sql[] = "SELECT " COLUMNS ", position FROM records WHERE 
 
 static int failed(struct store *s, int r)
 {
-    snprintf(s->why, sizeof(s->why), "%s", sqlite3_errstr(r));
+    int extended = sqlite3_extended_errcode(s->db);
+
+    snprintf(s->why, sizeof(s->why), "%s%s", sqlite3_errstr(r), extended == SQLITE_IOERR_WRITE ? " in write" : extended == SQLITE_IOERR_FSYNC ? " in fsync" : "");
     return r == SQLITE_FULL ? -ENOSPC : r == SQLITE_READONLY ? -EROFS : r == SQLITE_NOMEM ? -ENOMEM : -EIO;
 }
 
@@ -91,12 +96,16 @@ static void put_u64(uint8_t *p, uint64_t v)
     mn_put_u32(p + 4, (uint32_t)(v >> 32));
 }
 
-static bool sha256(uint8_t out[STORE_HASH], const uint8_t *bytes, size_t n)
+static void sha256(uint8_t out[STORE_HASH], const uint8_t *bytes, size_t n)
 {
-    return EVP_Q_digest(NULL, "SHA256", NULL, bytes, n, out, NULL) == 1;
+    SHA256_CTX c;
+
+    SHA256_Init(&c);
+    SHA256_Update(&c, bytes, n);
+    SHA256_Final(out, &c);
 }
 
-/* SHA-256 of the hash before, the serial number with its 0, eight fields of 8 bytes, and the content. */
+/* SHA-256 of the hash before, the serial number with its 0, eight fields of 8 bytes, and the content. False: that is too long. */
 static bool chain_next(uint8_t out[STORE_HASH], const uint8_t before[STORE_HASH], const struct journal_record *r)
 {
     const uint64_t fields[] = {r->volume, r->number, r->boot_id, r->t_us, r->host_us, r->host_bound_us, r->kind, r->code};
@@ -111,7 +120,8 @@ static bool chain_next(uint8_t out[STORE_HASH], const uint8_t before[STORE_HASH]
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++, n += 8)
         put_u64(bytes + n, fields[i]);
     memcpy(bytes + n, r->bytes, r->length);
-    return sha256(out, bytes, n + r->length);
+    sha256(out, bytes, n + r->length);
+    return true;
 }
 
 /* A row of rows_sql. The record's pointers are SQLite's, good until the next step. */
@@ -166,7 +176,7 @@ int store_insert(struct store *s, struct journal_record *r)
 
     r->position = 0;
     if (!chain_next(next, s->chain, r))
-        return failed(s, SQLITE_NOMEM);
+        return failed(s, SQLITE_TOOBIG);
     sqlite3_bind_text(s->insert, 1, r->serial, -1, SQLITE_STATIC);
     for (int i = 0; i < 8; i++)
         sqlite3_bind_int64(s->insert, 2 + i, fields[i]);
@@ -195,8 +205,7 @@ int store_insert_flight(struct store *s, const struct journal_record *r)
     uint8_t hash[STORE_HASH];
     int result;
 
-    if (!sha256(hash, r->bytes, r->length))
-        return failed(s, SQLITE_NOMEM);
+    sha256(hash, r->bytes, r->length);
     sqlite3_bind_blob(s->flight, 1, r->bytes, (int)r->length, SQLITE_STATIC);
     sqlite3_bind_blob(s->flight, 2, hash, STORE_HASH, SQLITE_STATIC);
     sqlite3_bind_text(s->flight, 3, r->serial, -1, SQLITE_STATIC);

@@ -71,10 +71,11 @@ const struct command commands[] = {
      "Sends bytes through daemon and pen and back, and says how long that took.\n"
      "  --count N    so many [10]\n  --bytes N    0 to 1003 [64]\n  --daemon     only to the daemon\n\n  mnctl ping --count 100",
      cmd_ping},
-    {"sim", "sim trigger|load|cartridge|charge|inject|clear|unplug|replug|power-cycle|hang|link|truth ...", "what happens to a simulated pen",
+    {"sim", "sim trigger|load|cartridge|charge|inject|clear|unplug|replug|power-cycle|power-cut|hang|link|truth ...", "what happens to a simulated pen",
      "  trigger press | release        load PERMILLE           charge PERCENT\n"
      "  cartridge insert [uid=HEX] [needles=N] [max_depth_um=N] [expiry=UNIX_SECONDS] | remove\n"
      "  inject CODE | clear CODE|all   the cause of a fault    power-cycle | hang\n"
+     "  power-cut WRITE [BYTES]        in its WRITE-th write to its memory from now, of which BYTES arrive\n"
      "  unplug [SECONDS] | replug      the cable               link good | drop=P corrupt=P delay=P:MS ...\n"
      "  halt                           stalls a pipe, once\n"
      "  truth                          what really is the case\n"
@@ -157,7 +158,7 @@ static int print_completion(const char *shell)
     printf("' -- \"$cur\")); [[ ${COMPREPLY-} == *= ]] && compopt -o nospace;;\n"
            "    faults) COMPREPLY=($(compgen -W '--follow --table show clear --service --html' -- \"$cur\"));;\n"
            "    records) COMPREPLY=($(compgen -W '--since --until --kind --priority --last --follow --after --export --output verify backup' -- \"$cur\"));;\n"
-           "    sim) COMPREPLY=($(compgen -W 'trigger load cartridge charge inject clear unplug replug power-cycle hang halt link truth press "
+           "    sim) COMPREPLY=($(compgen -W 'trigger load cartridge charge inject clear unplug replug power-cycle power-cut hang halt link truth press "
            "release insert remove all good' -- \"$cur\"));;\n"
            "    watch) COMPREPLY=($(compgen -W '--seconds --csv --json' -- \"$cur\"));;\n"
            "    monitor) COMPREPLY=($(compgen -W '--clients --client --seconds --pcapng --json' -- \"$cur\"));;\n"

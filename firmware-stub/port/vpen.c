@@ -22,6 +22,7 @@ const char vpen_help[] = "  trigger press | release        the person's finger\n
                          "  inject CODE                    let the cause of a fault come (1101 ...)\n"
                          "  clear CODE | all               take injected causes away (the fault itself may latch)\n"
                          "  power-cycle                    off and on; configuration and records stay\n"
+                         "  power-cut WRITE [BYTES]        off in the WRITE-th write to the memory from now, of which BYTES [0] arrive; and on\n"
                          "  hang                           the firmware stops; its watchdog resets it after 200 ms\n"
                          "  truth                          what the model knows: rate, depth, temperature, battery\n";
 
@@ -29,7 +30,7 @@ static bool port_send(void *ctx, enum pen_endpoint endpoint, const uint8_t *byte
 {
     struct vpen *v = ctx;
 
-    return v->transmit(v->ctx, endpoint, bytes, n);
+    return !v->dark && v->transmit(v->ctx, endpoint, bytes, n);
 }
 
 static bool port_nvm_read(void *ctx, uint32_t offset, void *bytes, size_t n)
@@ -46,10 +47,14 @@ static bool port_nvm_write(void *ctx, uint32_t offset, const void *bytes, size_t
 {
     struct vpen *v = ctx;
 
-    if (v->nvm_broken || offset > PEN_NVM_SIZE || n > PEN_NVM_SIZE - offset)
+    if (v->nvm_broken || v->dark || offset > PEN_NVM_SIZE || n > PEN_NVM_SIZE - offset)
         return false;
+    if (v->cut_in > 0 && --v->cut_in == 0) {
+        v->dark = true; /* what the code still does has no effect: its next millisecond is that of a new life */
+        n = n < v->cut_bytes ? n : v->cut_bytes;
+    }
     memcpy(v->nvm + offset, bytes, n);
-    return true;
+    return !v->dark;
 }
 
 static uint32_t port_random(void *ctx)
@@ -138,7 +143,7 @@ void vpen_deinit(struct vpen *v)
 
 void vpen_power_cycle(struct vpen *v, mnp_ResetCause cause)
 {
-    v->hung = false;
+    v->hung = v->dark = false;
     v->actuators = (struct pen_actuators){0};
     pen_init(&v->pen, &v->port, cause, true);
 }
@@ -154,6 +159,8 @@ void vpen_advance(struct vpen *v, uint32_t ms)
 {
     for (uint32_t i = 0; i < ms; i++) {
         model_step(&v->model, &v->actuators, &v->sensors);
+        if (v->dark)
+            vpen_power_cycle(v, mnp_ResetCause_RESET_POWER_ON);
         if (!v->hung)
             pen_tick(&v->pen, &v->sensors, &v->actuators);
         else if (++v->hung_ms >= WATCHDOG_MS)
@@ -176,6 +183,16 @@ static void insert_used_cartridge(struct vpen *v)
 static void damage(struct vpen *v, uint32_t offset)
 {
     memset(v->nvm + offset, 0xa5, 2 * NVM_SLOT_SIZE);
+}
+
+static const char *cut(struct vpen *v, const char *rest)
+{
+    char *end;
+    unsigned long write = strtoul(rest, &end, 10);
+
+    v->cut_bytes = (uint32_t)strtoul(end, NULL, 10);
+    v->cut_in = (uint32_t)write;
+    return write > 0 ? "ok: the power will go" : "error: in which write to the memory, from 1?";
 }
 
 static const char *inject(struct vpen *v, uint32_t code)
@@ -330,6 +347,8 @@ void vpen_command(struct vpen *v, const char *line, char *answer, size_t cap)
     } else if (strcmp(verb, "power-cycle") == 0) {
         vpen_power_cycle(v, mnp_ResetCause_RESET_POWER_ON);
         said = "ok: power-cycled";
+    } else if (strcmp(verb, "power-cut") == 0) {
+        said = cut(v, rest);
     } else if (strcmp(verb, "hang") == 0) {
         v->hung = true;
         v->hung_ms = 0;
@@ -338,7 +357,7 @@ void vpen_command(struct vpen *v, const char *line, char *answer, size_t cap)
         truth(v, answer, cap);
         return;
     } else {
-        said = "error: unknown command; trigger, load, cartridge, charge, inject, clear, power-cycle, hang, truth, unplug, "
+        said = "error: unknown command; trigger, load, cartridge, charge, inject, clear, power-cycle, power-cut, hang, truth, unplug, "
                "replug, link";
     }
     snprintf(answer, cap, "%s", said);

@@ -21,6 +21,8 @@ struct vpen {
     uint8_t *nvm;
     bool nvm_is_file;
     bool nvm_broken; /* writes fail, for tests */
+    bool dark;       /* the power went in a write */
+    uint32_t cut_in, cut_bytes; /* in the how manyth write that will be (0: never), and how much of it arrives */
     bool hung;       /* the firmware has stopped; only the model goes on */
     uint32_t hung_ms;
     uint32_t random;

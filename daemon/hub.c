@@ -1,6 +1,7 @@
 #include "hub.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ struct hub {
     uint64_t traffic; /* counted while somebody monitors */
     struct journal *journal; /* NULL: it could not be opened */
     char journal_error[300]; /* one sentence; "" while it is written */
-    char *journal_path;
+    char journal_path[PATH_MAX];
     struct store_limits limits;
     sd_event_source *journal_retry;
     void (*told)(void *ctx, const struct journal_record *const *r, size_t n); /* of records on disk; may be NULL */
@@ -224,24 +225,20 @@ static int on_journal_retry(sd_event_source *s, uint64_t usec, void *userdata)
 void hub_open_journal(struct hub *h, const char *path, const struct store_limits *limits)
 {
     h->limits = *limits;
-    h->journal_path = strdup(path);
-    if (h->journal_path == NULL)
+    snprintf(h->journal_path, sizeof(h->journal_path), "%s", path);
+    if (open_journal(h) == 0)
         return;
-    if (open_journal(h) < 0 &&
-        sd_event_add_time_relative(h->event, &h->journal_retry, CLOCK_MONOTONIC, JOURNAL_RETRY_US, 0, on_journal_retry, h) < 0)
-        log_error("the journal is not tried again: there is no timer");
+    sd_event_source_set_time_relative(h->journal_retry, JOURNAL_RETRY_US);
+    sd_event_source_set_enabled(h->journal_retry, SD_EVENT_ONESHOT);
 }
 
 void hub_close_journal(struct hub *h)
 {
     if (h == NULL)
         return;
-    sd_event_source_disable_unref(h->journal_retry);
-    h->journal_retry = NULL;
+    sd_event_source_set_enabled(h->journal_retry, SD_EVENT_OFF);
     journal_close(h->journal);
     h->journal = NULL;
-    free(h->journal_path);
-    h->journal_path = NULL;
 }
 
 const char *hub_journal_error(const struct hub *h)
@@ -346,6 +343,10 @@ int hub_new(struct hub **out, sd_event *event)
     r = sd_event_add_defer(event, &h->reap, on_reap, h);
     if (r >= 0)
         r = sd_event_source_set_enabled(h->reap, SD_EVENT_OFF);
+    if (r >= 0)
+        r = sd_event_add_time_relative(event, &h->journal_retry, CLOCK_MONOTONIC, 0, 0, on_journal_retry, h);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(h->journal_retry, SD_EVENT_OFF);
     if (r < 0) {
         hub_free(h);
         return r;
@@ -360,6 +361,7 @@ void hub_free(struct hub *h)
         return;
     on_reap(NULL, h);
     sd_event_source_disable_unref(h->reap);
+    sd_event_source_disable_unref(h->journal_retry);
     free(h);
 }
 

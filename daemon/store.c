@@ -25,6 +25,7 @@ struct store {
     sqlite3_stmt *insert, *pen, *flight;
     uint64_t id;
     uint8_t chain[STORE_HASH], chain_before[STORE_HASH]; /* of the last row; of the last one that was committed */
+    struct store_pen pen_now; /* how far the pen of the last row has come, not written yet; serial "": nothing */
     char *path;
     char why[300];
 };
@@ -168,6 +169,23 @@ static int run(sqlite3_stmt *q)
     return r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
+static int write_pen(struct store *s)
+{
+    const struct store_pen *p = &s->pen_now;
+    int r = SQLITE_OK;
+
+    if (p->serial[0] != '\0') {
+        sqlite3_bind_text(s->pen, 1, p->serial, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(s->pen, 2, p->volume);
+        sqlite3_bind_int64(s->pen, 3, p->newest);
+        sqlite3_bind_int64(s->pen, 4, p->boot_id);
+        sqlite3_bind_int64(s->pen, 5, (sqlite3_int64)p->t_us);
+        r = run(s->pen);
+        s->pen_now.serial[0] = '\0';
+    }
+    return r == SQLITE_OK ? 0 : failed(s, r);
+}
+
 int store_insert(struct store *s, struct journal_record *r)
 {
     uint8_t next[STORE_HASH];
@@ -191,13 +209,11 @@ int store_insert(struct store *s, struct journal_record *r)
     memcpy(s->chain, next, STORE_HASH);
     if (r->serial[0] == '\0')
         return 0;
-    sqlite3_bind_text(s->pen, 1, r->serial, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(s->pen, 2, r->volume);
-    sqlite3_bind_int64(s->pen, 3, r->number);
-    sqlite3_bind_int64(s->pen, 4, r->boot_id);
-    sqlite3_bind_int64(s->pen, 5, (sqlite3_int64)r->t_us);
-    result = run(s->pen);
-    return result == SQLITE_OK ? 0 : failed(s, result);
+    if (strcmp(s->pen_now.serial, r->serial) != 0 && (result = write_pen(s)) < 0)
+        return result;
+    s->pen_now = (struct store_pen){.volume = r->volume, .newest = r->number, .boot_id = r->boot_id, .t_us = r->t_us};
+    strcpy(s->pen_now.serial, r->serial);
+    return 0;
 }
 
 int store_insert_flight(struct store *s, const struct journal_record *r)
@@ -217,13 +233,16 @@ int store_insert_flight(struct store *s, const struct journal_record *r)
 
 int store_commit(struct store *s)
 {
-    int r = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
+    int r = write_pen(s);
 
-    return r == SQLITE_OK ? 0 : failed(s, r);
+    if (r == 0 && (r = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL)) != SQLITE_OK)
+        r = failed(s, r);
+    return r;
 }
 
 void store_rollback(struct store *s)
 {
+    s->pen_now.serial[0] = '\0';
     if (sqlite3_get_autocommit(s->db) == 0)
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     memcpy(s->chain, s->chain_before, STORE_HASH);

@@ -3,6 +3,7 @@
  * scripts/bench makes a table of them. Figures from a shared machine mean something only as ratios within a run.
  */
 #include "harness.h"
+#include "measure.h"
 #include "process.h"
 #include "rude.h"
 
@@ -17,21 +18,6 @@
 #include <unistd.h>
 
 enum { ROUNDS = 3000, WARM_UP = 200, RTT_BYTES = 64, SECONDS = 5 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-    const uint64_t *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
 
 static void report(const char *name, uint64_t *ns, size_t n, double cpu_us)
 {

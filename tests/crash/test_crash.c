@@ -141,8 +141,9 @@ static void show_state(void)
     struct mn_status s = {0};
     int r = fx.c != NULL ? mn_pen_status(fx.c, "CRASH", &s, 300) : -1;
 
-    fprintf(stderr, "# program: %s, last %u, records %lu, lost %u, doubled %u; pen: result %d, newest %u, acked %u\n", fx.c != NULL ? "connected" : "not connected",
-            fx.last[0], (unsigned long)fx.records, fx.lost, fx.doubled, r, s.records_newest, s.records_acked);
+    fprintf(stderr, "# program: %s, last %u, records %lu, lost %u, doubled %u; pen: result %d, newest %u, acked %u; allocation %lu of %lu\n", fx.c != NULL ? "connected" : "not connected",
+            fx.last[0], (unsigned long)fx.records, fx.lost, fx.doubled, r, s.records_newest, s.records_acked,
+            (unsigned long)fx.shim->fail_at, (unsigned long)fx.shim->allocations);
 }
 
 static bool log_says(const char *text)

@@ -706,11 +706,33 @@ static bool drops_to(const struct journal_record *r, const uint8_t anchor[STORE_
     return same;
 }
 
+/* The row whose telemetry was changed; 0: none. A SQLite code. */
+static int changed_flight(sqlite3 *db, sqlite3_int64 *position)
+{
+    sqlite3_stmt *q = NULL;
+    int r = sqlite3_prepare_v2(db, "SELECT position, bytes, hash FROM flights ORDER BY position", -1, &q, NULL);
+
+    while (r == SQLITE_OK && (r = sqlite3_step(q)) == SQLITE_ROW) {
+        const uint8_t *bytes = sqlite3_column_blob(q, 1);
+        uint8_t hash[STORE_HASH];
+
+        r = SQLITE_OK;
+        sha256(hash, bytes != NULL ? bytes : hash, (size_t)sqlite3_column_bytes(q, 1));
+        if (sqlite3_column_bytes(q, 2) != STORE_HASH || memcmp(hash, sqlite3_column_blob(q, 2), STORE_HASH) != 0) {
+            *position = sqlite3_column_int64(q, 0);
+            break;
+        }
+    }
+    sqlite3_finalize(q);
+    return r;
+}
+
 int store_verify(const char *path, uint64_t *rows, char *why, size_t cap)
 {
     static const uint8_t none[STORE_HASH];
     uint8_t anchor[STORE_HASH], chain[STORE_HASH], next[STORE_HASH];
     bool bad = false, anchored = false;
+    sqlite3_int64 flight = 0;
     sqlite3_stmt *q = NULL;
     sqlite3 *db = NULL;
     int r = open_to_read(path, &db);
@@ -735,8 +757,12 @@ int store_verify(const char *path, uint64_t *rows, char *why, size_t cap)
         memcpy(chain, next, STORE_HASH);
         ++*rows;
     }
+    if (r == SQLITE_DONE && anchored)
+        r = changed_flight(db, &flight);
     if (bad)
         snprintf(why, cap, "%s: %" PRIu64 " rows are as they were written; the next one was changed, or one before it is missing", path, *rows);
+    else if (flight != 0)
+        snprintf(why, cap, "%s: the telemetry that was kept with row %" PRIu64 " was changed", path, (uint64_t)flight);
     else if (r != SQLITE_DONE)
         snprintf(why, cap, "%s cannot be read: %s", path, sqlite3_errstr(r));
     else if (!anchored)
@@ -745,7 +771,7 @@ int store_verify(const char *path, uint64_t *rows, char *why, size_t cap)
         snprintf(why, cap, "%s: all %" PRIu64 " rows are as they were written", path, *rows);
     sqlite3_finalize(q);
     sqlite3_close(db);
-    return bad || (r == SQLITE_DONE && !anchored) ? -EBADMSG : r == SQLITE_DONE ? 0 : -EIO;
+    return bad || flight != 0 || (r == SQLITE_DONE && !anchored) ? -EBADMSG : r == SQLITE_DONE ? 0 : -EIO;
 }
 
 int store_backup(const char *path, const char *to, char *why, size_t cap)

@@ -101,7 +101,7 @@ int store_trim(struct store *s, const struct store_limits *limits, struct journa
 /* Packs a note into bytes, as the record's content, which happens now. */
 void store_note(struct journal_record *r, uint32_t kind, const Mnc__Note *note, uint8_t bytes[STORE_NOTE_MAX]);
 
-/* Reads a file whole, without changing it: *rows of it are right from the first on. 0: all of them; -EBADMSG: the row behind them
+/* Reads a file whole, without changing it: *rows of it are right from the first on. (Of flights, a change shows, not an absence.) 0: all of them; -EBADMSG: the row behind them
  * was changed, or one is missing before it; or another negative errno. One sentence in why. Needs no store. */
 int store_verify(const char *path, uint64_t *rows, char *why, size_t cap);
 /* A copy of the file as it is at one moment, while others write it; to must not exist. */

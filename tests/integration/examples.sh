@@ -16,6 +16,24 @@ wait_fault() {
     until grep -q waiting "$dir/out"; do sleep 0.05; done
     "$bin/mnctl" sim inject 1403 && wait $p && grep -q "fault 1403" "$dir/out"
 }
+keep_records() { # killed twenty times, in the middle of what it does
+    local i
+    for i in $(seq 20); do
+        "$bin/example_keep_records" "$dir/kept" & local p=$!
+        "$bin/mnctl" config set depth=$((100 * i))um rate=$((60 + i))Hz > /dev/null
+        sleep "0.0$((i % 7))"; kill -9 $p; wait $p 2> /dev/null
+    done
+    printf 'SIM-0001 1 9' >> "$dir/kept" # half a line: it died there
+    "$bin/example_keep_records" "$dir/kept" & p=$!
+    sleep 0.5; kill $p; wait $p 2> /dev/null
+    "$bin/mnctl" records --export jsonl | python3 -c '
+import json, sys
+kept = [line.split() for line in open(sys.argv[1])]
+there = [json.loads(line) for line in sys.stdin]
+assert [int(k[-1].split(":")[1]) for k in kept] == [t["id"] for t in there], (len(kept), len(there))
+assert len(there) > 20' "$dir/kept"
+}
 check telemetry telemetry
 check set_depth_refuses_what_the_pen_refuses set_depth
 check wait_fault_in_a_poll_loop wait_fault
+check keep_records_sees_each_once_over_its_deaths keep_records

@@ -471,6 +471,10 @@ static void a_flight_belongs_to_its_record(void **state)
     assert_int_equal(n, 0);
     assert_int_equal(store_flight(s, 2, 0, out, sizeof(out), &n, &total), -ENOENT);
     store_close(s);
+    rows_are_right();
+    sql("UPDATE flights SET bytes = x'00'");
+    assert_int_equal(store_verify(fx.path, &(uint64_t){0}, why, sizeof(why)), -EBADMSG);
+    assert_non_null(strstr(why, "the telemetry that was kept with row 3 was changed"));
 }
 
 /* ---- trouble ---- */

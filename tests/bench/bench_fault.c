@@ -73,9 +73,13 @@ static void plug_pen(const char *sim_socket)
 
 static void report(const char *what, unsigned pens, uint64_t *ns)
 {
+    uint64_t p50_ns, p99_ns;
+
     qsort(ns, FAULTS, sizeof(*ns), compare);
+    p50_ns = ns[FAULTS / 2];
+    p99_ns = ns[FAULTS - FAULTS / 100 - 1];
     printf("{\"bench\": \"fault\", \"what\": \"%s\", \"pens\": %u, \"p50_us\": %.0f, \"p99_us\": %.0f, \"max_us\": %.0f}\n", what, pens,
-           (double)ns[FAULTS / 2] / 1000, (double)ns[FAULTS * 99 / 100] / 1000, (double)ns[FAULTS - 1] / 1000);
+           (double)p50_ns / 1000, (double)p99_ns / 1000, (double)ns[FAULTS - 1] / 1000);
     fflush(stdout);
 }
 

@@ -54,16 +54,18 @@ static pid_t run(const char *const *arguments)
 
 static void start_mnd(void)
 {
-    const char *const arguments[] = {MN_BIN_DIR "/mnd_shim", "--no-usb", "--socket", fx.socket, "--sim-socket", fx.sim, "--journal", fx.journal, "--config", fx.config,
-                                     NULL};
+    static const char mnd[] = MN_BIN_DIR "/mnd_shim";
+    const char *const arguments[] = {mnd,          "--no-usb", "--socket", fx.socket, "--sim-socket", fx.sim, "--journal",
+                                     fx.journal, "--config", fx.config,  NULL};
 
     fx.mnd = run(arguments);
 }
 
 static void start_pens(const char *count, const char *nvm)
 {
-    const char *const arguments[] = {MN_BIN_DIR "/penstub", "--connect", fx.sim, "--serial", "CRASH", "--pens", count, "--control", fx.control,
-                                     nvm != NULL ? "--nvm" : NULL, nvm, NULL};
+    static const char penstub[] = MN_BIN_DIR "/penstub";
+    const char *const arguments[] = {penstub, "--connect", fx.sim,     "--serial",                   "CRASH", "--pens",
+                                     count,   "--control", fx.control, nvm != NULL ? "--nvm" : NULL, nvm,     NULL};
 
     for (int i = 0; i < 100 && access(fx.sim, F_OK) < 0; i++) /* or it would wait before it tries again */
         poll(NULL, 0, 2);

@@ -38,6 +38,7 @@ struct client {
     uint32_t io_events;
     char name[64]; /* for logs: "mnctl 0.1.0 (pid 42)" */
     pid_t pid;
+    enum role role;
     struct user *user;
     struct client *next_in_line;
     bool greeted, ending, in_line;
@@ -243,18 +244,22 @@ static void push(struct subscriber *s, struct buf *b, enum push_class class)
         sd_event_source_set_enabled(c->flush, SD_EVENT_ONESHOT);
 }
 
-void client_say(struct client *c, Mnc__ServerMessage *m, uint32_t id)
+void client_tell(struct client *c, Mnc__ServerMessage *m)
 {
-    struct buf *b;
+    struct buf *b = hub_encode(m);
 
-    m->has_id = true;
-    m->id = id;
-    b = hub_encode(m);
     if (b == NULL)
         client_end(c, "the daemon is out of memory");
     else
         push(&c->subscriber, b, PUSH_URGENT);
     buf_unref(b);
+}
+
+void client_say(struct client *c, Mnc__ServerMessage *m, uint32_t id)
+{
+    m->has_id = true;
+    m->id = id;
+    client_tell(c, m);
 }
 
 void client_refuse(struct client *c, uint32_t id, Mnc__ErrorCode code, const char *format, ...)
@@ -428,8 +433,9 @@ int client_new(struct client **out, struct client_env *env, int fd)
     c->telemetry = (struct ring){.slots = c->telemetry_slots, .cap = TELEMETRY_RING};
     c->subscriber.push = push;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
-        cred.uid = (uid_t)-1;
+        cred = (struct ucred){.uid = (uid_t)-1, .gid = (gid_t)-1};
     c->pid = cred.pid;
+    c->role = role_of_peer(&env->roles, fd, cred.uid, cred.gid);
     snprintf(c->name, sizeof(c->name), "pid %d", (int)c->pid);
     c->user = user_enter(&env->users, cred.uid);
     if (c->user == NULL) {
@@ -450,6 +456,21 @@ int client_new(struct client **out, struct client_env *env, int fd)
 struct subscriber *client_subscriber(struct client *c)
 {
     return &c->subscriber;
+}
+
+enum role client_role(const struct client *c)
+{
+    return c->role;
+}
+
+const char *client_name(const struct client *c)
+{
+    return c->name;
+}
+
+pid_t client_pid(const struct client *c)
+{
+    return c->pid;
 }
 
 bool client_is_greeted(const struct client *c)

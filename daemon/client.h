@@ -11,15 +11,19 @@
 #include <systemd/sd-event.h>
 
 #include "hub.h"
+#include "role.h"
 #include "user.h"
 
 struct client;
 struct readings;
+struct control;
 
 struct client_env {
     sd_event *event;
     struct hub *hub;
     struct readings *readings; /* of the journal */
+    struct control *control;
+    struct role_map roles;
     struct sim_bus *sim; /* NULL: no simulated pens */
     bool usb;            /* looks for real ones */
     uint32_t queue_bytes, user_queue_bytes;
@@ -53,6 +57,12 @@ void client_end(struct client *c, const char *reason);
 
 struct subscriber *client_subscriber(struct client *c);
 bool client_is_greeted(const struct client *c);
+enum role client_role(const struct client *c);
+/* "clinic 2.1 (pid 42)" */
+const char *client_name(const struct client *c);
+pid_t client_pid(const struct client *c);
+/* An event. */
+void client_tell(struct client *c, Mnc__ServerMessage *m);
 /* It has said HELLO, and its name. */
 void client_greet(struct client *c, const char *name);
 /* The reply to the request of this id. */

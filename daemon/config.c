@@ -18,6 +18,9 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_UINT("records_max_mib", CYAML_FLAG_OPTIONAL, struct config, records_max_mib),
     CYAML_FIELD_UINT("records_free_mib", CYAML_FLAG_OPTIONAL, struct config, records_free_mib),
     CYAML_FIELD_STRING("group", CYAML_FLAG_OPTIONAL, struct config, group, 0),
+    CYAML_FIELD_STRING("operator_group", CYAML_FLAG_OPTIONAL, struct config, operator_group, 0),
+    CYAML_FIELD_STRING("service_group", CYAML_FLAG_OPTIONAL, struct config, service_group, 0),
+    CYAML_FIELD_STRING("factory_group", CYAML_FLAG_OPTIONAL, struct config, factory_group, 0),
     CYAML_FIELD_STRING("log_level", CYAML_FLAG_OPTIONAL, struct config, log_level, 1),
     CYAML_FIELD_UINT("max_clients", CYAML_FLAG_OPTIONAL, struct config, max_clients),
     CYAML_FIELD_UINT("max_clients_per_user", CYAML_FLAG_OPTIONAL, struct config, max_clients_per_user),
@@ -65,6 +68,9 @@ void config_default(struct config *c)
         .records_max_mib = 1024,
         .records_free_mib = 64,
         .group = "mnd",
+        .operator_group = "mnd",
+        .service_group = "mnd-service",
+        .factory_group = "mnd-factory",
         .log_level = "info",
         .max_clients = 256,
         .max_clients_per_user = 128,
@@ -223,6 +229,9 @@ int config_load(struct config *c, const char *path, char *why, size_t cap)
         TAKE_TEXT(socket);
         TAKE_TEXT(journal);
         TAKE_TEXT(group);
+        TAKE_TEXT(operator_group);
+        TAKE_TEXT(service_group);
+        TAKE_TEXT(factory_group);
         TAKE_TEXT(log_level);
         TAKE_TEXT(sim_socket);
         TAKE(records_keep_days);

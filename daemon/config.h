@@ -19,6 +19,9 @@ struct config {
     unsigned records_max_mib;   /* 16..1048576: more than that, and the oldest exported ones are dropped */
     unsigned records_free_mib;  /* 0..1048576: with less of the disk left the oldest are dropped, exported or not */
     char group[33];       /* of the socket; "" for none */
+    char operator_group[33]; /* whose members may configure and arm; "" for nobody but root and the daemon's own user */
+    char service_group[33];  /* ... may clear service faults, and take leases over */
+    char factory_group[33];  /* ... may write serial number and calibration */
     char log_level[8];    /* error, warning, info, debug */
     unsigned max_clients;          /* 1..4096 */
     unsigned max_clients_per_user; /* 1..4096 */

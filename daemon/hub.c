@@ -31,6 +31,11 @@ struct hub {
     void (*told)(void *ctx, const struct journal_record *const *r, size_t n); /* of records on disk; may be NULL */
     void *told_ctx;
     char refusal[160];
+    struct owner {
+        char serial[33], name[64];
+        pid_t pid;
+    } owners[PENS_MAX]; /* of pens, there or not */
+    unsigned owner_count;
     bool record_waits; /* some pen's record had no room: it is asked again when there is */
     struct hub_counters counters;
 };
@@ -56,6 +61,45 @@ static void push_to(struct subscriber *s, struct buf **shared, const Mnc__Server
     s->push(s, *shared, class);
 }
 
+static const struct owner *owner_of(const struct hub *h, const char *serial)
+{
+    for (unsigned i = 0; i < h->owner_count; i++) {
+        if (strcmp(h->owners[i].serial, serial) == 0)
+            return &h->owners[i];
+    }
+    return NULL;
+}
+
+void hub_set_owner(struct hub *h, const char *serial, const char *name, pid_t pid)
+{
+    struct owner *o = (struct owner *)(uintptr_t)owner_of(h, serial);
+
+    if (name == NULL) {
+        if (o != NULL)
+            *o = h->owners[--h->owner_count];
+        return;
+    }
+    if (o == NULL && h->owner_count == PENS_MAX)
+        return;
+    if (o == NULL)
+        o = &h->owners[h->owner_count++];
+    snprintf(o->serial, sizeof(o->serial), "%s", serial);
+    snprintf(o->name, sizeof(o->name), "%s", name);
+    o->pid = pid;
+}
+
+void hub_pen_info(const struct hub *h, const struct pen *p, Mnc__PenInfo *info, Mnc__LinkCounters *counters)
+{
+    const struct owner *o = owner_of(h, pen_serial(p));
+
+    pen_info(p, info, counters);
+    if (o == NULL)
+        return;
+    info->lease_name = (char *)(uintptr_t)o->name;
+    info->has_lease_pid = true;
+    info->lease_pid = (uint32_t)o->pid;
+}
+
 static void on_changed(void *ctx, struct pen *p)
 {
     struct hub *h = ctx;
@@ -64,7 +108,7 @@ static void on_changed(void *ctx, struct pen *p)
     Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
     struct buf *b = NULL;
 
-    pen_info(p, &info, &counters);
+    hub_pen_info(h, p, &info, &counters);
     m.body_case = MNC__SERVER_MESSAGE__BODY_PEN;
     m.pen = &info;
     for (struct subscriber *s = h->subscribers; s != NULL; s = s->next) {
@@ -72,6 +116,11 @@ static void on_changed(void *ctx, struct pen *p)
             push_to(s, &b, &m, PUSH_URGENT);
     }
     buf_unref(b);
+}
+
+void hub_pen_changed(struct hub *h, struct pen *p)
+{
+    on_changed(h, p);
 }
 
 static const struct subscription *subscription_to(const struct subscriber *s, const char *serial)
@@ -131,6 +180,19 @@ static bool on_record(void *ctx, struct pen *p, uint32_t first, const struct jou
     store_note(&lost, MNC__JOURNAL_KIND__JOURNAL_LOST, &note, bytes);
     strcpy(lost.serial, r->serial);
     return journal_append(h->journal, &lost) && journal_append(h->journal, r); /* offered again: the note is there then, once */
+}
+
+void hub_note(struct hub *h, uint32_t kind, const char *serial, const char *text)
+{
+    struct journal_record r = {0};
+    uint8_t bytes[STORE_NOTE_MAX];
+    Mnc__Note note = MNC__NOTE__INIT;
+
+    note.text = (char *)(uintptr_t)text;
+    store_note(&r, kind, &note, bytes);
+    snprintf(r.serial, sizeof(r.serial), "%s", serial);
+    if (h->journal == NULL || !journal_append(h->journal, &r))
+        log_error("this is not in the journal: %s", text);
 }
 
 static void on_flight(void *ctx, struct pen *p, const struct journal_record *r, uint8_t *bytes, size_t n)

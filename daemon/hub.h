@@ -83,6 +83,15 @@ const struct hub_counters *hub_counters(const struct hub *h);
 /* Stops the needles of every pen, now. */
 void hub_stop_all(struct hub *h);
 
+/* Who controls the pen, for those who look; NULL: nobody. Tells nobody: hub_pen_changed() does. */
+void hub_set_owner(struct hub *h, const char *serial, const char *name, pid_t pid);
+void hub_pen_changed(struct hub *h, struct pen *p);
+/* pen_info() with the owner. */
+void hub_pen_info(const struct hub *h, const struct pen *p, Mnc__PenInfo *info, Mnc__LinkCounters *counters);
+
+/* A row of the daemon's own about a pen. */
+void hub_note(struct hub *h, uint32_t kind, const char *serial, const char *text);
+
 /* Begins to close every pen; true when none is left. */
 bool hub_close_pens(struct hub *h);
 

@@ -301,7 +301,7 @@ static bool has_come(struct journal *j, const struct journal_record *r)
         return true;
     j->queued--;
     p = pen_of(j, r->serial);
-    if (r->position == 0 || p == NULL || p->volume != r->volume || r->number < p->newest)
+    if (r->position == 0 || p == NULL || p->volume != r->volume || r->number < p->newest || (r->number == 0 && p->newest == 0))
         return r->position != 0;
     p->newest = r->number;
     p->boot_id = r->boot_id;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "frame.h"
 #include "log.h"
 #include "pen.pb-c.h"
@@ -32,7 +33,8 @@ static void do_hello(struct client *c, uint32_t id, const Mnc__Hello *h)
         return;
     }
     client_greet(c, h->client_name != NULL ? h->client_name : "no name");
-    reply.has_major = reply.has_minor = true;
+    reply.has_major = reply.has_minor = reply.has_role = true;
+    reply.role = (Mnc__Role)client_role(c);
     reply.major = CLIENT_MAJOR;
     reply.minor = CLIENT_MINOR;
     reply.daemon_version = (char *)(uintptr_t)MN_VERSION;
@@ -51,7 +53,7 @@ static void say_pens(struct client *c, const struct client_env *env, uint32_t id
 
     if (infos != NULL && pointers != NULL && counters != NULL) {
         for (struct pen *p = NULL; i < n && (p = hub_next(env->hub, p)) != NULL; i++) {
-            pen_info(p, &infos[i], &counters[i]);
+            hub_pen_info(env->hub, p, &infos[i], &counters[i]);
             pointers[i] = &infos[i];
         }
         list.n_pen = i;
@@ -150,6 +152,28 @@ static struct pen *pen_for_call(struct client *c, const struct client_env *env, 
     return NULL;
 }
 
+static bool is_change(uint32_t pen_type)
+{
+    return pen_type == MNP__FRAME_TYPE__TYPE_CONFIG_SET || pen_type == MNP__FRAME_TYPE__TYPE_CONFIG_RESET || pen_type == MNP__FRAME_TYPE__TYPE_ARM ||
+           pen_type == MNP__FRAME_TYPE__TYPE_FAULT_CLEAR || pen_type == MNP__FRAME_TYPE__TYPE_SELF_TEST;
+}
+
+/* What changes a pen is not for those who do not control it while another does; what moves it is for its owner alone. */
+static bool may_change(struct client *c, const struct client_env *env, uint32_t id, const Mnc__Call *call)
+{
+    const struct lease *l = control_owner(env->control, call->serial);
+
+    if (!is_change(call->pen_type))
+        return true;
+    if (l != NULL && l->owner != c)
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "pen %s is controlled by %s", call->serial, l->name);
+    else if (l == NULL && call->pen_type == MNP__FRAME_TYPE__TYPE_ARM)
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "pen %s is armed by the program that controls it: take its lease first", call->serial);
+    else
+        return true;
+    return false;
+}
+
 static void do_call(struct client *c, const struct client_env *env, uint32_t id, const Mnc__Call *call)
 {
     uint32_t timeout_ms = call->has_timeout_ms ? call->timeout_ms : CALL_TIMEOUT_MS;
@@ -175,6 +199,8 @@ static void do_call(struct client *c, const struct client_env *env, uint32_t id,
     }
     p = pen_for_call(c, env, id, call->serial);
     if (p == NULL)
+        return;
+    if (!may_change(c, env, id, call))
         return;
     if (call->pen_type == MNP__FRAME_TYPE__TYPE_ARM && !pen_is_simulated(p)) {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_FORBIDDEN,
@@ -237,6 +263,45 @@ static void do_daemon_info(struct client *c, const struct client_env *env, uint3
     client_say(c, &m, id);
 }
 
+static enum role role_for_call(const Mnc__Call *call)
+{
+    Mnp__FaultClear *clear;
+    bool service = false;
+
+    if (!call->has_pen_type || !is_change(call->pen_type))
+        return ROLE_OBSERVER;
+    if (call->pen_type == MNP__FRAME_TYPE__TYPE_FAULT_CLEAR) {
+        clear = mnp__fault_clear__unpack(NULL, call->payload.len, call->payload.data);
+        service = clear != NULL && clear->service;
+        mnp__fault_clear__free_unpacked(clear, NULL);
+    }
+    return service ? ROLE_SERVICE : ROLE_OPERATOR;
+}
+
+/* What a request asks of the one who makes it. */
+static enum role role_for(const Mnc__ClientMessage *m)
+{
+    switch (m->body_case) {
+    case MNC__CLIENT_MESSAGE__BODY_CALL:
+        return role_for_call(m->call);
+    case MNC__CLIENT_MESSAGE__BODY_SIMULATE:
+    case MNC__CLIENT_MESSAGE__BODY_LEASE:
+    case MNC__CLIENT_MESSAGE__BODY_RECORDS_EXPORTED:
+    case MNC__CLIENT_MESSAGE__BODY_JOURNAL_BACKUP:
+        return ROLE_OPERATOR;
+    case MNC__CLIENT_MESSAGE__BODY_MONITOR:
+        return ROLE_SERVICE;
+    default:
+        return ROLE_OBSERVER;
+    }
+}
+
+static void refuse_role(struct client *c, const struct client_env *env, uint32_t id, enum role needed)
+{
+    client_refuse(c, id, MNC__ERROR_CODE__ERROR_FORBIDDEN, "this is for the role %s, and your user has the role %s: group %s gives it", role_name(needed),
+                  role_name(client_role(c)), env->roles.groups[needed][0] != '\0' ? env->roles.groups[needed] : "(none is configured)");
+}
+
 void request(struct client *c, struct client_env *env, const Mnc__ClientMessage *m)
 {
     if (!m->has_id || m->id == 0) {
@@ -245,6 +310,10 @@ void request(struct client *c, struct client_env *env, const Mnc__ClientMessage 
     }
     if (!client_is_greeted(c) && m->body_case != MNC__CLIENT_MESSAGE__BODY_HELLO) {
         client_refuse(c, m->id, MNC__ERROR_CODE__ERROR_MALFORMED, "HELLO comes first");
+        return;
+    }
+    if (client_role(c) < role_for(m)) {
+        refuse_role(c, env, m->id, role_for(m));
         return;
     }
     switch (m->body_case) {
@@ -273,6 +342,12 @@ void request(struct client *c, struct client_env *env, const Mnc__ClientMessage 
     case MNC__CLIENT_MESSAGE__BODY_MONITOR:
         hub_monitor(env->hub, client_subscriber(c), !m->monitor->has_on || m->monitor->on);
         client_say_done(c, m->id);
+        break;
+    case MNC__CLIENT_MESSAGE__BODY_LEASE:
+        control_lease(env->control, c, m->id, m->lease);
+        break;
+    case MNC__CLIENT_MESSAGE__BODY_PONG:
+        control_pong(env->control, c);
         break;
     case MNC__CLIENT_MESSAGE__BODY_RECORDS_READ:
         reading_records(env->readings, c, m->id, m->records_read);

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "log.h"
 #include "reading.h"
 
@@ -48,6 +49,7 @@ static void drop(struct server *s, struct node **at)
 
     *at = n->next;
     hub_remove(s->env.hub, client_subscriber(n->client), n->client);
+    control_forget(s->env.control, n->client);
     readings_forget(s->env.readings, n->client);
     if (s->env.sim != NULL)
         sim_forget(s->env.sim, n->client);
@@ -208,11 +210,12 @@ int server_new(struct server **out, sd_event *event, const struct config *config
                                  .ended = on_ended,
                                  .ctx = s};
     sd_event_now(event, CLOCK_MONOTONIC, &s->env.began_us);
+    role_map_load(&s->env.roles, config);
     if (passed > 0)
         s->fd = SD_LISTEN_FDS_START;
     r = passed > 0 ? 0 : listen_at(s, config);
     s->turn_fd = eventfd(1, EFD_CLOEXEC);
-    if (r < 0 || (r = readings_new(&s->env.readings, &s->env)) < 0 || (r = sd_event_add_io(event, &s->accept, s->fd, EPOLLIN, on_accept, s)) < 0 ||
+    if (r < 0 || (r = readings_new(&s->env.readings, &s->env)) < 0 || (r = control_new(&s->env.control, &s->env)) < 0 || (r = sd_event_add_io(event, &s->accept, s->fd, EPOLLIN, on_accept, s)) < 0 ||
         (r = sd_event_add_time_relative(event, &s->resume, CLOCK_MONOTONIC, 0, 0, on_resume, s)) < 0 ||
         (r = sd_event_source_set_enabled(s->resume, SD_EVENT_OFF)) < 0 ||
         (r = sd_event_add_defer(event, &s->reap, on_reap, s)) < 0 ||
@@ -235,6 +238,7 @@ void server_free(struct server *s)
         drop(s, &s->clients);
     }
     readings_free(s->env.readings);
+    control_free(s->env.control);
     sd_event_source_disable_unref(s->accept);
     sd_event_source_disable_unref(s->resume);
     sd_event_source_disable_unref(s->reap);

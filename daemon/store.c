@@ -207,8 +207,8 @@ int store_insert(struct store *s, struct journal_record *r)
         return 0; /* it is there */
     r->position = (uint64_t)sqlite3_last_insert_rowid(s->db);
     memcpy(s->chain, next, STORE_HASH);
-    if (r->serial[0] == '\0')
-        return 0;
+    if (r->serial[0] == '\0' || (r->number == 0 && r->kind != MNC__JOURNAL_KIND__JOURNAL_RENEWED))
+        return 0; /* a note that is none of the pen's numbers */
     if (strcmp(s->pen_now.serial, r->serial) != 0 && (result = write_pen(s)) < 0)
         return result;
     s->pen_now = (struct store_pen){.volume = r->volume, .newest = r->number, .boot_id = r->boot_id, .t_us = r->t_us};

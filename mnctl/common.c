@@ -121,6 +121,7 @@ static int exit_code(int error)
     case MN_ERR_UNSUPPORTED:
     case MN_ERR_STORAGE:
     case MN_ERR_NO_RECORD:
+    case MN_ERR_LEASE:
         return EXIT_REFUSED;
     case MN_ERR_TIMEOUT:
     case MN_ERR_PEN_GONE:

@@ -59,6 +59,15 @@ const struct command commands[] = {
      "  backup FILE            a copy of the journal as it is at this moment\n"
      "\n  mnctl records --since today --kind fault --priority HM",
      cmd_records},
+    {"lease", "lease [take | take-over | request] [--give]", "who controls a pen, and taking control",
+     "One program at a time controls a pen: it alone may arm it, and nobody else may change it meanwhile.\n"
+     "Without more: who controls each pen.\n"
+     "  take         control it until this ends; that stops the needles\n"
+     "  request      ask the one who controls it, and wait for it (--timeout MS)\n"
+     "  take-over    from whoever controls it; for the role service, and recorded\n"
+     "  --give       to whoever asks\n"
+     "\n  mnctl lease take",
+     cmd_lease},
     {"stop", "stop [--all]", "stop the needles", "Stops the pen's needles, in whatever state it is.\n  --all    of every pen\n\n  mnctl stop --all",
      cmd_stop},
     {"arm", "arm", "let the trigger start the needles (simulated pens only)",
@@ -100,7 +109,7 @@ const struct command commands[] = {
 };
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 
-static const char *const words[] = {"list", "info", "config", "watch", "faults",  "records", "stop",       "arm",
+static const char *const words[] = {"list", "info", "config", "watch", "faults",  "records", "lease", "stop",       "arm",
                                     "selftest", "ping", "sim",    "monitor", "doctor", "version", "help", "completion"};
 
 static void print_help(void)
@@ -150,7 +159,7 @@ static int print_completion(const char *shell)
            "    --socket|--pcapng|--html|--output|backup|import|export|diff) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
            "  esac\n"
            "  case $cmd in\n"
-           "    '') COMPREPLY=($(compgen -W 'list info config watch faults records stop arm selftest ping sim monitor doctor version help completion --pen "
+           "    '') COMPREPLY=($(compgen -W 'list info config watch faults records lease stop arm selftest ping sim monitor doctor version help completion --pen "
            "--socket --json --timeout --help' -- \"$cur\"));;\n"
            "    config) COMPREPLY=($(compgen -W 'show get set diff export import reset");
     for (size_t i = 0; i < mn_setting_count(); i++)
@@ -163,8 +172,9 @@ static int print_completion(const char *shell)
            "    watch) COMPREPLY=($(compgen -W '--seconds --csv --json' -- \"$cur\"));;\n"
            "    monitor) COMPREPLY=($(compgen -W '--clients --client --seconds --pcapng --json' -- \"$cur\"));;\n"
            "    ping) COMPREPLY=($(compgen -W '--count --bytes --daemon' -- \"$cur\"));;\n"
+           "    lease) COMPREPLY=($(compgen -W 'take take-over request --give' -- \"$cur\"));;\n"
            "    stop) COMPREPLY=($(compgen -W '--all' -- \"$cur\"));;\n"
-           "    help) COMPREPLY=($(compgen -W 'list info config watch faults records stop arm selftest ping sim monitor doctor version exit' -- \"$cur\"));;\n"
+           "    help) COMPREPLY=($(compgen -W 'list info config watch faults records lease stop arm selftest ping sim monitor doctor version exit' -- \"$cur\"));;\n"
            "  esac\n"
            "}\n"
            "complete -F _mnctl mnctl\n");

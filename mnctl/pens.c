@@ -11,12 +11,12 @@
 
 static json_t *json_pen(const struct mn_pen *p)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o, s:I, s:b, s:s, s:I, s:I, s:I, s:s, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "serial",
+    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o, s:I, s:b, s:s, s:I, s:I, s:I, s:s, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "serial",
                      p->serial, "port", p->port, "link", mn_link_name(p->link), "last_error", p->last_error, "simulated", p->simulated,
                      "state", mn_state_name(p->state), "faults", json_fault_word(p->fault_word), "fault_word", (json_int_t)p->fault_word,
                      "trigger", p->trigger, "cartridge", mn_cartridge_name(p->cartridge), "config_generation",
                      (json_int_t)p->config_generation, "boot_id", (json_int_t)p->boot_id, "records_newest", (json_int_t)p->records_newest,
-                     "firmware", p->firmware_version, "counters", "frames_in", (json_int_t)p->frames_in, "frames_out",
+                     "firmware", p->firmware_version, "lease_name", p->lease_name, "lease_pid", (json_int_t)p->lease_pid, "counters", "frames_in", (json_int_t)p->frames_in, "frames_out",
                      (json_int_t)p->frames_out, "bad_frames", (json_int_t)p->bad_frames, "sequence_gaps", (json_int_t)p->sequence_gaps,
                      "foreign_frames", (json_int_t)p->foreign_frames, "stale_replies", (json_int_t)p->stale_replies,
                      "late_frames", (json_int_t)p->late_frames, "sessions", (json_int_t)p->sessions);
@@ -31,7 +31,7 @@ static void print_pen(const struct mn_pen *p)
     printf("%-20s %-10s %s%-8s %-9s%s %-9s %s", p->serial[0] != '\0' ? p->serial : "?", p->port, colour(c), mn_link_name(p->link),
            p->link == MN_LINK_READY ? mn_state_name(p->state) : "-", colour(COLOUR_NONE),
            p->link == MN_LINK_READY ? mn_cartridge_name(p->cartridge) : "-", p->link == MN_LINK_READY ? faults : p->last_error);
-    printf("\n");
+    printf("%s%s\n", p->lease_name[0] != '\0' ? "  controlled by " : "", p->lease_name);
 }
 
 static void print_head(void)
@@ -276,6 +276,8 @@ int cmd_arm(struct app *a, int argc, char **argv)
         printf("%s: arming with depth %" PRIu32 " um, rate %.1f Hz; Ctrl-C stops\n", a->serial, config.depth_um,
                config.stroke_rate_dhz / 10.0);
     if (r == MN_OK)
+        r = mn_lease_take(a->client, a->serial, a->timeout_ms);
+    if (r == MN_OK)
         r = mn_arm(a->client, a->serial, config.generation, a->timeout_ms);
     return r == MN_OK ? stay_armed(a) : app_failed(a, r);
 }
@@ -349,13 +351,16 @@ int cmd_version(struct app *a, int argc, char **argv)
     if (r == MN_OK)
         r = mn_daemon_info(a->client, &d, a->timeout_ms);
     if (a->json)
-        return print_json(json_pack("{s:s, s:s, s:s?}", "mnctl", mn_version(), "libmn", mn_version(), "mnd", r == MN_OK ? d.version : NULL),
+        return print_json(json_pack("{s:s, s:s, s:s?, s:s?}", "mnctl", mn_version(), "libmn", mn_version(), "mnd", r == MN_OK ? d.version : NULL, "role",
+                                    r == MN_OK ? mn_role_name(mn_role(a->client)) : NULL),
                           false);
     printf("mnctl %s, libmn %s, mnd %s\n", mn_version(), mn_version(), d.version);
     if (r == MN_OK)
         printf("mnd: pid %" PRIu32 ", up %.1f s, %" PRIu32 " pens, %" PRIu32 " clients, %" PRIu64 " telemetry batches, %" PRIu64
                " dropped for slow clients\n",
                d.pid, (double)d.uptime_ms / 1000, d.pens, d.clients, d.telemetry_batches, d.telemetry_dropped);
+    if (r == MN_OK)
+        printf("you: %s\n", mn_role_name(mn_role(a->client)));
     if (r == MN_OK && d.journal_error[0] != '\0')
         printf("mnd: %s%s%s\n", colour(COLOUR_BAD), d.journal_error, colour(COLOUR_NONE));
     return flush_output();

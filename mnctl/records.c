@@ -81,6 +81,7 @@ void format_record(const struct mn_record *r, char *out, size_t cap)
     case MN_RECORD_LOST:
     case MN_RECORD_RENEWED:
     case MN_RECORD_DROPPED:
+    case MN_RECORD_CONTROL:
         snprintf(out, cap, "%s", r->note.text);
         break;
     case MN_RECORD_UNKNOWN:
@@ -124,6 +125,7 @@ static void add_details(json_t *j, const struct mn_record *r)
     case MN_RECORD_LOST:
     case MN_RECORD_RENEWED:
     case MN_RECORD_DROPPED:
+    case MN_RECORD_CONTROL:
         json_object_set_new(j, "first", json_integer((json_int_t)r->note.first));
         json_object_set_new(j, "through", json_integer((json_int_t)r->note.through));
         json_object_set_new(j, "text", json_string(r->note.text));
@@ -162,7 +164,7 @@ static enum colour colour_of(const struct mn_record *r)
 {
     if (r->kind == MN_RECORD_FAULT)
         return r->fault.raised ? COLOUR_BAD : COLOUR_GOOD;
-    return r->kind == MN_RECORD_LOST || r->kind == MN_RECORD_RENEWED || r->kind == MN_RECORD_DROPPED ? COLOUR_WARN : COLOUR_NONE;
+    return r->kind == MN_RECORD_LOST || r->kind == MN_RECORD_RENEWED || r->kind == MN_RECORD_DROPPED || r->kind == MN_RECORD_CONTROL ? COLOUR_WARN : COLOUR_NONE;
 }
 
 static void print_csv_text(FILE *out, const char *text)

@@ -9,7 +9,7 @@
 #include "client.h"
 #include "decode.h"
 
-enum { PAYLOAD_MAX = MN_ECHO_MAX, AGAIN_TIMEOUT_MS = 5000 };
+enum { PAYLOAD_MAX = MN_ECHO_MAX, AGAIN_TIMEOUT_MS = 5000, LEASE_SLACK_MS = 2000 /* the daemon's own deadline comes first */ };
 
 static void subscribe_again(mn_client *c);
 
@@ -236,6 +236,56 @@ int mn_stop(mn_client *c, const char *serial, int timeout_ms)
     struct waiter w = {0};
 
     return client_finish(c, &w, mn_stop_async(c, serial, timeout_ms, client_wake, &w));
+}
+
+static int lease(mn_client *c, const char *serial, Mnc__LeaseAction action, uint32_t pid, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__Lease l = MNC__LEASE__INIT;
+    bool waits = action == MNC__LEASE_ACTION__LEASE_REQUEST;
+
+    if (serial == NULL || serial[0] == '\0')
+        return client_fail(c, MN_ERR_INVALID, "which pen? a serial number is needed");
+    l.serial = (char *)(uintptr_t)serial;
+    l.has_action = true;
+    l.action = action;
+    l.has_pid = pid != 0;
+    l.pid = pid;
+    l.has_wait_ms = waits;
+    l.wait_ms = timeout_ms > 0 ? (uint32_t)timeout_ms : 1;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_LEASE;
+    m.lease = &l;
+    return call_start(c, &m, serial, waits ? timeout_ms + LEASE_SLACK_MS : timeout_ms, client_on_done, done, user);
+}
+
+#define LEASE_CALL(name, action)                                                                                       \
+    int name##_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user)                 \
+    {                                                                                                                  \
+        return lease(c, serial, action, 0, timeout_ms, done, user);                                                    \
+    }                                                                                                                  \
+                                                                                                                       \
+    int name(mn_client *c, const char *serial, int timeout_ms)                                                         \
+    {                                                                                                                  \
+        struct waiter w = {0};                                                                                         \
+                                                                                                                       \
+        return client_finish(c, &w, name##_async(c, serial, timeout_ms, client_wake, &w));                             \
+    }
+
+LEASE_CALL(mn_lease_take, MNC__LEASE_ACTION__LEASE_TAKE)
+LEASE_CALL(mn_lease_release, MNC__LEASE_ACTION__LEASE_RELEASE)
+LEASE_CALL(mn_lease_take_over, MNC__LEASE_ACTION__LEASE_TAKE_OVER)
+LEASE_CALL(mn_lease_request, MNC__LEASE_ACTION__LEASE_REQUEST)
+
+int mn_lease_give_async(mn_client *c, const char *serial, uint32_t pid, int timeout_ms, mn_result_fn *done, void *user)
+{
+    return lease(c, serial, MNC__LEASE_ACTION__LEASE_GIVE, pid, timeout_ms, done, user);
+}
+
+int mn_lease_give(mn_client *c, const char *serial, uint32_t pid, int timeout_ms)
+{
+    struct waiter w = {0};
+
+    return client_finish(c, &w, mn_lease_give_async(c, serial, pid, timeout_ms, client_wake, &w));
 }
 
 int mn_arm_async(mn_client *c, const char *serial, uint32_t generation, int timeout_ms, mn_result_fn *done, void *user)

@@ -225,6 +225,7 @@ static bool on_greeted(mn_client *c, struct mn_result *r, const struct call *cal
     if (m->body_case != MNC__SERVER_MESSAGE__BODY_HELLO || !m->hello->has_major)
         return false;
     snprintf(c->daemon_version, sizeof(c->daemon_version), "%s", m->hello->daemon_version != NULL ? m->hello->daemon_version : "?");
+    c->role = m->hello->has_role ? (enum mn_role)m->hello->role : MN_ROLE_OPERATOR; /* before minor 2 all were */
     c->state = CLIENT_CONNECTED;
     return true;
 }
@@ -361,6 +362,34 @@ static void on_traffic(mn_client *c, const Mnc__Traffic *t)
     client_event(c, &(struct mn_event){.kind = MN_EVENT_TRAFFIC, .traffic = &out});
 }
 
+static void on_lease(mn_client *c, const Mnc__LeaseEvent *e)
+{
+    struct mn_lease out = {
+        .serial = e->serial != NULL ? e->serial : "",
+        .lost = e->what == MNC__LEASE_CHANGE__LEASE_LOST,
+        .text = e->text != NULL ? e->text : "",
+        .name = e->name != NULL ? e->name : "",
+        .pid = e->pid,
+    };
+
+    if (e->what == MNC__LEASE_CHANGE__LEASE_LOST || e->what == MNC__LEASE_CHANGE__LEASE_REQUESTED)
+        client_event(c, &(struct mn_event){.kind = MN_EVENT_LEASE, .lease = &out});
+}
+
+/* That this is done here, and nowhere else, is what it shows: the program is alive. */
+static void answer_ping(mn_client *c)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__Pong pong = MNC__PONG__INIT;
+
+    m.has_id = true;
+    m.id = ++c->last_id != 0 ? c->last_id : ++c->last_id;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_PONG;
+    m.pong = &pong;
+    if (out_append(c, &m) == MN_OK)
+        out_flush(c);
+}
+
 static void on_event_message(mn_client *c, const Mnc__ServerMessage *m)
 {
     struct mn_pen pen;
@@ -375,6 +404,12 @@ static void on_event_message(mn_client *c, const Mnc__ServerMessage *m)
         break;
     case MNC__SERVER_MESSAGE__BODY_TRAFFIC:
         on_traffic(c, m->traffic);
+        break;
+    case MNC__SERVER_MESSAGE__BODY_LEASE:
+        on_lease(c, m->lease);
+        break;
+    case MNC__SERVER_MESSAGE__BODY_PING:
+        answer_ping(c);
         break;
     case MNC__SERVER_MESSAGE__BODY_GOODBYE:
         snprintf(c->goodbye, sizeof(c->goodbye), "the daemon has disconnected this program: %s",
@@ -406,6 +441,8 @@ static int error_of_daemon(Mnc__ErrorCode code)
         return MN_ERR_FORBIDDEN;
     case MNC__ERROR_CODE__ERROR_JOURNAL:
         return MN_ERR_JOURNAL;
+    case MNC__ERROR_CODE__ERROR_LEASE:
+        return MN_ERR_LEASE;
     case MNC__ERROR_CODE__ERROR_NO_RECORD:
         return MN_ERR_NO_RECORD;
     default:
@@ -670,6 +707,11 @@ const char *mn_message(const mn_client *c)
 const struct mn_result *mn_last_result(const mn_client *c)
 {
     return &c->last;
+}
+
+enum mn_role mn_role(const mn_client *c)
+{
+    return c->role;
 }
 
 const char *mn_daemon_version(const mn_client *c)

@@ -54,6 +54,7 @@ struct mn_client {
     mn_event_fn *on_event;
     void *user;
     char daemon_version[17];
+    enum mn_role role;
     char goodbye[256];
     int greeting_error; /* -1: not known yet */
     uint64_t lost_at_ms, retry_at_ms;

@@ -29,6 +29,8 @@ void decode_pen(struct mn_pen *out, const Mnc__PenInfo *in)
     copy(out->port, sizeof(out->port), in->port);
     copy(out->last_error, sizeof(out->last_error), in->last_error);
     copy(out->firmware_version, sizeof(out->firmware_version), in->firmware_version);
+    copy(out->lease_name, sizeof(out->lease_name), in->lease_name);
+    out->lease_pid = in->lease_pid;
     if (in->counters != NULL) {
         out->frames_in = in->counters->frames_in;
         out->frames_out = in->counters->frames_out;
@@ -158,7 +160,7 @@ bool decode_record(struct mn_record *out, uint64_t journal, const Mnc__JournalRe
     out->host_bound_us = in->has_host_bound_us ? in->host_bound_us : MN_BOUND_UNKNOWN;
     if (in->has_record)
         return take_record(out, &in->record);
-    out->kind = in->kind >= MNC__JOURNAL_KIND__JOURNAL_BEGUN && in->kind <= MNC__JOURNAL_KIND__JOURNAL_DROPPED ? (enum mn_record_kind)in->kind
+    out->kind = in->kind >= MNC__JOURNAL_KIND__JOURNAL_BEGUN && in->kind <= MNC__JOURNAL_KIND__JOURNAL_CONTROL ? (enum mn_record_kind)in->kind
                                                                                                                : MN_RECORD_UNKNOWN;
     if (in->note != NULL) {
         out->note.first = in->note->first;

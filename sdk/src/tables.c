@@ -97,6 +97,7 @@ const char *mn_strerror(int error)
         "a fault forbids it",
         "the pen's memory failed",
         "the journal failed",
+        "another program controls it",
         "no such record",
     };
 
@@ -128,9 +129,16 @@ const char *mn_cartridge_name(enum mn_cartridge cartridge)
 const char *mn_record_kind_name(enum mn_record_kind kind)
 {
     static const char *const names[] = {"UNKNOWN", "BOOT", "FAULT", "CONFIG", "RUN"};
-    static const char *const notes[] = {"BEGUN", "LOST", "RENEWED", "DROPPED"};
+    static const char *const notes[] = {"BEGUN", "LOST", "RENEWED", "DROPPED", "CONTROL"};
 
-    return kind >= MN_RECORD_BEGUN && kind <= MN_RECORD_DROPPED ? notes[kind - MN_RECORD_BEGUN] : NAME_OF(names, kind);
+    return kind >= MN_RECORD_BEGUN && kind <= MN_RECORD_CONTROL ? notes[kind - MN_RECORD_BEGUN] : NAME_OF(names, kind);
+}
+
+const char *mn_role_name(enum mn_role role)
+{
+    static const char *const names[] = {"observer", "operator", "service", "factory"};
+
+    return NAME_OF(names, role);
 }
 
 const char *mn_version(void)

@@ -381,6 +381,7 @@ static void the_disk_fails_and_comes_back(void **state)
         until(mn_daemon_info(fx.c, &d, T) == MN_OK && d.journal_error[0] != '\0');
         assert_string_equal(d.journal_error, sentence);
         assert_true(log_says(sentence));
+        assert_int_equal(mn_lease_take(fx.c, "CRASH", T), MN_OK);
         assert_int_equal(mn_arm(fx.c, "CRASH", 0, T), MN_ERR_FORBIDDEN);
         assert_non_null(strstr(mn_message(fx.c), "2008 JOURNAL_UNWRITABLE"));
         samples = fx.samples;

@@ -12,6 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ProtobufCBinaryData bytes = {.len = size, .data = (uint8_t *)(uintptr_t)data};
     struct batch_facts facts;
     struct mn_telemetry t;
+    Mnc__JournalRecord one = MNC__JOURNAL_RECORD__INIT;
+    Mnc__RecordsReply *page;
+    struct mn_record record;
     struct mn_records records;
     struct mn_status status;
     struct mn_info info;
@@ -27,8 +30,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             __builtin_trap();
         mnp__telemetry_batch__free_unpacked(b, NULL);
     }
-    if (decode_records(&records, "FUZZ", &bytes))
+    one.has_position = one.has_kind = one.has_record = true;
+    one.record = bytes;
+    decode_record(&record, 1, &one);
+    page = mnc__records_reply__unpack(NULL, size, data);
+    if (page != NULL && decode_records(&records, page))
         mn_records_free(&records);
+    mnc__records_reply__free_unpacked(page, NULL);
     decode_status(&status, &bytes);
     decode_info(&info, &bytes);
     decode_config(&config, &bytes);

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "control.h"
 #include "log.h"
+#include "reading.h"
 #include "pen.pb-c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -111,7 +113,8 @@ static void from_program(sd_event *event, struct hub *hub, const uint8_t *data, 
     struct client *c;
     int fds[2];
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) < 0 || client_new(&c, &env, fds[0]) < 0)
+    if (readings_new(&env.readings, &env) < 0 || control_new(&env.control, &env) < 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) < 0 || client_new(&c, &env, fds[0]) < 0)
         abort();
     hub_add(hub, (struct subscriber *)c);
     if (write(fds[1], data, size) < 0)
@@ -119,7 +122,11 @@ static void from_program(sd_event *event, struct hub *hub, const uint8_t *data, 
     for (int i = 0; i < 20 && !ended; i++)
         sd_event_run(event, 0);
     hub_remove(hub, (struct subscriber *)c, c);
+    control_forget(env.control, c);
+    readings_forget(env.readings, c);
     client_free(c);
+    control_free(env.control);
+    readings_free(env.readings);
     close(fds[1]);
 }
 

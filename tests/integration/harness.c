@@ -54,6 +54,12 @@ static void on_event(mn_client *c, const struct mn_event *e, void *user)
         if (h->record_count < sizeof(h->records) / sizeof(h->records[0]))
             h->records[h->record_count++] = *e->record;
         break;
+    case MN_EVENT_LEASE:
+        h->lease_lost += e->lease->lost;
+        h->lease_requested += !e->lease->lost;
+        h->lease_pid = e->lease->pid;
+        snprintf(h->lease_text, sizeof(h->lease_text), "%s", e->lease->text);
+        break;
     case MN_EVENT_TRAFFIC: /* nobody here asks for it */
         break;
     case MN_EVENT_DISCONNECTED:

@@ -25,6 +25,9 @@ struct harness {
     size_t record_count;
     uint64_t batches, samples, missed, disconnects, reconnects;
     struct mn_telemetry last;
+    unsigned lease_lost, lease_requested;
+    uint32_t lease_pid;
+    char lease_text[300];
     int32_t last_rate_dhz, last_depth_um;
 };
 

@@ -161,6 +161,7 @@ static void arm(void)
     struct mn_config config;
 
     harness_ok(&h, mn_config_get(h.c, P, &config, T));
+    harness_ok(&h, mn_lease_take(h.c, P, T));
     harness_ok(&h, mn_arm(h.c, P, config.generation, T));
     harness_until(&h, harness_pen(&h, P)->state == MN_STATE_ARMED, 2000);
 }
@@ -206,6 +207,7 @@ static void the_needles_stop_when_the_client_that_armed_hangs_up(void **state)
     (void)state;
     harness_ok(&h, mn_subscribe(h.c, P, true, T));
     assert_int_equal(mn_config_get(other, P, &config, T), MN_OK);
+    assert_int_equal(mn_lease_take(other, P, T), MN_OK);
     assert_int_equal(mn_arm(other, P, config.generation, T), MN_OK);
     harness_say(&h, P, "trigger press");
     harness_until(&h, h.last_rate_dhz > 900, 5000);
@@ -538,6 +540,7 @@ static void without_a_journal_records_stay_in_the_pen_and_nothing_is_armed(void 
     harness_until(&h, h.samples > 2000, T); /* telemetry and configuration go on */
     assert_int_equal(acked(P, &newest), 0);
     assert_true(newest >= 2);
+    harness_ok(&h, mn_lease_take(h.c, P, T));
     assert_int_equal(mn_arm(h.c, P, config.generation, T), MN_ERR_FORBIDDEN);
     assert_non_null(strstr(mn_message(h.c), "2008 JOURNAL_UNWRITABLE: pen SIM-0001 is not armed: the journal "));
     snprintf(command, sizeof(command), "mkdir %s/later", dir); /* the disk is there now */
@@ -547,6 +550,7 @@ static void without_a_journal_records_stay_in_the_pen_and_nothing_is_armed(void 
     harness_until(&h, h.record_count == newest + 1, T); /* and the note that the journal was begun */
     harness_ok(&h, mn_daemon_info(h.c, &daemon, T));
     assert_string_equal(daemon.journal_error, "");
+    harness_ok(&h, mn_lease_take(h.c, P, T));
     harness_ok(&h, mn_arm(h.c, P, config.generation, T));
     harness_stop(&h);
     snprintf(command, sizeof(command), "rm -r %s", dir);
@@ -711,6 +715,166 @@ static void a_second_pen_of_the_same_serial_is_refused_then_recognised(void **st
     harness_stop(&h);
 }
 
+/* ---- control ---- */
+
+static void one_program_controls_a_pen(void **state)
+{
+    struct mn_config change = {.present = MN_SET_DEPTH_UM, .depth_um = 900}, config;
+    char held[100];
+    mn_client *other;
+
+    (void)state;
+    harness_start(&h, 1, NULL);
+    other = harness_client(&h);
+    harness_ok(&h, mn_config_set(h.c, P, &change, NULL, &config, T)); /* nobody's: every operator may change it ... */
+    assert_int_equal(mn_arm(h.c, P, config.generation, T), MN_ERR_LEASE);
+    assert_string_equal(mn_message(h.c), "pen SIM-0001 is armed by the program that controls it: take its lease first");
+    harness_ok(&h, mn_lease_take(h.c, P, T));
+    harness_ok(&h, mn_lease_take(h.c, P, T)); /* it has it */
+    harness_until(&h, harness_pen(&h, P)->lease_pid == (uint32_t)getpid(), T);
+    snprintf(held, sizeof(held), "pen SIM-0001 is controlled by test (pid %d)", (int)getpid());
+    assert_int_equal(mn_lease_take(other, P, T), MN_ERR_LEASE);
+    assert_string_equal(mn_message(other), held);
+    assert_int_equal(mn_config_set(other, P, &change, NULL, NULL, T), MN_ERR_LEASE); /* ... and now its owner alone */
+    assert_string_equal(mn_message(other), held);
+    assert_int_equal(mn_arm(other, P, config.generation, T), MN_ERR_LEASE);
+    assert_int_equal(mn_lease_release(other, P, T), MN_ERR_LEASE);
+    assert_int_equal(mn_lease_give(other, P, 0, T), MN_ERR_LEASE);
+    assert_int_equal(mn_lease_take(other, "NO-SUCH", T), MN_ERR_NO_PEN);
+    harness_ok(&h, mn_arm(h.c, P, config.generation, T));
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_ARMED, T);
+    assert_int_equal(mn_stop(other, P, T), MN_OK); /* everyone may */
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_SAFE, T);
+    harness_ok(&h, mn_arm(h.c, P, config.generation, T));
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_ARMED, T);
+    harness_ok(&h, mn_lease_release(h.c, P, T)); /* stops it */
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_SAFE && harness_pen(&h, P)->lease_name[0] == '\0', T);
+    assert_int_equal(mn_lease_take(other, P, T), MN_OK);
+    mn_close(other); /* hanging up releases it */
+    harness_until(&h, mn_lease_take(h.c, P, T) == MN_OK, T);
+    harness_stop(&h);
+}
+
+static void on_asked(mn_client *c, const struct mn_result *r, void *user)
+{
+    (void)c;
+    *(int *)user = r->error;
+}
+
+static void control_is_asked_for_given_and_taken_over(void **state)
+{
+    struct mn_config config;
+    mn_client *other, *third;
+    int asked = -1, third_asked = -1;
+    uint64_t began_ms;
+
+    (void)state;
+    harness_start(&h, 1, NULL);
+    other = harness_client(&h);
+    third = harness_client(&h);
+    harness_ok(&h, mn_config_get(h.c, P, &config, T));
+    harness_ok(&h, mn_lease_take(h.c, P, T));
+    assert_int_equal(mn_lease_request_async(other, P, T, on_asked, &asked), MN_OK);
+    harness_until(&h, h.lease_requested == 1, T);
+    assert_int_equal(h.lease_pid, getpid());
+    assert_int_equal(mn_lease_request_async(third, P, T, on_asked, &third_asked), MN_OK);
+    harness_until(&h, h.lease_requested == 2, T);
+    assert_int_equal(mn_lease_give(h.c, P, 1, T), MN_ERR_LEASE); /* init has not asked */
+    harness_ok(&h, mn_arm(h.c, P, config.generation, T));
+    harness_ok(&h, mn_lease_give(h.c, P, 0, T));
+    for (int i = 0; i < 100 && asked == -1; i++)
+        poll(NULL, 0, 10), mn_process(other), mn_process(third);
+    assert_int_equal(asked, MN_OK); /* the one that waited longest */
+    assert_int_equal(third_asked, -1);
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_SAFE, T);
+    mn_close(other);
+    for (int i = 0; i < 100 && third_asked == -1; i++)
+        poll(NULL, 0, 10), mn_process(third);
+    assert_int_equal(third_asked, MN_OK); /* the next, when that one was gone */
+    began_ms = harness_now_ms();
+    assert_int_equal(mn_lease_request(h.c, P, 700), MN_ERR_LEASE); /* it is asked, and does not answer */
+    assert_in_range(harness_now_ms() - began_ms, 600, 1500);
+    assert_non_null(strstr(mn_message(h.c), "pen SIM-0001 is still controlled by second (pid "));
+    harness_ok(&h, mn_records_follow(h.c, NULL, NULL, T));
+    harness_ok(&h, mn_lease_take_over(h.c, P, T)); /* by the role, and recorded */
+    harness_until(&h, h.record_count == 1, T);
+    assert_int_equal(h.records[0].kind, MN_RECORD_CONTROL);
+    assert_non_null(strstr(h.records[0].note.text, "has taken control of pen SIM-0001 over from second (pid "));
+    mn_close(third);
+    harness_ok(&h, mn_arm(h.c, P, config.generation, T)); /* it is still the owner's */
+    harness_stop(&h);
+}
+
+/* A program that is connected, and does not live. */
+static void a_frozen_program_loses_control_and_the_needles_stop(void **state)
+{
+    struct mn_config config;
+    uint64_t began_ms;
+    mn_client *frozen;
+
+    (void)state;
+    harness_start(&h, 1, NULL);
+    frozen = harness_client(&h);
+    harness_ok(&h, mn_config_get(h.c, P, &config, T));
+    harness_ok(&h, mn_records_follow(h.c, NULL, NULL, T));
+    assert_int_equal(mn_lease_take(frozen, P, T), MN_OK);
+    assert_int_equal(mn_arm(frozen, P, config.generation, T), MN_OK);
+    for (int i = 0; i < 35; i++) { /* as long as it answers it keeps it */
+        harness_run(&h, 100);
+        mn_process(frozen);
+    }
+    assert_int_equal(harness_pen(&h, P)->state, MN_STATE_ARMED);
+    harness_say(&h, P, "trigger press");
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_RUNNING, T);
+    mn_process(frozen);
+    began_ms = harness_now_ms(); /* from now on it does nothing */
+    harness_until(&h, harness_pen(&h, P)->state != MN_STATE_RUNNING, T);
+    assert_in_range(harness_now_ms() - began_ms, 1300, 3200);
+    harness_until(&h, harness_pen(&h, P)->lease_name[0] == '\0', T);
+    harness_until(&h, h.record_count >= 1, T);
+    assert_int_equal(h.records[0].kind, MN_RECORD_CONTROL);
+    assert_non_null(strstr(h.records[0].note.text, "did not answer for 2 s and has lost control of pen SIM-0001"));
+    assert_int_equal(mn_arm(frozen, P, config.generation, T), MN_ERR_LEASE);
+    mn_close(frozen);
+    harness_stop(&h);
+}
+
+static unsigned owners, races_won[2];
+
+static void on_raced(mn_client *c, const struct mn_result *r, void *user)
+{
+    (void)c;
+    if (r->error == MN_OK) {
+        owners++;
+        races_won[(size_t)user]++;
+    }
+}
+
+static void two_programs_race_for_control_and_one_has_it(void **state)
+{
+    mn_client *racers[2];
+    unsigned rounds = getenv("MN_WRAP") != NULL ? 300 : 10000;
+
+    (void)state;
+    harness_start(&h, 1, NULL);
+    for (size_t i = 0; i < 2; i++)
+        racers[i] = harness_client(&h);
+    for (unsigned round = 0; round < rounds; round++) {
+        owners = 0;
+        for (size_t i = 0; i < 2; i++)
+            assert_int_equal(mn_lease_take_async(racers[(i + round) % 2], P, T, on_raced, (void *)((i + round) % 2)), MN_OK);
+        for (size_t i = 0; i < 2; i++) /* a daemon's answer to a later request is behind that to the earlier */
+            assert_int_equal(mn_ping(racers[i], NULL, 0, NULL, T), MN_OK);
+        assert_int_equal(owners, 1);
+        for (size_t i = 0; i < 2; i++)
+            mn_lease_release(racers[i], P, T);
+    }
+    print_message("# %u races: %u and %u won, never both, never none\n", rounds, races_won[0], races_won[1]);
+    for (size_t i = 0; i < 2; i++)
+        mn_close(racers[i]);
+    harness_stop(&h);
+}
+
 /* Raw bytes at the socket: the daemon says why, hangs up, and goes on. */
 static void nonsense_at_the_socket_harms_nobody(void **state)
 {
@@ -777,6 +941,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_bad_cable_loses_nothing_that_must_not_be_lost),
         cmocka_unit_test(a_record_is_acknowledged_once_it_is_on_disk_and_told_once_over_restarts),
         cmocka_unit_test(without_a_journal_records_stay_in_the_pen_and_nothing_is_armed),
+        cmocka_unit_test(one_program_controls_a_pen),
+        cmocka_unit_test(control_is_asked_for_given_and_taken_over),
+        cmocka_unit_test(a_frozen_program_loses_control_and_the_needles_stop),
+        cmocka_unit_test(two_programs_race_for_control_and_one_has_it),
         cmocka_unit_test(a_program_with_a_cursor_sees_each_record_once_over_its_own_deaths),
         cmocka_unit_test(the_telemetry_around_a_fault_is_kept),
         cmocka_unit_test(the_journal_is_checked_and_copied_while_it_is_written),

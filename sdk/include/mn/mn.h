@@ -65,6 +65,7 @@ enum mn_error {
     MN_ERR_FAULT,        /* a fault of the pen forbids it */
     MN_ERR_STORAGE,      /* the pen could not write its memory; nothing has changed */
     MN_ERR_JOURNAL,      /* the daemon's journal cannot be read or written; the message says why */
+    MN_ERR_LEASE,        /* another program controls the pen, or this one does not; the message says who */
     MN_ERR_NO_RECORD,    /* no such record, or nothing was kept with it */
     MN_ERR_COUNT
 };
@@ -116,6 +117,17 @@ MN_API const char *mn_default_socket(void);
 MN_API const char *mn_version(void);
 MN_API const char *mn_daemon_version(const mn_client *c);
 
+/* What this program may do, by the groups of its user; each may do all that those before it may. */
+enum mn_role {
+    MN_ROLE_OBSERVER, /* see, and STOP */
+    MN_ROLE_OPERATOR, /* configure, arm, clear faults */
+    MN_ROLE_SERVICE,  /* clear service faults, take a lease over, look on */
+    MN_ROLE_FACTORY   /* write serial number and calibration */
+};
+
+MN_API enum mn_role mn_role(const mn_client *c);
+MN_API const char *mn_role_name(enum mn_role role); /* "operator" */
+
 /* ---- pens ---- */
 
 enum mn_link { MN_LINK_UNKNOWN, MN_LINK_OPENING, MN_LINK_READY, MN_LINK_FAILED, MN_LINK_GONE };
@@ -166,6 +178,8 @@ struct mn_pen {
     char firmware_version[17];
     uint32_t protocol_minor;
     uint32_t capabilities;         /* bits of pen.proto's Capability */
+    char lease_name[64];           /* the program that controls it, as "clinic 2.1 (pid 42)"; "": none */
+    uint32_t lease_pid;
     uint64_t frames_in, frames_out, bytes_in, bad_frames, sequence_gaps, foreign_frames, stale_replies, sessions, late_frames;
 };
 
@@ -271,12 +285,32 @@ MN_API int mn_config_reset_async(mn_client *c, const char *serial, const uint32_
 
 /* ---- control ---- */
 
+/*
+ * At most one program controls a pen: it alone may arm it, and nobody else may change it meanwhile (MN_ERR_LEASE, with the owner's name and
+ * pid). Control ends with mn_lease_release(), with the connection, and when the program leaves the daemon's pings unanswered for 2 s:
+ * mn_process() and blocking calls answer them, so a program that is frozen loses its pens. Either way the needles stop. After a
+ * reconnection control is to be taken anew.
+ */
+MN_API int mn_lease_take(mn_client *c, const char *serial, int timeout_ms);
+MN_API int mn_lease_take_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
+MN_API int mn_lease_release(mn_client *c, const char *serial, int timeout_ms);
+MN_API int mn_lease_release_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
+/* From whoever has it, who is told, and so is the journal; MN_ROLE_SERVICE. */
+MN_API int mn_lease_take_over(mn_client *c, const char *serial, int timeout_ms);
+MN_API int mn_lease_take_over_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
+/* Asks the owner (MN_EVENT_LEASE), and waits until it gives or releases it: at most timeout_ms, then MN_ERR_LEASE. */
+MN_API int mn_lease_request(mn_client *c, const char *serial, int timeout_ms);
+MN_API int mn_lease_request_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
+/* To a program that has asked: of this pid, or (0) the one that waits longest. The needles stop. */
+MN_API int mn_lease_give(mn_client *c, const char *serial, uint32_t pid, int timeout_ms);
+MN_API int mn_lease_give_async(mn_client *c, const char *serial, uint32_t pid, int timeout_ms, mn_result_fn *done, void *user);
+
 /* Stops the needles; serial NULL: of every pen. Works in every state, for everyone. */
 MN_API int mn_stop(mn_client *c, const char *serial, int timeout_ms);
 MN_API int mn_stop_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
 
 /* Lets the pen's trigger start the needles, for config.auto_off_s seconds. generation is that of the configuration that the
- * caller has seen: MN_ERR_CONFLICT if it is not the pen's. Hanging up stops the needles. Simulated pens only, so far. */
+ * caller has seen: MN_ERR_CONFLICT if it is not the pen's. Needs the pen's lease. Hanging up stops the needles. Simulated pens only, so far. */
 MN_API int mn_arm(mn_client *c, const char *serial, uint32_t generation, int timeout_ms);
 MN_API int mn_arm_async(mn_client *c, const char *serial, uint32_t generation, int timeout_ms, mn_result_fn *done, void *user);
 
@@ -383,7 +417,8 @@ enum mn_record_kind {
     MN_RECORD_BEGUN = 32, /* the journal; note.text if another was set aside */
     MN_RECORD_LOST,       /* note.first to note.through of this pen's numbers were overwritten or damaged in the pen */
     MN_RECORD_RENEWED,    /* the pen's memory, or it is another pen of this serial number: its numbers begin anew, in the next volume */
-    MN_RECORD_DROPPED     /* old rows of the journal, note.first to note.through */
+    MN_RECORD_DROPPED,    /* old rows of the journal, note.first to note.through */
+    MN_RECORD_CONTROL     /* of the pen was lost by a program, or taken over: note.text */
 };
 
 #define MN_BOUND_UNKNOWN UINT32_MAX
@@ -530,9 +565,18 @@ enum mn_event_kind {
     MN_EVENT_TELEMETRY,    /* telemetry; after mn_subscribe() */
     MN_EVENT_RECORD,       /* record; after mn_records_follow() */
     MN_EVENT_TRAFFIC,      /* traffic; after mn_monitor() */
+    MN_EVENT_LEASE,        /* lease: control of a pen was lost, or another program asks for it */
     MN_EVENT_DISCONNECTED, /* text says why */
     MN_EVENT_RECONNECTED   /* outage_ms; subscriptions are back; telemetry.missed shows what was missed; if pens are watched, an
                               MN_EVENT_PEN for each that is there follows */
+};
+
+struct mn_lease {
+    const char *serial;
+    bool lost;        /* text says why; else the program of name and pid asks: mn_lease_give(), or nothing */
+    const char *text; /* "" */
+    const char *name;
+    uint32_t pid;
 };
 
 struct mn_event {
@@ -542,6 +586,7 @@ struct mn_event {
         const struct mn_telemetry *telemetry;
         const struct mn_record *record;
         const struct mn_traffic *traffic;
+        const struct mn_lease *lease;
         const char *text;
         uint64_t outage_ms;
     };

@@ -1,0 +1,365 @@
+#include "control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+enum { WAIT_DEFAULT_MS = 30000, WAIT_MAX_MS = 600000, WAITING_MAX = 64 };
+
+struct waiting { /* who wants a lease that another holds; the longest first */
+    struct waiting *next;
+    struct client *client;
+    uint32_t id;
+    uint64_t until_us;
+    char serial[33];
+};
+
+struct control {
+    struct client_env *env;
+    struct leases leases;
+    struct waiting *waiting;
+    unsigned waiting_count;
+    sd_event_source *timer; /* on while there is a lease */
+};
+
+static uint64_t now_us(const struct control *k)
+{
+    uint64_t now = 0;
+
+    sd_event_now(k->env->event, CLOCK_MONOTONIC, &now);
+    return now;
+}
+
+/* Every program that watches sees whose the pen is now. */
+static void show(const struct control *k, const char *serial)
+{
+    struct pen *p = hub_pen(k->env->hub, serial);
+    const struct lease *l = lease_of(&k->leases, serial);
+
+    hub_set_owner(k->env->hub, serial, l != NULL ? l->name : NULL, l != NULL ? l->pid : 0);
+    if (p != NULL)
+        hub_pen_changed(k->env->hub, p);
+}
+
+static void tell(const void *client, Mnc__LeaseChange what, const char *serial, const struct client *other, const char *text)
+{
+    Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
+    Mnc__LeaseEvent e = MNC__LEASE_EVENT__INIT;
+
+    e.has_what = true;
+    e.what = what;
+    e.serial = (char *)(uintptr_t)serial;
+    e.text = (char *)(uintptr_t)text;
+    if (other != NULL) {
+        e.name = (char *)(uintptr_t)client_name(other);
+        e.has_pid = true;
+        e.pid = (uint32_t)client_pid(other);
+    }
+    m.body_case = MNC__SERVER_MESSAGE__BODY_LEASE;
+    m.lease = &e;
+    client_tell((struct client *)(uintptr_t)client, &m);
+}
+
+static void free_waiting(struct control *k, struct waiting **at)
+{
+    struct waiting *w = *at;
+
+    *at = w->next;
+    k->waiting_count--;
+    free(w);
+}
+
+static int give(struct control *k, const char *serial, struct client *c, bool by_force)
+{
+    int r = lease_take(&k->leases, serial, c, client_name(c), client_pid(c), now_us(k), by_force);
+
+    if (r < 0)
+        return r;
+    log_info("pen %s is controlled by %s", serial, client_name(c));
+    if (sd_event_source_get_enabled(k->timer, NULL) == 0) {
+        sd_event_source_set_time_relative(k->timer, LEASE_PING_US);
+        sd_event_source_set_enabled(k->timer, SD_EVENT_ONESHOT);
+    }
+    show(k, serial);
+    return 0;
+}
+
+/* It is free now: the needles have stopped, and the next one has it. */
+static void freed(struct control *k, const char *serial)
+{
+    struct pen *p = hub_pen(k->env->hub, serial);
+
+    if (p != NULL)
+        pen_stop(p);
+    for (struct waiting **at = &k->waiting; *at != NULL; at = &(*at)->next) {
+        struct waiting w = **at;
+
+        if (strcmp(w.serial, serial) != 0)
+            continue;
+        free_waiting(k, at);
+        if (give(k, serial, w.client, false) == 0) {
+            client_say_done(w.client, w.id);
+            return;
+        }
+        client_refuse(w.client, w.id, MNC__ERROR_CODE__ERROR_BUSY, "the daemon is out of memory");
+        break;
+    }
+    show(k, serial);
+}
+
+static void release(struct control *k, const char *serial, const void *owner)
+{
+    char copy[33]; /* the lease's own goes with it */
+
+    snprintf(copy, sizeof(copy), "%s", serial);
+    if (lease_release(&k->leases, copy, owner))
+        freed(k, copy);
+}
+
+/* ---- time ---- */
+
+static void lose_silent(struct control *k)
+{
+    const struct lease *l;
+
+    while ((l = lease_silent(&k->leases, now_us(k))) != NULL) {
+        char text[200];
+
+        snprintf(text, sizeof(text), "%s did not answer for 2 s and has lost control of pen %s; the needles were stopped", l->name, l->serial);
+        log_warning("%s", text);
+        hub_note(k->env->hub, MNC__JOURNAL_KIND__JOURNAL_CONTROL, l->serial, text);
+        tell(l->owner, MNC__LEASE_CHANGE__LEASE_LOST, l->serial, NULL, text);
+        release(k, l->serial, l->owner);
+    }
+}
+
+static void end_waits(struct control *k)
+{
+    uint64_t now = now_us(k);
+
+    for (struct waiting **at = &k->waiting; *at != NULL;) {
+        struct waiting w = **at;
+        const struct lease *l = lease_of(&k->leases, w.serial);
+
+        if (now < w.until_us) {
+            at = &(*at)->next;
+            continue;
+        }
+        free_waiting(k, at);
+        client_refuse(w.client, w.id, MNC__ERROR_CODE__ERROR_LEASE, "pen %s is still controlled by %s", w.serial, l != NULL ? l->name : "another program");
+    }
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
+{
+    struct control *k = userdata;
+    Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
+    Mnc__Ping ping = MNC__PING__INIT;
+
+    lose_silent(k);
+    end_waits(k);
+    m.body_case = MNC__SERVER_MESSAGE__BODY_PING;
+    m.ping = &ping;
+    for (size_t i = 0; i < k->leases.count; i++) {
+        const void *owner = k->leases.list[i].owner;
+        size_t first = 0;
+
+        while (k->leases.list[first].owner != owner)
+            first++;
+        if (first == i) /* once, however many it has */
+            client_tell((struct client *)(uintptr_t)owner, &m);
+    }
+    if (k->leases.count == 0)
+        return 0;
+    sd_event_source_set_time(s, usec + LEASE_PING_US);
+    return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+/* ---- asking ---- */
+
+static void refuse_held(struct client *c, uint32_t id, const struct lease *l)
+{
+    client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "pen %s is controlled by %s", l->serial, l->name);
+}
+
+static void take(struct control *k, struct client *c, uint32_t id, const char *serial)
+{
+    int r = give(k, serial, c, false);
+
+    if (r == 0)
+        client_say_done(c, id);
+    else if (r == -EBUSY)
+        refuse_held(c, id, lease_of(&k->leases, serial));
+    else
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_BUSY, "the daemon is out of memory");
+}
+
+static void take_over(struct control *k, struct client *c, uint32_t id, const char *serial)
+{
+    const struct lease *l = lease_of(&k->leases, serial);
+    struct pen *p = hub_pen(k->env->hub, serial);
+    char text[300];
+
+    if (client_role(c) < ROLE_SERVICE) {
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_FORBIDDEN, "only the service role takes a lease over; your user is %s", role_name(client_role(c)));
+        return;
+    }
+    if (l != NULL && l->owner != c) {
+        snprintf(text, sizeof(text), "%s has taken control of pen %s over from %s; the needles were stopped", client_name(c), serial, l->name);
+        log_warning("%s", text);
+        hub_note(k->env->hub, MNC__JOURNAL_KIND__JOURNAL_CONTROL, serial, text);
+        tell(l->owner, MNC__LEASE_CHANGE__LEASE_LOST, serial, c, text);
+        if (p != NULL)
+            pen_stop(p);
+    }
+    if (give(k, serial, c, true) == 0)
+        client_say_done(c, id);
+    else
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_BUSY, "the daemon is out of memory");
+}
+
+static void ask_owner(struct control *k, struct client *c, uint32_t id, const char *serial, uint32_t wait_ms)
+{
+    const struct lease *l = lease_of(&k->leases, serial);
+    struct waiting *w, **at = &k->waiting;
+
+    if (l == NULL || l->owner == c) {
+        take(k, c, id, serial);
+        return;
+    }
+    w = k->waiting_count < WAITING_MAX ? calloc(1, sizeof(*w)) : NULL;
+    if (w == NULL) {
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_BUSY, "too many programs wait for leases");
+        return;
+    }
+    if (wait_ms == 0 || wait_ms > WAIT_MAX_MS)
+        wait_ms = wait_ms == 0 ? WAIT_DEFAULT_MS : WAIT_MAX_MS;
+    *w = (struct waiting){.client = c, .id = id, .until_us = now_us(k) + (uint64_t)wait_ms * 1000};
+    snprintf(w->serial, sizeof(w->serial), "%s", serial);
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = w;
+    k->waiting_count++;
+    tell(l->owner, MNC__LEASE_CHANGE__LEASE_REQUESTED, serial, c, NULL);
+}
+
+/* To the one that has waited longest, or to the one of this pid. */
+static void hand_on(struct control *k, struct client *c, uint32_t id, const char *serial, uint32_t pid)
+{
+    struct pen *p = hub_pen(k->env->hub, serial);
+
+    for (struct waiting **at = &k->waiting; *at != NULL; at = &(*at)->next) {
+        struct waiting w = **at;
+
+        if (strcmp(w.serial, serial) != 0 || (pid != 0 && (uint32_t)client_pid(w.client) != pid))
+            continue;
+        free_waiting(k, at);
+        if (p != NULL)
+            pen_stop(p);
+        give(k, serial, w.client, true); /* there is room: it replaces one */
+        client_say_done(w.client, w.id);
+        client_say_done(c, id);
+        return;
+    }
+    client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "no such program has asked for control of pen %s", serial);
+}
+
+void control_lease(struct control *k, struct client *c, uint32_t id, const Mnc__Lease *m)
+{
+    const char *serial = m->serial;
+    const struct lease *l;
+
+    if (serial == NULL || serial[0] == '\0' || strlen(serial) > 32 || !m->has_action) {
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_MALFORMED, "LEASE needs serial and action");
+        return;
+    }
+    l = lease_of(&k->leases, serial);
+    if ((m->action == MNC__LEASE_ACTION__LEASE_RELEASE || m->action == MNC__LEASE_ACTION__LEASE_GIVE) && (l == NULL || l->owner != c)) {
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "you do not control pen %s", serial);
+        return;
+    }
+    if (l == NULL && hub_pen(k->env->hub, serial) == NULL) {
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_NO_PEN, "no pen with serial number %s is plugged in", serial);
+        return;
+    }
+    switch (m->action) {
+    case MNC__LEASE_ACTION__LEASE_TAKE:
+        take(k, c, id, serial);
+        break;
+    case MNC__LEASE_ACTION__LEASE_TAKE_OVER:
+        take_over(k, c, id, serial);
+        break;
+    case MNC__LEASE_ACTION__LEASE_REQUEST:
+        ask_owner(k, c, id, serial, m->wait_ms);
+        break;
+    case MNC__LEASE_ACTION__LEASE_GIVE:
+        hand_on(k, c, id, serial, m->pid);
+        break;
+    case MNC__LEASE_ACTION__LEASE_RELEASE:
+        release(k, serial, c);
+        client_say_done(c, id);
+        break;
+    default:
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_UNSUPPORTED, "this mnd does not know lease action %d", (int)m->action);
+        break;
+    }
+}
+
+void control_pong(struct control *k, const struct client *c)
+{
+    lease_heard(&k->leases, c, now_us(k));
+}
+
+const struct lease *control_owner(const struct control *k, const char *serial)
+{
+    return lease_of(&k->leases, serial);
+}
+
+/* ---- beginning and end ---- */
+
+void control_forget(struct control *k, struct client *c)
+{
+    const struct lease *l;
+
+    for (struct waiting **at = &k->waiting; *at != NULL;) {
+        if ((*at)->client == c)
+            free_waiting(k, at);
+        else
+            at = &(*at)->next;
+    }
+    while ((l = lease_any_of(&k->leases, c)) != NULL)
+        release(k, l->serial, c);
+}
+
+int control_new(struct control **out, struct client_env *env)
+{
+    struct control *k = calloc(1, sizeof(*k));
+    int r;
+
+    if (k == NULL)
+        return -ENOMEM;
+    k->env = env;
+    r = sd_event_add_time_relative(env->event, &k->timer, CLOCK_MONOTONIC, 0, 0, on_timer, k);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(k->timer, SD_EVENT_OFF);
+    if (r < 0) {
+        control_free(k);
+        return r;
+    }
+    *out = k;
+    return 0;
+}
+
+void control_free(struct control *k)
+{
+    if (k == NULL)
+        return;
+    while (k->waiting != NULL)
+        free_waiting(k, &k->waiting);
+    leases_free(&k->leases);
+    sd_event_source_disable_unref(k->timer);
+    free(k);
+}

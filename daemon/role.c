@@ -1,0 +1,61 @@
+#include "role.h"
+
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+
+void role_map_load(struct role_map *m, const struct config *config)
+{
+    const char *const names[] = {"", config->operator_group, config->service_group, config->factory_group};
+
+    for (int r = ROLE_OBSERVER; r <= ROLE_FACTORY; r++) {
+        const struct group *g = names[r][0] != '\0' ? getgrnam(names[r]) : NULL;
+
+        m->gids[r] = g != NULL ? g->gr_gid : (gid_t)-1;
+        snprintf(m->groups[r], sizeof(m->groups[r]), "%s", names[r]);
+        if (names[r][0] != '\0' && g == NULL)
+            log_debug("there is no group %s: nobody is %s but root and the daemon's own user", names[r], role_name((enum role)r));
+    }
+}
+
+static enum role role_of_gid(const struct role_map *m, gid_t gid)
+{
+    for (int r = ROLE_FACTORY; r > ROLE_OBSERVER; r--) {
+        if (m->gids[r] == gid && gid != (gid_t)-1)
+            return (enum role)r;
+    }
+    return ROLE_OBSERVER;
+}
+
+enum role role_of_peer(const struct role_map *m, int fd, uid_t uid, gid_t gid)
+{
+    enum role best = role_of_gid(m, gid), other;
+    socklen_t size = 0;
+    gid_t *gids = NULL;
+
+    if (uid == 0 || uid == geteuid())
+        return ROLE_FACTORY;
+    getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size); /* says how many bytes it wants */
+    if (size > 0)
+        gids = malloc(size);
+    if (gids != NULL && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, gids, &size) == 0) {
+        for (size_t i = 0; i < size / sizeof(*gids); i++) {
+            other = role_of_gid(m, gids[i]);
+            best = other > best ? other : best;
+        }
+    }
+    free(gids);
+    return best;
+}
+
+const char *role_name(enum role r)
+{
+    static const char *const names[] = {"observer", "operator", "service", "factory"};
+
+    return names[r];
+}

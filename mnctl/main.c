@@ -68,6 +68,15 @@ const struct command commands[] = {
      "  --give       to whoever asks\n"
      "\n  mnctl lease take",
      cmd_lease},
+    {"policy", "policy show [--markdown]", "the treatment policy: zones, depths, questions, times",
+     "Every row of the default policy, with its source. Needs no mnd; mnd does not enforce it yet.\n"
+     "  --markdown   as docs/policy.md has it\n"
+     "\n  mnctl policy show",
+     cmd_policy},
+    {"guide", "guide [INDICATION]", "what a treatment of an indication asks for",
+     "Sessions, intervals, depths by zone with their numbing, questions beforehand, and care afterwards.\n"
+     "\n  mnctl guide scars",
+     cmd_guide},
     {"stop", "stop [--all]", "stop the needles", "Stops the pen's needles, in whatever state it is.\n  --all    of every pen\n\n  mnctl stop --all",
      cmd_stop},
     {"arm", "arm", "let the trigger start the needles (simulated pens only)",
@@ -109,7 +118,7 @@ const struct command commands[] = {
 };
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 
-static const char *const words[] = {"list", "info", "config", "watch", "faults",  "records", "lease", "stop",       "arm",
+static const char *const words[] = {"list", "info", "config", "watch", "faults",  "records", "lease", "policy", "guide", "stop",       "arm",
                                     "selftest", "ping", "sim",    "monitor", "doctor", "version", "help", "completion"};
 
 static void print_help(void)
@@ -159,7 +168,7 @@ static int print_completion(const char *shell)
            "    --socket|--pcapng|--html|--output|backup|import|export|diff) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
            "  esac\n"
            "  case $cmd in\n"
-           "    '') COMPREPLY=($(compgen -W 'list info config watch faults records lease stop arm selftest ping sim monitor doctor version help completion --pen "
+           "    '') COMPREPLY=($(compgen -W 'list info config watch faults records lease policy guide stop arm selftest ping sim monitor doctor version help completion --pen "
            "--socket --json --timeout --help' -- \"$cur\"));;\n"
            "    config) COMPREPLY=($(compgen -W 'show get set diff export import reset");
     for (size_t i = 0; i < mn_setting_count(); i++)
@@ -173,8 +182,10 @@ static int print_completion(const char *shell)
            "    monitor) COMPREPLY=($(compgen -W '--clients --client --seconds --pcapng --json' -- \"$cur\"));;\n"
            "    ping) COMPREPLY=($(compgen -W '--count --bytes --daemon' -- \"$cur\"));;\n"
            "    lease) COMPREPLY=($(compgen -W 'take take-over request --give' -- \"$cur\"));;\n"
+           "    policy) COMPREPLY=($(compgen -W 'show --markdown' -- \"$cur\"));;\n"
+           "    guide) COMPREPLY=($(compgen -W '$(mnctl guide --names)' -- \"$cur\"));;\n"
            "    stop) COMPREPLY=($(compgen -W '--all' -- \"$cur\"));;\n"
-           "    help) COMPREPLY=($(compgen -W 'list info config watch faults records lease stop arm selftest ping sim monitor doctor version exit' -- \"$cur\"));;\n"
+           "    help) COMPREPLY=($(compgen -W 'list info config watch faults records lease policy guide stop arm selftest ping sim monitor doctor version exit' -- \"$cur\"));;\n"
            "  esac\n"
            "}\n"
            "complete -F _mnctl mnctl\n");

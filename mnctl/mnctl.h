@@ -109,6 +109,8 @@ int cmd_faults(struct app *a, int argc, char **argv);
 int cmd_watch(struct app *a, int argc, char **argv);
 int cmd_doctor(struct app *a, int argc, char **argv);
 int cmd_lease(struct app *a, int argc, char **argv);
+int cmd_policy(struct app *a, int argc, char **argv);
+int cmd_guide(struct app *a, int argc, char **argv);
 int cmd_records(struct app *a, int argc, char **argv);
 int cmd_monitor(struct app *a, int argc, char **argv);
 int cmd_sim(struct app *a, int argc, char **argv);

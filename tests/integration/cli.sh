@@ -1,20 +1,13 @@
 #!/bin/bash
 # mnctl as a person types it: the right words, the wrong ones, and what it says and returns. TAP.
+suite=cli
+. "$(dirname "$0")/says.sh"
 bin=$1
 dir=$(mktemp -d)
 export MN_SOCKET=$dir/mnd.sock PATH=$bin:$PATH
 mnd --no-usb --sim=2 --socket "$MN_SOCKET" > "$dir/log" 2>&1 &
 mnd=$!
 trap 'kill $mnd 2>/dev/null; wait $mnd; rm -rf "$dir"' EXIT
-n=0
-fail() { echo "not ok $n - cli.$1"; echo "# code $code, wanted $2"; sed 's/^/# out: /' "$dir/out"; sed 's/^/# err: /' "$dir/err"; }
-# says NAME CODE PATTERN COMMAND...: the command returns CODE, and PATTERN is in what it says (out or err).
-says() {
-    local name=$1 want=$2 pattern=$3; shift 3
-    n=$((n + 1))
-    "$@" > "$dir/out" 2> "$dir/err"; code=$?
-    if [ $code = "$want" ] && { [ -z "$pattern" ] || cat "$dir/out" "$dir/err" | grep -qE -- "$pattern"; }; then echo "ok $n - cli.$name"; else fail "$name" "$want: $pattern"; fi
-}
 until mnctl list 2>/dev/null | grep -c 'READY *SAFE' | grep -qx 2; do sleep 0.05; done
 P="mnctl --pen SIM-0001"
 
@@ -72,6 +65,13 @@ sleep 0.5
 says back_in_the_list 0 'SIM-0001.*READY' mnctl list
 says sim_of_nonsense 5 'error: unknown command' $P sim dance
 says stop_all 0 'all pens: stopped' mnctl stop --all
+says policy_page_is_the_policy 0 '^ok$' bash -c "mnctl policy show --markdown | diff - $(cd "$(dirname "$0")/../.." && pwd)/docs/policy.md && echo ok"
+says policy_json 0 '^17 24$' bash -c 'mnctl --json policy show | python3 -c "import json,sys; p = json.load(sys.stdin); print(len(p[\"zones\"]), len(p[\"questions\"]))"'
+says policy_in_the_terminal 0 'NSAID +within 3 d: BLOCK; within 7 d: WARN' mnctl policy show
+says guide_lists_indications 0 'SCARS +5 to 6' mnctl guide
+says guide_says_how_deep_and_how_long_before 0 'FOREHEAD +750 um +20 min +bony' mnctl guide scars
+says guide_knows_where_never 0 'LIP_VERMILION +never' mnctl guide fine-lines
+says guide_misspelt 2 'there is no indication SCRAS; did you mean SCARS' mnctl guide scras
 says version 0 'mnctl 0.1.0, libmn 0.1.0, mnd 0.1.0' mnctl version
 says help_of_a_command 0 'usage: mnctl .*config' mnctl help config
 says help_exit 0 '6  no answer' mnctl help exit

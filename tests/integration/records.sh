@@ -1,21 +1,14 @@
 #!/bin/bash
 # What pens have recorded, as a person asks for it: listed, followed, exported, checked, copied; and a fault with its plots, as
 # text and as a page that a browser opens. TAP.
+suite=records
+. "$(dirname "$0")/says.sh"
 bin=$1
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$(mktemp -d)
 export MN_SOCKET=$dir/mnd.sock PATH=$bin:$PATH LC_ALL=C.UTF-8
-n=0
 running=()
 trap 'for p in "${running[@]}"; do kill "$p" 2>/dev/null; wait "$p" 2>/dev/null; done; rm -rf "$dir"' EXIT
-fail() { echo "not ok $n - records.$1"; echo "# code $code, wanted $2"; sed 's/^/# out: /' "$dir/out"; sed 's/^/# err: /' "$dir/err"; }
-# says NAME CODE PATTERN COMMAND...: the command returns CODE, and PATTERN is in what it says (out or err).
-says() {
-    local name=$1 want=$2 pattern=$3; shift 3
-    n=$((n + 1))
-    "$@" > "$dir/out" 2> "$dir/err"; code=$?
-    if [ $code = "$want" ] && { [ -z "$pattern" ] || cat "$dir/out" "$dir/err" | grep -qE -- "$pattern"; }; then echo "ok $n - records.$name"; else fail "$name" "$want: $pattern"; fi
-}
 start_mnd() { mnd --no-usb --socket "$MN_SOCKET" --sim-socket "$dir/sim" >> "$dir/log" 2>&1 & mnd=$!; running+=($!); until mnctl list > /dev/null 2>&1; do sleep 0.05; done; }
 ready() { until [ "$(mnctl list | grep -c 'READY *\(SAFE\|FAULT\)')" = 2 ]; do sleep 0.05; done; }
 start_mnd

@@ -1,5 +1,7 @@
 #!/bin/bash
 # Who may do what: users of different groups at one daemon, and two programs at one pen. TAP.
+suite=roles
+. "$(dirname "$0")/says.sh"
 bin=$1
 dir=$(mktemp -d)
 chmod 755 "$dir"
@@ -7,15 +9,6 @@ mkdir -m 777 "$dir/free"
 cp "$bin"/../sdk/libmn.so.0 "$bin/mnctl" "$dir" # where the user nobody can run it
 export MN_SOCKET=$dir/mnd.sock PATH=$bin:$PATH LD_LIBRARY_PATH=$dir
 export ASAN_OPTIONS=detect_leaks=0 # its search for leaks may not look at a process whose user was changed, and can wait for ever
-n=0
-fail() { echo "not ok $n - roles.$1"; echo "# code $code, wanted $2"; sed 's/^/# out: /' "$dir/out"; sed 's/^/# err: /' "$dir/err"; }
-# says NAME CODE PATTERN COMMAND...
-says() {
-    local name=$1 want=$2 pattern=$3; shift 3
-    n=$((n + 1))
-    "$@" > "$dir/out" 2> "$dir/err"; code=$?
-    if [ $code = "$want" ] && { [ -z "$pattern" ] || cat "$dir/out" "$dir/err" | grep -qE -- "$pattern"; }; then echo "ok $n - roles.$name"; else fail "$name" "$want: $pattern"; fi
-}
 [ "$(id -u)" = 0 ] || { echo "ok 1 - roles # SKIP only root can be another user"; exit 0; }
 printf 'group: nogroup\noperator_group: games\nservice_group: news\nfactory_group: uucp\n' > "$dir/mnd.yaml"
 mnd --no-usb --sim --socket "$MN_SOCKET" --config "$dir/mnd.yaml" > "$dir/log" 2>&1 & mnd=$!

@@ -353,6 +353,78 @@ MN_API int mn_faults_clear(mn_client *c, const char *serial, unsigned code, bool
 MN_API int mn_faults_clear_async(mn_client *c, const char *serial, unsigned code, bool service, int timeout_ms,
                                  mn_result_fn *done, void *user);
 
+/* ---- the treatment policy ---- */
+
+/*
+ * What is to be asked, how deep and how often, and what is to be done afterwards: the defaults, row by row, each with its source, so that a
+ * program can show and ask all of it without knowing any. Nothing here is a diagnosis, and nobody is told to stop a prescribed drug. Sources: S0
+ * to S4 are published guides, R regulation or a device's record, P a choice of this project. mnd does not enforce it yet.
+ * Indices run from 0; NULL beyond the last row.
+ */
+enum mn_decision {
+    MN_DECISION_OK,
+    MN_DECISION_WARN,
+    MN_DECISION_CONSULT, /* a clinician confirms, and it is recorded */
+    MN_DECISION_BLOCK
+};
+
+MN_API const char *mn_decision_name(enum mn_decision decision); /* "CONSULT" */
+
+struct mn_limit {
+    const char *name; /* "numbing_at_most" */
+    uint32_t value;
+    const char *unit; /* "um", "min", "d" */
+    const char *source, *text;
+};
+
+struct mn_zone {
+    unsigned number;  /* in plans and records */
+    const char *name; /* "FOREHEAD" */
+    uint32_t cap_um;  /* deepest; 0: never treated */
+    bool bony;
+    const char *source;
+};
+
+struct mn_indication {
+    const char *name;                    /* "SCARS" */
+    uint32_t sessions_min, sessions_max; /* 0: the practitioner says */
+    const char *source, *text;
+};
+
+struct mn_question {
+    const char *name;             /* "NSAID" */
+    uint32_t hours[2];            /* less than so many ago: decision[i]; 0, 0: a yes has decision[0] */
+    enum mn_decision decision[2];
+    bool in_zone;                 /* counts only where the treatment is to be */
+    const char *source, *text;    /* the question */
+};
+
+struct mn_aftercare {
+    const char *name;
+    uint32_t hours; /* from the session's end: not before */
+    const char *source, *text;
+};
+
+struct mn_alarm {
+    const char *who, *source, *text;
+};
+
+/* Minutes that a depth wants: 15 + 20 x (mm - 0.5), at least 15 and at most 45, rounded up. */
+MN_API uint32_t mn_numbing_min(uint32_t depth_um);
+
+MN_API size_t mn_limit_count(void);
+MN_API const struct mn_limit *mn_limit_at(size_t i);
+MN_API size_t mn_zone_count(void);
+MN_API const struct mn_zone *mn_zone_at(size_t i);
+MN_API size_t mn_indication_count(void);
+MN_API const struct mn_indication *mn_indication_at(size_t i);
+MN_API size_t mn_question_count(void);
+MN_API const struct mn_question *mn_question_at(size_t i);
+MN_API size_t mn_aftercare_count(void);
+MN_API const struct mn_aftercare *mn_aftercare_at(size_t i);
+MN_API size_t mn_alarm_count(void);
+MN_API const struct mn_alarm *mn_alarm_at(size_t i);
+
 /* ---- telemetry ---- */
 
 /* Telemetry of this pen (NULL: of every pen, of now and later), on or off. It arrives as MN_EVENT_TELEMETRY. */

@@ -1,0 +1,219 @@
+#include "policy.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum {
+    NUMBING_NOT_ELAPSED = 2001,
+    INTERVAL_TOO_SHORT = 2002,
+    ZONE_FORBIDDEN = 2003,
+    CONTRAINDICATION = 2004,
+    CHECKLIST_INCOMPLETE = 2005,
+    DEPTH_OVER_POLICY = 2006,
+};
+
+static const struct {
+    const char *name, *source, *question;
+    bool in_zone;
+} items[] = {
+#define SCREEN(name, hours, decision, hours_2, decision_2, in_zone, source, question) {#name, source, question, in_zone},
+#include "policy/screening.def"
+};
+
+static const struct {
+    const char *name, *source;
+} zones[ZONE_END] = {
+#define ZONE(number, name, cap_um, bony, source) [number] = {#name, source},
+#include "policy/zones.def"
+};
+
+static const char *const limit_sources[] = {
+#define LIMIT(name, value, unit, source, text) source,
+#include "policy/limits.def"
+};
+
+void policy_default(struct policy *p)
+{
+    *p = (struct policy){
+        .limits = {
+#define LIMIT(name, value, unit, source, text) [POLICY_##name] = value,
+#include "policy/limits.def"
+        },
+        .cap_um = {
+#define ZONE(number, name, cap, bony, source) [number] = cap,
+#include "policy/zones.def"
+        },
+        .items = {
+#define SCREEN(name, hours_1, decision_1, hours_2, decision_2, in_zone, source, question)                              \
+    [SCREEN_##name] = {{hours_1, hours_2}, {DECISION_##decision_1, DECISION_##decision_2}},
+#include "policy/screening.def"
+        },
+    };
+}
+
+const char *policy_zone_name(enum policy_zone z)
+{
+    return z > ZONE_NONE && z < ZONE_END ? zones[z].name : "?";
+}
+
+const char *decision_name(enum decision d)
+{
+    static const char *const names[] = {"OK", "WARN", "CONSULT", "BLOCK"};
+
+    return names[d];
+}
+
+static void find(struct findings *out, struct finding f, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void find(struct findings *out, struct finding f, const char *format, ...)
+{
+    va_list ap;
+
+    if (out->count == POLICY_FINDINGS_MAX) { /* cannot be: the array holds all there are; but what is not seen must not pass */
+        out->worst = DECISION_BLOCK;
+        return;
+    }
+    va_start(ap, format);
+    vsnprintf(f.text, sizeof(f.text), format, ap);
+    va_end(ap);
+    out->worst = f.decision > out->worst ? f.decision : out->worst;
+    out->found[out->count++] = f;
+}
+
+/* ---- where and how deep ---- */
+
+static void check_depth(const struct policy *p, const struct policy_step *s, struct findings *out)
+{
+    uint32_t limit = p->limits[POLICY_depth_limit], most = p->limits[POLICY_depth_policy_limit], cap;
+    const char *name = policy_zone_name(s->zone);
+
+    if (s->zone <= ZONE_NONE || s->zone >= ZONE_END) {
+        find(out, (struct finding){.decision = DECISION_BLOCK, .code = ZONE_FORBIDDEN, .name = name, .unit = "", .source = "P"}, "there is no zone %d",
+             (int)s->zone);
+        return;
+    }
+    cap = p->cap_um[s->zone];
+    limit = limit < most ? limit : most;
+    if (cap == 0)
+        find(out, (struct finding){.decision = DECISION_BLOCK, .code = ZONE_FORBIDDEN, .name = name, .value = s->depth_um, .unit = "um", .source = zones[s->zone].source},
+             "%s is never treated", name);
+    else if (s->depth_um > cap)
+        find(out,
+             (struct finding){.decision = DECISION_BLOCK, .code = DEPTH_OVER_POLICY, .name = name, .value = s->depth_um, .limit = cap, .unit = "um",
+                              .source = zones[s->zone].source},
+             "%u um is deeper than %s allows: %u um", s->depth_um, name, cap);
+    else if (s->depth_um > limit)
+        find(out,
+             (struct finding){.decision = DECISION_BLOCK, .code = DEPTH_OVER_POLICY, .name = "depth_limit", .value = s->depth_um, .limit = limit, .unit = "um",
+                              .source = limit_sources[POLICY_depth_limit]},
+             "%u um is deeper than this site's policy: %u um", s->depth_um, limit);
+}
+
+static void check_interval(const struct policy *p, const struct policy_step *s, struct findings *out)
+{
+    bool surface = s->last_depth_um < p->limits[POLICY_depth_medium];
+    enum policy_limit which = surface ? POLICY_interval_surface : POLICY_interval_deeper;
+    uint32_t floor_d = p->limits[POLICY_interval_floor], wanted_d = p->limits[which];
+    struct finding f = {.decision = DECISION_BLOCK, .code = INTERVAL_TOO_SHORT, .name = policy_zone_name(s->zone), .value = s->days_since, .unit = "d"};
+
+    if (s->days_since < floor_d) {
+        f.limit = floor_d;
+        f.source = limit_sources[POLICY_interval_floor];
+        find(out, f, "%s was treated %u d ago: at least %u d", f.name, s->days_since, floor_d);
+    } else if (s->days_since < wanted_d) {
+        f.limit = wanted_d;
+        f.source = limit_sources[which];
+        f.decision = s->interval_override ? DECISION_WARN : DECISION_BLOCK;
+        find(out, f, "%s was treated %u d ago: %u d, or an override with a reason", f.name, s->days_since, wanted_d);
+    }
+}
+
+/* ---- what was asked ---- */
+
+static bool concerns(const struct policy_input *in, uint32_t places)
+{
+    for (size_t i = 0; i < in->step_count && i < POLICY_STEPS_MAX; i++) {
+        if (in->steps[i].zone < 32 && (places >> in->steps[i].zone & 1) != 0)
+            return true;
+    }
+    return false;
+}
+
+static void check_answer(const struct policy *p, const struct policy_input *in, enum policy_item item, struct findings *out)
+{
+    const struct policy_answer *a = &in->answers[item];
+    bool timed = p->items[item].hours[0] != 0;
+    struct finding f = {.name = items[item].name, .source = items[item].source, .code = CONTRAINDICATION, .unit = timed ? "h" : ""};
+    enum decision d = DECISION_OK;
+
+    if (!a->answered) {
+        f.decision = DECISION_BLOCK;
+        f.code = CHECKLIST_INCOMPLETE;
+        find(out, f, "not answered: %s", items[item].question);
+        return;
+    }
+    if (!timed && a->yes && (!items[item].in_zone || concerns(in, a->zones)))
+        d = p->items[item].decision[0];
+    for (int i = 1; timed && i >= 0; i--) {
+        if (p->items[item].hours[i] != 0 && a->hours_ago < p->items[item].hours[i] && p->items[item].decision[i] > d) {
+            d = p->items[item].decision[i];
+            f.limit = p->items[item].hours[i];
+        }
+    }
+    if (d == DECISION_OK)
+        return;
+    if (d == DECISION_CONSULT && a->confirmed)
+        d = DECISION_WARN;
+    f.decision = d;
+    f.code = d >= DECISION_CONSULT ? f.code : 0;
+    f.value = timed ? a->hours_ago : 1;
+    if (timed)
+        find(out, f, "%s %u h ago: %s until %u h%s", f.name, a->hours_ago, decision_name(d), f.limit, a->confirmed ? ", confirmed by a clinician" : "");
+    else
+        find(out, f, "%s: %s%s", f.name, decision_name(d), a->confirmed ? ", confirmed by a clinician" : "");
+}
+
+/* ---- numbing ---- */
+
+uint32_t policy_numbing_min(const struct policy *p, uint32_t depth_um)
+{
+    uint32_t least = p->limits[POLICY_numbing_at_least], most = p->limits[POLICY_numbing_at_most];
+    uint64_t wanted = depth_um > 500 ? least + ((uint64_t)p->limits[POLICY_numbing_per_mm] * (depth_um - 500) + 999) / 1000 : least;
+
+    return wanted > most ? most : (uint32_t)wanted;
+}
+
+static void check_numbing(const struct policy *p, const struct policy_input *in, struct findings *out)
+{
+    struct finding f = {.code = NUMBING_NOT_ELAPSED, .name = "numbing", .unit = "min", .source = limit_sources[POLICY_numbing_per_mm]};
+    uint32_t deepest_um = 0;
+
+    for (size_t i = 0; i < in->step_count && i < POLICY_STEPS_MAX; i++)
+        deepest_um = in->steps[i].depth_um > deepest_um ? in->steps[i].depth_um : deepest_um;
+    f.limit = policy_numbing_min(p, deepest_um);
+    f.value = in->numbing_min == POLICY_NEVER ? 0 : in->numbing_min;
+    f.decision = in->numbing_waived ? DECISION_WARN : DECISION_BLOCK;
+    if (in->numbing_min == POLICY_NEVER)
+        find(out, f, "no numbing: %u min for %u um, or a waiver with a reason", f.limit, deepest_um);
+    else if (in->numbing_min < f.limit)
+        find(out, f, "numbing for %u min: %u min for %u um, or a waiver with a reason", f.value, f.limit, deepest_um);
+}
+
+void policy_evaluate(const struct policy *p, const struct policy_input *in, struct findings *out)
+{
+    size_t steps = in->step_count < POLICY_STEPS_MAX ? in->step_count : POLICY_STEPS_MAX;
+
+    out->count = 0;
+    out->worst = DECISION_OK;
+    if (steps == 0 || steps != in->step_count)
+        find(out, (struct finding){.decision = DECISION_BLOCK, .code = CHECKLIST_INCOMPLETE, .name = "plan", .unit = "", .source = "P"},
+             "a plan has 1 to %d zones", POLICY_STEPS_MAX);
+    for (size_t i = 0; i < steps; i++) {
+        check_depth(p, &in->steps[i], out);
+        if (in->steps[i].days_since != POLICY_NEVER)
+            check_interval(p, &in->steps[i], out);
+    }
+    for (int item = 0; item < SCREEN_ITEMS; item++)
+        check_answer(p, in, (enum policy_item)item, out);
+    check_numbing(p, in, out);
+}

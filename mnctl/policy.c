@@ -1,0 +1,245 @@
+/* policy, guide: the treatment policy as tables, as a page, and for one indication. Both need no daemon. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "mnctl.h"
+
+/* 168 h is 7 d; 72 h is 3 d; 4 h is 4 h. */
+static void format_hours(uint32_t hours, char *out, size_t cap)
+{
+    if (hours >= 24 && hours % 24 == 0)
+        snprintf(out, cap, "%" PRIu32 " d", hours / 24);
+    else
+        snprintf(out, cap, "%" PRIu32 " h", hours);
+}
+
+static void format_decision(const struct mn_question *q, char *out, size_t cap)
+{
+    char time[2][16];
+
+    for (int i = 0; i < 2; i++)
+        format_hours(q->hours[i], time[i], sizeof(time[i]));
+    if (q->hours[0] == 0)
+        snprintf(out, cap, "yes: %s%s", mn_decision_name(q->decision[0]), q->in_zone ? " there" : "");
+    else if (q->hours[1] == 0)
+        snprintf(out, cap, "within %s: %s", time[0], mn_decision_name(q->decision[0]));
+    else
+        snprintf(out, cap, "within %s: %s; within %s: %s", time[0], mn_decision_name(q->decision[0]), time[1], mn_decision_name(q->decision[1]));
+}
+
+static void format_sessions(const struct mn_indication *n, char *out, size_t cap)
+{
+    if (n->sessions_max == 0)
+        snprintf(out, cap, "the practitioner says");
+    else if (n->sessions_min == n->sessions_max)
+        snprintf(out, cap, "%" PRIu32, n->sessions_min);
+    else
+        snprintf(out, cap, "%" PRIu32 " to %" PRIu32, n->sessions_min, n->sessions_max);
+}
+
+static void format_cap(const struct mn_zone *z, char *out, size_t cap)
+{
+    if (z->cap_um == 0)
+        snprintf(out, cap, "never");
+    else
+        snprintf(out, cap, "%" PRIu32 " um", z->cap_um);
+}
+
+/* ---- tables ---- */
+
+static bool markdown;
+
+static void heading(const char *text, const char *const *columns)
+{
+    printf(markdown ? "\n## %s\n\n" : "\n%s\n", text);
+    for (size_t i = 0; markdown && columns[i] != NULL; i++)
+        printf("| %s ", columns[i]);
+    for (size_t i = 0; markdown && columns[i] != NULL; i++)
+        printf("%s---", i == 0 ? "|\n|" : "|");
+    if (markdown)
+        printf("|\n");
+}
+
+static void row(const char *name, const char *value, const char *text, const char *source)
+{
+    if (markdown)
+        printf("| %s | %s | %s | %s |\n", name, value, text, source);
+    else
+        printf("  %-26s %-34s %s%s%s\n", name, value, text, text[0] != '\0' ? "  " : "", source);
+}
+
+static void print_tables(void)
+{
+    char text[120];
+
+    heading("Single figures", (const char *const[]){"figure", "value", "", "source", NULL});
+    for (size_t i = 0; i < mn_limit_count(); i++) {
+        snprintf(text, sizeof(text), "%" PRIu32 " %s", mn_limit_at(i)->value, mn_limit_at(i)->unit);
+        row(mn_limit_at(i)->name, text, mn_limit_at(i)->text, mn_limit_at(i)->source);
+    }
+    heading("Zones", (const char *const[]){"zone", "deepest", "", "source", NULL});
+    for (size_t i = 0; i < mn_zone_count(); i++) {
+        format_cap(mn_zone_at(i), text, sizeof(text));
+        row(mn_zone_at(i)->name, text, mn_zone_at(i)->bony ? "bony" : "", mn_zone_at(i)->source);
+    }
+    heading("Sessions by indication", (const char *const[]){"indication", "sessions", "", "source", NULL});
+    for (size_t i = 0; i < mn_indication_count(); i++) {
+        format_sessions(mn_indication_at(i), text, sizeof(text));
+        row(mn_indication_at(i)->name, text, mn_indication_at(i)->text, mn_indication_at(i)->source);
+    }
+    heading("Questions before a session", (const char *const[]){"item", "decision", "question", "source", NULL});
+    for (size_t i = 0; i < mn_question_count(); i++) {
+        format_decision(mn_question_at(i), text, sizeof(text));
+        row(mn_question_at(i)->name, text, mn_question_at(i)->text, mn_question_at(i)->source);
+    }
+    heading("Afterwards, not before", (const char *const[]){"what", "from the end of the session", "", "source", NULL});
+    for (size_t i = 0; i < mn_aftercare_count(); i++) {
+        format_hours(mn_aftercare_at(i)->hours, text, sizeof(text));
+        row(mn_aftercare_at(i)->name, text, mn_aftercare_at(i)->text, mn_aftercare_at(i)->source);
+    }
+    heading("Whom to call, and when", (const char *const[]){"whom", "when", "", "source", NULL});
+    for (size_t i = 0; i < mn_alarm_count(); i++)
+        row(mn_alarm_at(i)->who, mn_alarm_at(i)->text, "", mn_alarm_at(i)->source);
+}
+
+static json_t *json_tables(void)
+{
+    json_t *j = json_object(), *list;
+
+    json_object_set_new(j, "limits", list = json_array());
+    for (size_t i = 0; i < mn_limit_count(); i++)
+        json_array_append_new(list, json_pack("{s:s, s:I, s:s, s:s, s:s}", "name", mn_limit_at(i)->name, "value", (json_int_t)mn_limit_at(i)->value, "unit",
+                                              mn_limit_at(i)->unit, "source", mn_limit_at(i)->source, "text", mn_limit_at(i)->text));
+    json_object_set_new(j, "zones", list = json_array());
+    for (size_t i = 0; i < mn_zone_count(); i++)
+        json_array_append_new(list, json_pack("{s:i, s:s, s:I, s:b, s:s}", "number", (int)mn_zone_at(i)->number, "name", mn_zone_at(i)->name, "cap_um",
+                                              (json_int_t)mn_zone_at(i)->cap_um, "bony", mn_zone_at(i)->bony, "source", mn_zone_at(i)->source));
+    json_object_set_new(j, "indications", list = json_array());
+    for (size_t i = 0; i < mn_indication_count(); i++)
+        json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:s, s:s}", "name", mn_indication_at(i)->name, "sessions_min",
+                                              (json_int_t)mn_indication_at(i)->sessions_min, "sessions_max", (json_int_t)mn_indication_at(i)->sessions_max,
+                                              "source", mn_indication_at(i)->source, "text", mn_indication_at(i)->text));
+    json_object_set_new(j, "questions", list = json_array());
+    for (size_t i = 0; i < mn_question_count(); i++) {
+        const struct mn_question *q = mn_question_at(i);
+
+        json_array_append_new(list, json_pack("{s:s, s:[I, I], s:[s, s], s:b, s:s, s:s}", "name", q->name, "hours", (json_int_t)q->hours[0],
+                                              (json_int_t)q->hours[1], "decisions", mn_decision_name(q->decision[0]), mn_decision_name(q->decision[1]),
+                                              "in_zone", q->in_zone, "source", q->source, "text", q->text));
+    }
+    json_object_set_new(j, "aftercare", list = json_array());
+    for (size_t i = 0; i < mn_aftercare_count(); i++)
+        json_array_append_new(list, json_pack("{s:s, s:I, s:s, s:s}", "name", mn_aftercare_at(i)->name, "hours", (json_int_t)mn_aftercare_at(i)->hours, "source",
+                                              mn_aftercare_at(i)->source, "text", mn_aftercare_at(i)->text));
+    json_object_set_new(j, "alarms", list = json_array());
+    for (size_t i = 0; i < mn_alarm_count(); i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "who", mn_alarm_at(i)->who, "source", mn_alarm_at(i)->source, "text", mn_alarm_at(i)->text));
+    return j;
+}
+
+int cmd_policy(struct app *a, int argc, char **argv)
+{
+    markdown = argc == 3 && strcmp(argv[2], "--markdown") == 0;
+    if (argc < 2 || strcmp(argv[1], "show") != 0 || argc > 3 || (argc == 3 && !markdown))
+        return usage_error("policy takes show, perhaps with --markdown");
+    if (a->json)
+        return print_json(json_tables(), false);
+    if (markdown)
+        printf("# The treatment policy\n\n"
+               "`mnctl policy show --markdown` writes this page, from proto/policy/. The software asks, refuses and records; it diagnoses nothing,\n"
+               "and tells nobody to stop a prescribed drug. S0 to S4 are five published guides, R is regulation or a device's record, P a choice of this\n"
+               "project; where they disagree the strictest figure stands. Every question is answered: unanswered is not \"no\". CONSULT wants a\n"
+               "clinician's confirmation, which is recorded. The pen cannot sense where it is: the zone is what the operator declares.\n\n"
+               "Numbing lasts, in minutes, clamp(15 + 20 x (depth in mm - 0.5), 15, 45). Of ice the sources contradict each other: nothing is said.\n\n"
+               "mnd does not enforce this yet: it arms simulated pens only.\n");
+    print_tables();
+    return flush_output();
+}
+
+/* ---- guide ---- */
+
+static uint32_t limit(const char *name)
+{
+    for (size_t i = 0; i < mn_limit_count(); i++) {
+        if (strcmp(mn_limit_at(i)->name, name) == 0)
+            return mn_limit_at(i)->value;
+    }
+    return 0;
+}
+
+static int list_indications(bool names)
+{
+    char sessions[40];
+
+    for (size_t i = 0; i < mn_indication_count(); i++) {
+        format_sessions(mn_indication_at(i), sessions, sizeof(sessions));
+        if (names)
+            printf("%s\n", mn_indication_at(i)->name);
+        else
+            row(mn_indication_at(i)->name, sessions, mn_indication_at(i)->text, mn_indication_at(i)->source);
+    }
+    return flush_output();
+}
+
+static void print_guide(const struct mn_indication *n)
+{
+    char text[60];
+
+    format_sessions(n, text, sizeof(text));
+    printf("%s%s%s: %s (%s)\n\nsessions   %s\n", colour(COLOUR_BOLD), n->name, colour(COLOUR_NONE), n->text, n->source, text);
+    printf("interval   %" PRIu32 " d after less than %" PRIu32 " um, else %" PRIu32 " d; never below %" PRIu32 " d\n\n", limit("interval_surface"),
+           limit("depth_medium"), limit("interval_deeper"), limit("interval_floor"));
+    printf("zone                       deepest       numbing then\n");
+    for (size_t i = 0; i < mn_zone_count(); i++) {
+        const struct mn_zone *z = mn_zone_at(i);
+        uint32_t deepest = z->cap_um < limit("depth_limit") ? z->cap_um : limit("depth_limit");
+
+        if (deepest == 0)
+            printf("%-26s %snever%s\n", z->name, colour(COLOUR_BAD), colour(COLOUR_NONE));
+        else
+            printf("%-26s %4" PRIu32 " um       %2" PRIu32 " min%s\n", z->name, deepest, mn_numbing_min(deepest), z->bony ? "   bony" : "");
+    }
+    printf("\nask before (every one is answered)\n");
+    for (size_t i = 0; i < mn_question_count(); i++) {
+        char decision[120];
+
+        format_decision(mn_question_at(i), decision, sizeof(decision));
+        printf("  %s  %s[%s]%s\n", mn_question_at(i)->text, colour(COLOUR_DIM), decision, colour(COLOUR_NONE));
+    }
+    printf("\nafterwards, not before\n");
+    for (size_t i = 0; i < mn_aftercare_count(); i++) {
+        format_hours(mn_aftercare_at(i)->hours, text, sizeof(text));
+        printf("  %-6s %s\n", text, mn_aftercare_at(i)->text);
+    }
+    for (size_t i = 0; i < mn_alarm_count(); i++)
+        printf("call %s: %s\n", mn_alarm_at(i)->who, mn_alarm_at(i)->text);
+}
+
+int cmd_guide(struct app *a, int argc, char **argv)
+{
+    const char *names[16];
+    size_t n = 0;
+
+    if (argc == 1)
+        return a->json ? print_json(json_tables(), false) : list_indications(false);
+    if (argc == 2 && strcmp(argv[1], "--names") == 0) /* for completion */
+        return list_indications(true);
+    if (argc > 2)
+        return usage_error("guide takes one indication");
+    for (char *c = argv[1]; *c != '\0'; c++)
+        *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c == '-' ? '_' : *c;
+    for (size_t i = 0; i < mn_indication_count() && n < 16; i++) {
+        const struct mn_indication *one = mn_indication_at(i);
+
+        names[n++] = one->name;
+        if (strcmp(one->name, argv[1]) != 0)
+            continue;
+        if (a->json)
+            return print_json(json_tables(), false);
+        print_guide(one);
+        return flush_output();
+    }
+    return nearest(argv[1], names, n) != NULL ? usage_error("there is no indication %s; did you mean %s?", argv[1], nearest(argv[1], names, n))
+                                              : usage_error("there is no indication %s; `mnctl guide` lists them", argv[1]);
+}

@@ -354,6 +354,31 @@ static void old_rows_are_dropped_when_they_were_exported(void **state)
     assert_int_equal(store_verify(fx.path, &position, (char[400]){0}, 400), -EBADMSG);
 }
 
+static void too_many_rows_are_dropped_when_they_were_exported(void **state)
+{
+    struct look l = {.cap = 1000};
+
+    (void)state;
+    fx.limits.max_bytes = 1;
+    fx.host_us = INT64_MAX / 2; /* not old */
+    for (uint32_t number = 1; number <= 79; number++)
+        assert_true(append(0, number));
+    run_until(79);
+    reopen();
+    assert_true(append(0, 80));
+    run_until(80);
+    assert_int_equal(rows_are_right(), 81); /* nobody has exported any */
+    exported(5);
+    reopen();
+    assert_true(append(0, 81));
+    run_until(81);
+    look(&l);
+    assert_int_equal(l.missed, 5); /* an eighth would be ten */
+    assert_int_equal(l.count, 81 - 4);
+    assert_int_equal(l.notes, 1);
+    assert_int_equal(rows_are_right(), 78);
+}
+
 static void a_full_disk_drops_what_nobody_has_exported_and_says_so(void **state)
 {
     struct look l = {.cap = 1000};
@@ -633,6 +658,7 @@ int main(int argc, char **argv)
         TEST(all_is_read_once_from_any_place),
         TEST(filters_let_pass_what_they_say),
         TEST(old_rows_are_dropped_when_they_were_exported),
+        TEST(too_many_rows_are_dropped_when_they_were_exported),
         TEST(a_full_disk_drops_what_nobody_has_exported_and_says_so),
         TEST(every_change_shows_in_the_chain),
         TEST(the_last_rows_cannot_be_taken_out_and_others_put_in),

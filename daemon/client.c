@@ -13,7 +13,6 @@
 
 #include "frame.h"
 #include "log.h"
-#include "request.h"
 
 enum {
     MESSAGE_MAX = 4096,       /* from a client */
@@ -316,7 +315,7 @@ static size_t take_message(struct client *c)
         return 0;
     }
     traffic(c, MNC__TRAFFIC_KIND__TRAFFIC_TO_DAEMON, c->in + 4, length);
-    request(c, c->env, m);
+    c->env->dispatch(c, c->env, m);
     mnc__client_message__free_unpacked(m, NULL);
     return c->ending ? 0 : 4 + (size_t)length;
 }

@@ -1,5 +1,5 @@
 /*
- * One connection of a program: its messages in, its queue out. Replies, records and pen events wait in one queue, which is
+ * One connection of a program: its messages in, its queue out. Replies and events of pens wait in one queue, which is
  * bounded in bytes: a client that does not read them is disconnected, with a reason in the log. Telemetry waits in a ring
  * that drops its oldest and counts. What is urgent goes first, and one system call takes as much of both as there is.
  *
@@ -35,6 +35,8 @@ struct client_env {
     uint64_t began_us;
     unsigned clients;           /* connected now */
     uint64_t telemetry_dropped; /* batches that slow clients did not get */
+    /* Answers a message of a program, at once or later: request(). */
+    void (*dispatch)(struct client *c, struct client_env *env, const Mnc__ClientMessage *m);
     /* The client has hung up or was thrown out: free it, but not from within this call. */
     void (*ended)(void *ctx, struct client *c);
     void *ctx;

@@ -16,6 +16,7 @@
 #include "control.h"
 #include "log.h"
 #include "reading.h"
+#include "request.h"
 
 enum { ACCEPT_PAUSE_US = 100000 };
 
@@ -207,6 +208,7 @@ int server_new(struct server **out, sd_event *event, const struct config *config
                                  .usb = config->usb,
                                  .queue_bytes = config->client_queue_kib * 1024,
                                  .user_queue_bytes = config->user_queue_kib * 1024,
+                                 .dispatch = request,
                                  .ended = on_ended,
                                  .ctx = s};
     sd_event_now(event, CLOCK_MONOTONIC, &s->env.began_us);

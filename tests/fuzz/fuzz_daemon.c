@@ -11,6 +11,7 @@
 #include "control.h"
 #include "log.h"
 #include "reading.h"
+#include "request.h"
 #include "pen.pb-c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -109,7 +110,7 @@ static void on_ended(void *ctx, struct client *c)
 static void from_program(sd_event *event, struct hub *hub, const uint8_t *data, size_t size)
 {
     bool ended = false;
-    struct client_env env = {.event = event, .hub = hub, .queue_bytes = 65536, .ended = on_ended, .ctx = &ended};
+    struct client_env env = {.event = event, .hub = hub, .queue_bytes = 65536, .dispatch = request, .ended = on_ended, .ctx = &ended};
     struct client *c;
     int fds[2];
 

@@ -40,6 +40,7 @@ struct slot {
     struct libusb_transfer *transfer;
     uint8_t *bytes;
     bool in_flight;
+    bool same_stall; /* it was out when its pipe's stall was met: its own stall is no other one */
     struct slot *next_done;
 };
 
@@ -122,6 +123,7 @@ static int submit(struct slot *s)
     if (r != 0)
         return error_of(r);
     s->in_flight = true;
+    s->same_stall = false;
     s->link->in_flight++;
     return 0;
 }
@@ -227,16 +229,27 @@ static void drained(struct usb_link *l)
  * A stalled pipe. libusb_clear_halt() waits for the pen, up to 5 s, and the loop must not: so the pen is first asked by an
  * ordinary transfer, and only a pen that has just answered is asked again by the call that also resets the host's side.
  */
+static bool is_clearing(const struct usb_link *l, uint8_t endpoint)
+{
+    for (size_t i = 0; i < TRANSFER_COUNT; i++) {
+        const struct slot *s = &l->slots[i];
+
+        if (s->kind == SLOT_CLEAR && s->in_flight && libusb_control_transfer_get_setup(s->transfer)->wIndex == endpoint)
+            return true;
+    }
+    return false;
+}
+
 static void clear_begin(struct usb_link *l, uint8_t endpoint)
 {
     for (size_t i = 0; i < TRANSFER_COUNT; i++) {
+        if (l->slots[i].in_flight && l->slots[i].transfer->endpoint == endpoint)
+            l->slots[i].same_stall = true;
+    }
+    for (size_t i = 0; i < TRANSFER_COUNT; i++) {
         struct slot *s = &l->slots[i];
 
-        if (s->kind != SLOT_CLEAR || s->transfer == NULL)
-            continue;
-        if (s->in_flight && libusb_control_transfer_get_setup(s->transfer)->wIndex == endpoint)
-            return; /* asked already */
-        if (s->in_flight)
+        if (s->kind != SLOT_CLEAR || s->transfer == NULL || s->in_flight)
             continue;
         libusb_fill_control_setup(s->bytes, LIBUSB_REQUEST_TYPE_STANDARD | LIBUSB_RECIPIENT_ENDPOINT, LIBUSB_REQUEST_CLEAR_FEATURE,
                                   0 /* ENDPOINT_HALT */, endpoint, 0);
@@ -282,6 +295,10 @@ static void done_in(struct usb_link *l, struct slot *s)
     case LIBUSB_TRANSFER_TIMED_OUT:
         break;
     case LIBUSB_TRANSFER_STALL:
+        if (is_clearing(l, t->endpoint))
+            return; /* done_clear() sends it out again */
+        if (s->same_stall)
+            break;
         clear_begin(l, t->endpoint);
         return;
     case LIBUSB_TRANSFER_OVERFLOW:
@@ -306,6 +323,8 @@ static void done_out(struct usb_link *l, struct slot *s)
 
     if (l->state != USB_OPEN || l->gone)
         return;
+    if (t->status == LIBUSB_TRANSFER_STALL && (s->same_stall || is_clearing(l, t->endpoint)))
+        return; /* the session begins anew with the clear */
     if (t->status == LIBUSB_TRANSFER_STALL)
         clear_begin(l, t->endpoint);
     else if (t->status == LIBUSB_TRANSFER_NO_DEVICE)
@@ -383,6 +402,8 @@ static int usb_send(struct link *link, const uint8_t *bytes, size_t n)
 
         if (s->kind != SLOT_OUT || s->in_flight || s->transfer == NULL)
             continue;
+        if (is_clearing(l, s->transfer->endpoint))
+            break; /* into a stalled pipe: the session that begins after it asks again */
         memcpy(s->bytes, bytes, n);
         s->transfer->length = (int)n;
         return submit(s);

@@ -460,10 +460,12 @@ static void a_copy_is_whole_while_the_journal_is_written(void **state)
     for (uint32_t number = 51; number <= 100; number++)
         assert_true(append(0, number));
     snprintf(copy, sizeof(copy), "%s.copy", fx.path);
-    assert_int_equal(store_backup(fx.path, copy, why, sizeof(why)), 0);
+    assert_int_equal(store_backup(fx.path, copy, 0, why, sizeof(why)), 0);
     assert_int_equal(store_verify(copy, &rows, why, sizeof(why)), 0);
     assert_true(rows >= 51);
-    assert_int_equal(store_backup(fx.path, copy, why, sizeof(why)), -EIO); /* it is there */
+    assert_int_equal(store_backup(fx.path, copy, 0, why, sizeof(why)), -EIO); /* it is there */
+    assert_int_equal(store_backup(fx.path, copy, UINT64_MAX / 2, why, sizeof(why)), -ENOSPC);
+    assert_non_null(strstr(why, "its disk has no room for a second one"));
     run_until(100);
 }
 

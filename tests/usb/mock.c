@@ -13,6 +13,7 @@
 #include <umockdev.h>
 #include <unistd.h>
 
+#include "heap.h"
 #include "vpen.h"
 
 enum { URBS_MAX = 64, PIECES_MAX = 64, PIECE_BYTES = 5000 };
@@ -283,11 +284,15 @@ static int answer(struct mock_pen *p, unsigned long request, void *argument)
 
 static gboolean on_ioctl(UMockdevIoctlBase *handler, UMockdevIoctlClient *client, struct mock_pen *p)
 {
+    static _Thread_local bool known;
     UMockdevIoctlData *data = umockdev_ioctl_client_get_arg(client);
     void *argument;
     int r;
 
     (void)handler;
+    if (!known)
+        heap_is_mocks(true); /* for good: this thread is umockdev's */
+    known = true;
     memcpy(&argument, data->data, sizeof(argument));
     lock();
     r = answer(p, umockdev_ioctl_client_get_request(client), argument);
@@ -361,9 +366,11 @@ static void add(const char *path, const char *node, unsigned address, const char
 
 void mock_start(void)
 {
+    heap_is_mocks(true);
     mock.testbed = umockdev_testbed_new();
     mock.last_address = 1;
     add("/devices/usb1", "bus/usb/001/001", 1, "12010002090000406b1d020000010302010109021900010100e0000904000001090000000705810304000c");
+    heap_is_mocks(false);
 }
 
 void mock_tidy(void)
@@ -373,7 +380,9 @@ void mock_tidy(void)
 
 void mock_stop(void)
 {
+    heap_is_mocks(true);
     g_clear_object(&mock.testbed);
+    heap_is_mocks(false);
 }
 
 struct mock_pen *mock_pen_new(const char *serial)
@@ -418,10 +427,12 @@ void mock_chmod(struct mock_pen *p, unsigned mode)
     char path[256];
     gchar *root = umockdev_testbed_get_root_dir(mock.testbed);
 
+    heap_is_mocks(true);
     snprintf(path, sizeof(path), "%s%s", root, p->node);
     if (chmod(path, mode) < 0)
         fprintf(stderr, "chmod %s: %s\n", path, strerror(errno));
     g_free(root);
+    heap_is_mocks(false);
 }
 
 void mock_plug(struct mock_pen *p, unsigned port, enum mock_shape shape, unsigned mode)
@@ -429,6 +440,7 @@ void mock_plug(struct mock_pen *p, unsigned port, enum mock_shape shape, unsigne
     struct hex descriptors = {0};
     GError *error = NULL;
 
+    heap_is_mocks(true);
     forget(p);
     lock();
     mock.last_address = mock.last_address % 126 + 1; /* as the kernel counts; 1 is the hub */
@@ -448,15 +460,19 @@ void mock_plug(struct mock_pen *p, unsigned port, enum mock_shape shape, unsigne
     describe(&descriptors, shape);
     add(p->path + 4, p->node + 5, mock.last_address, descriptors.text); /* says so, too */
     mock_chmod(p, mode);
+    heap_is_mocks(false);
 }
 
 void mock_say_again(struct mock_pen *p)
 {
+    heap_is_mocks(true);
     umockdev_testbed_uevent(mock.testbed, p->path, "add");
+    heap_is_mocks(false);
 }
 
 void mock_unplug(struct mock_pen *p, bool quietly)
 {
+    heap_is_mocks(true);
     lock();
     p->plugged = false;
     vpen_plug(&p->vpen, false);
@@ -465,6 +481,7 @@ void mock_unplug(struct mock_pen *p, bool quietly)
     unlock();
     if (!quietly)
         umockdev_testbed_uevent(mock.testbed, p->path, "remove");
+    heap_is_mocks(false);
 }
 
 void mock_set_lens(struct mock_pen *p, const struct mock_lens *lens)

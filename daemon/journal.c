@@ -467,6 +467,11 @@ const char *journal_path(const struct journal *j)
     return j->path;
 }
 
+const struct store_limits *journal_limits(const struct journal *j)
+{
+    return &j->limits;
+}
+
 static int start_worker(struct journal *j, sd_event *event)
 {
     sigset_t all, before;

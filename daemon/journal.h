@@ -40,6 +40,7 @@ void journal_close(struct journal *j);
 
 uint64_t journal_id(const struct journal *j);
 const char *journal_path(const struct journal *j);
+const struct store_limits *journal_limits(const struct journal *j);
 
 /* Copies the record, and gives it the pen's present volume. False: too many wait, or there is no memory; it may be offered again. */
 bool journal_append(struct journal *j, const struct journal_record *r);

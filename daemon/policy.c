@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "policy/numbing.h"
+
 enum {
     NUMBING_NOT_ELAPSED = 2001,
     INTERVAL_TOO_SHORT = 2002,
@@ -177,10 +179,7 @@ static void check_answer(const struct policy *p, const struct policy_input *in, 
 
 uint32_t policy_numbing_min(const struct policy *p, uint32_t depth_um)
 {
-    uint32_t least = p->limits[POLICY_numbing_at_least], most = p->limits[POLICY_numbing_at_most];
-    uint64_t wanted = depth_um > 500 ? least + ((uint64_t)p->limits[POLICY_numbing_per_mm] * (depth_um - 500) + 999) / 1000 : least;
-
-    return wanted > most ? most : (uint32_t)wanted;
+    return numbing_min(depth_um, p->limits[POLICY_numbing_at_least], p->limits[POLICY_numbing_per_mm], p->limits[POLICY_numbing_at_most]);
 }
 
 static void check_numbing(const struct policy *p, const struct policy_input *in, struct findings *out)

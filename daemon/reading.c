@@ -48,7 +48,7 @@ struct readings {
     uint32_t task_id;
     bool task_is_backup;
     int task_result;
-    uint64_t rows;
+    uint64_t rows, free_bytes;
     char text[400], path[4200], copy[4240];
     /* a copy that is being fetched */
     int copy_fd;
@@ -403,9 +403,13 @@ static void say_piece(struct readings *all, struct client *c, uint32_t id, uint6
     struct stat st;
     ssize_t n;
 
-    if (offset > INT64_MAX || fstat(all->copy_fd, &st) < 0 || (n = pread(all->copy_fd, bytes, sizeof(bytes), (off_t)offset)) < 0) {
-        end_copy(all);
+    if (offset > INT64_MAX) {
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_MALFORMED, "no file is that long");
+        return;
+    }
+    if (fstat(all->copy_fd, &st) < 0 || (n = pread(all->copy_fd, bytes, sizeof(bytes), (off_t)offset)) < 0) {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_JOURNAL, "the copy of the journal cannot be read: %s", strerror(errno));
+        end_copy(all);
         return;
     }
     reply.has_total = reply.has_piece = true;
@@ -423,7 +427,7 @@ static void run_task(void *ctx)
     struct readings *all = ctx;
 
     if (all->task_is_backup)
-        all->task_result = store_backup(all->path, all->copy, all->text, sizeof(all->text));
+        all->task_result = store_backup(all->path, all->copy, all->free_bytes, all->text, sizeof(all->text));
     else
         all->task_result = store_verify(all->path, &all->rows, all->text, sizeof(all->text));
 }
@@ -485,6 +489,7 @@ static void begin_task(struct readings *all, struct client *c, uint32_t id, bool
     end_copy(all);
     snprintf(all->path, sizeof(all->path), "%s", journal_path(hub_journal(all->env->hub)));
     snprintf(all->copy, sizeof(all->copy), "%s.copy-%d", all->path, (int)getpid());
+    all->free_bytes = journal_limits(hub_journal(all->env->hub))->free_bytes;
     all->task_client = c;
     all->task_id = id;
     all->task_is_backup = is_backup;

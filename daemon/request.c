@@ -146,7 +146,7 @@ static struct pen *pen_for_call(struct client *c, const struct client_env *env, 
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_NO_PEN, "no pen with serial number %.40s is plugged in", serial);
     else if (!pen_is_ready(p))
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_PEN_NOT_READY, "pen %s is not ready: %s", serial,
-               pen_last_error(p)[0] != '\0' ? pen_last_error(p) : "it is being opened");
+                      pen_last_error(p)[0] != '\0' ? pen_last_error(p) : "it is being opened");
     else
         return p;
     return NULL;
@@ -204,12 +204,12 @@ static void do_call(struct client *c, const struct client_env *env, uint32_t id,
         return;
     if (call->pen_type == MNP__FRAME_TYPE__TYPE_ARM && !pen_is_simulated(p)) {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_FORBIDDEN,
-               "pen %s is a real one: this mnd has no control lease and no treatment policy yet, and arms simulated pens only", call->serial);
+                      "pen %s is a real one: this mnd does not enforce the treatment policy yet, and arms simulated pens only", call->serial);
         return;
     }
     if (call->pen_type == MNP__FRAME_TYPE__TYPE_ARM && hub_journal_error(env->hub)[0] != '\0') {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_FORBIDDEN, "2008 JOURNAL_UNWRITABLE: pen %s is not armed: %s", call->serial,
-               hub_journal_error(env->hub));
+                      hub_journal_error(env->hub));
         return;
     }
     if (timeout_ms == 0 || timeout_ms > CALL_TIMEOUT_MAX_MS)
@@ -304,6 +304,8 @@ static void refuse_role(struct client *c, const struct client_env *env, uint32_t
 
 void request(struct client *c, struct client_env *env, const Mnc__ClientMessage *m)
 {
+    enum role needed;
+
     if (!m->has_id || m->id == 0) {
         client_end(c, "it sent a message without id");
         return;
@@ -312,8 +314,9 @@ void request(struct client *c, struct client_env *env, const Mnc__ClientMessage 
         client_refuse(c, m->id, MNC__ERROR_CODE__ERROR_MALFORMED, "HELLO comes first");
         return;
     }
-    if (client_role(c) < role_for(m)) {
-        refuse_role(c, env, m->id, role_for(m));
+    needed = role_for(m);
+    if (client_role(c) < needed) {
+        refuse_role(c, env, m->id, needed);
         return;
     }
     switch (m->body_case) {

@@ -774,12 +774,20 @@ int store_verify(const char *path, uint64_t *rows, char *why, size_t cap)
     return bad || flight != 0 || (r == SQLITE_DONE && !anchored) ? -EBADMSG : r == SQLITE_DONE ? 0 : -EIO;
 }
 
-int store_backup(const char *path, const char *to, char *why, size_t cap)
+int store_backup(const char *path, const char *to, uint64_t free_bytes, char *why, size_t cap)
 {
+    sqlite3_int64 pages = 0, page_size = 0;
     sqlite3_stmt *q = NULL;
     sqlite3 *db = NULL;
     int r = open_to_read(path, &db);
 
+    if (r == SQLITE_OK && (r = ask(db, "PRAGMA page_count", 0, 0, &pages)) == SQLITE_OK)
+        r = ask(db, "PRAGMA page_size", 0, 0, &page_size);
+    if (r == SQLITE_OK && disk_free(to) < (uint64_t)(pages * page_size) + free_bytes) {
+        sqlite3_close(db);
+        snprintf(why, cap, "%s is not copied: its disk has no room for a second one", path);
+        return -ENOSPC;
+    }
     if (r == SQLITE_OK)
         r = sqlite3_prepare_v2(db, "VACUUM INTO ?", -1, &q, NULL);
     if (r == SQLITE_OK)

@@ -104,5 +104,5 @@ void store_note(struct journal_record *r, uint32_t kind, const Mnc__Note *note, 
 /* Reads a file whole, without changing it: *rows of it are right from the first on. (Of flights, a change shows, not an absence.) 0: all of them; -EBADMSG: the row behind them
  * was changed, or one is missing before it; or another negative errno. One sentence in why. Needs no store. */
 int store_verify(const char *path, uint64_t *rows, char *why, size_t cap);
-/* A copy of the file as it is at one moment, while others write it; to must not exist. */
-int store_backup(const char *path, const char *to, char *why, size_t cap);
+/* A copy of the file as it is at one moment, while others write it; to must not exist. -ENOSPC: less than free_bytes of the disk would be left. */
+int store_backup(const char *path, const char *to, uint64_t free_bytes, char *why, size_t cap);

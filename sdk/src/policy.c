@@ -1,5 +1,6 @@
 /* The treatment policy's defaults, as rows that a program can show: taken from proto/policy/, where they stand once. */
 #include "mn/mn.h"
+#include "policy/numbing.h"
 
 enum {
 #define LIMIT(name, value, unit, source, text) LIMIT_##name,
@@ -64,8 +65,5 @@ const char *mn_decision_name(enum mn_decision decision)
 
 uint32_t mn_numbing_min(uint32_t depth_um)
 {
-    uint32_t least = limits[LIMIT_numbing_at_least].value, most = limits[LIMIT_numbing_at_most].value;
-    uint64_t wanted = depth_um > 500 ? least + ((uint64_t)limits[LIMIT_numbing_per_mm].value * (depth_um - 500) + 999) / 1000 : least;
-
-    return wanted > most ? most : (uint32_t)wanted;
+    return numbing_min(depth_um, limits[LIMIT_numbing_at_least].value, limits[LIMIT_numbing_per_mm].value, limits[LIMIT_numbing_at_most].value);
 }

@@ -17,12 +17,16 @@
 struct client;
 struct readings;
 struct control;
+struct sessions;
+struct inquiries;
 
 struct client_env {
     sd_event *event;
     struct hub *hub;
     struct readings *readings; /* of the journal */
     struct control *control;
+    struct sessions *sessions;
+    struct inquiries *inquiries;
     struct role_map roles;
     struct sim_bus *sim; /* NULL: no simulated pens */
     bool usb;            /* looks for real ones */

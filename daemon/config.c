@@ -1,11 +1,11 @@
 #include "config.h"
 
-#include <cyaml/cyaml.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "yaml.h"
 
 /* libcyaml's own boolean takes any word for true. */
 static const cyaml_strval_t booleans[] = {{"true", 1}, {"false", 0}, {"yes", 1}, {"no", 0}};
@@ -17,6 +17,7 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_UINT("records_keep_days", CYAML_FLAG_OPTIONAL, struct config, records_keep_days),
     CYAML_FIELD_UINT("records_max_mib", CYAML_FLAG_OPTIONAL, struct config, records_max_mib),
     CYAML_FIELD_UINT("records_free_mib", CYAML_FLAG_OPTIONAL, struct config, records_free_mib),
+    CYAML_FIELD_STRING("policy", CYAML_FLAG_OPTIONAL, struct config, policy, 0),
     CYAML_FIELD_STRING("group", CYAML_FLAG_OPTIONAL, struct config, group, 0),
     CYAML_FIELD_STRING("operator_group", CYAML_FLAG_OPTIONAL, struct config, operator_group, 0),
     CYAML_FIELD_STRING("service_group", CYAML_FLAG_OPTIONAL, struct config, service_group, 0),
@@ -33,32 +34,6 @@ static const cyaml_schema_field_t fields[] = {
 };
 
 static const cyaml_schema_value_t schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config, fields)};
-
-struct log_lines {
-    char first[300]; /* the reason */
-    char where[64];  /* line and column */
-};
-
-static void on_log(cyaml_log_t level, void *ctx, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
-
-/* libcyaml says what is wrong first, then a backtrace whose innermost line has the place. */
-static void on_log(cyaml_log_t level, void *ctx, const char *format, va_list args)
-{
-    struct log_lines *lines = ctx;
-    char text[300], *place;
-
-    if (level < CYAML_LOG_ERROR)
-        return;
-    vsnprintf(text, sizeof(text), format, args);
-    text[strcspn(text, "\n")] = '\0';
-    place = strstr(text, "line: ");
-    if (place != NULL) {
-        if (lines->where[0] == '\0')
-            sscanf(place, "line: %60[0-9]", lines->where);
-    } else if (lines->first[0] == '\0' && strstr(text, "Backtrace") == NULL) {
-        snprintf(lines->first, sizeof(lines->first), "%s", strncmp(text, "Load: ", 6) == 0 ? text + 6 : text);
-    }
-}
 
 void config_default(struct config *c)
 {
@@ -118,92 +93,17 @@ bool config_check(const struct config *c, char *why, size_t cap)
     return false;
 }
 
-/* The line, from 1, on which a key of the file stands; 0: it does not. libcyaml fills a zeroed struct of its own, in which
- * an absent key cannot be told from a zero, and it knows no ranges. */
-static unsigned line_of(const char *text, const char *key, size_t n)
-{
-    unsigned number = 1;
-
-    for (const char *line = text; line != NULL; number++) {
-        if (strncmp(line, key, n) == 0 && line[n + strspn(line + n, " ")] == ':')
-            return number;
-        line = strchr(line, '\n');
-        line += line != NULL;
-    }
-    return 0;
-}
-
 static bool has_key(const char *text, const char *key)
 {
-    return line_of(text, key, strlen(key)) != 0;
-}
-
-/* The key that stands on a line, from 1. */
-static void key_at(const char *text, unsigned number, char *out, size_t cap)
-{
-    const char *line = text;
-
-    while (line != NULL && --number > 0) {
-        line = strchr(line, '\n');
-        line += line != NULL;
-    }
-    snprintf(out, cap, "%.*s", line != NULL ? (int)strcspn(line, ": \n") : 0, line != NULL ? line : "");
-}
-
-/* What libcyaml says, as the person who wrote the file would want to hear it. */
-static void explain(const char *text, const struct log_lines *said, const char *otherwise, const char *path, char *why, size_t cap)
-{
-    unsigned line = (unsigned)strtoul(said->where, NULL, 10);
-    const char *tab = text[0] == '\t' ? text : strstr(text, "\n\t");
-    char key[64], unknown[64], value[64];
-
-    key_at(text, line, key, sizeof(key));
-    if (sscanf(said->first, "Unexpected key: %63s", unknown) == 1) /* its backtrace has the line of the key before */
-        snprintf(why, cap, "%s, line %u: there is no option %s", path, line_of(text, unknown, strlen(unknown)), unknown);
-    else if (sscanf(said->first, "Invalid uint64_t value: '%63[^']", value) == 1)
-        snprintf(why, cap, "%s, line %u: %s is a whole number, not %s", path, line, key, value);
-    else if (sscanf(said->first, "Invalid ENUM value: %63s", value) == 1)
-        snprintf(why, cap, "%s, line %u: %s is true or false, not %s", path, line, key, value);
-    else if (tab != NULL && strstr(said->first, "tab") != NULL) {
-        line = 1;
-        for (const char *c = text; c <= tab; c++)
-            line += *c == '\n';
-        snprintf(why, cap, "%s, line %u: it begins with a tab; YAML is indented with spaces", path, line);
-    } else {
-        snprintf(why, cap, "%s%s%s: %s", path, line != 0 ? ", line " : "", said->where, said->first[0] != '\0' ? said->first : otherwise);
-    }
-}
-
-static char *read_file(const char *path, size_t *n)
-{
-    enum { FILE_MAX = 64 * 1024 };
-    FILE *f = fopen(path, "re");
-    char *text = f != NULL ? calloc(1, FILE_MAX + 1) : NULL;
-
-    if (text != NULL) {
-        *n = fread(text, 1, FILE_MAX, f);
-        if (ferror(f)) {
-            int e = errno;
-
-            free(text);
-            text = NULL;
-            errno = e;
-        }
-    }
-    if (f != NULL)
-        fclose(f);
-    return text;
+    return yaml_line_of(text, key, strlen(key)) != 0;
 }
 
 int config_load(struct config *c, const char *path, char *why, size_t cap)
 {
-    struct log_lines lines = {0};
-    cyaml_config_t cyaml = {.log_fn = on_log, .log_ctx = &lines, .log_level = CYAML_LOG_ERROR, .mem_fn = cyaml_mem};
     struct config *loaded = NULL, next = *c;
     char reason[256];
-    cyaml_err_t e;
     size_t n = 0;
-    char *text = read_file(path, &n);
+    char *text = yaml_read_file(path, &n);
     int r = 0;
 
     if (text == NULL) {
@@ -211,15 +111,12 @@ int config_load(struct config *c, const char *path, char *why, size_t cap)
         snprintf(why, cap, "%s: %s", path, strerror(errno));
         return r;
     }
-    if (text[strspn(text, " \t\r\n")] == '\0') { /* an empty file is no mapping to YAML, but fine here */
+    if (yaml_is_empty(text)) { /* no mapping to YAML, but fine here */
         free(text);
         return 0;
     }
-    e = cyaml_load_data((const uint8_t *)text, n, &cyaml, &schema, (cyaml_data_t **)&loaded, NULL);
-    if (e != CYAML_OK) {
-        explain(text, &lines, cyaml_strerror(e), path, why, cap);
-        r = -EINVAL;
-    } else {
+    r = yaml_load((void **)&loaded, &schema, text, n, path, why, cap);
+    if (r == 0) {
 #define TAKE_TEXT(key)                                                                                                 \
     if (has_key(text, #key))                                                                                           \
         memcpy(next.key, loaded->key, sizeof(next.key))
@@ -228,6 +125,7 @@ int config_load(struct config *c, const char *path, char *why, size_t cap)
         next.key = loaded->key
         TAKE_TEXT(socket);
         TAKE_TEXT(journal);
+        TAKE_TEXT(policy);
         TAKE_TEXT(group);
         TAKE_TEXT(operator_group);
         TAKE_TEXT(service_group);
@@ -249,10 +147,10 @@ int config_load(struct config *c, const char *path, char *why, size_t cap)
             *c = next;
         } else {
             /* every reason begins with the option's name */
-            snprintf(why, cap, "%s, line %u: %s", path, line_of(text, reason, strcspn(reason, " ")), reason);
+            snprintf(why, cap, "%s, line %u: %s", path, yaml_line_of(text, reason, strcspn(reason, " ")), reason);
             r = -EINVAL;
         }
-        cyaml_free(&cyaml, &schema, loaded, 0);
+        yaml_free(&schema, loaded);
     }
     free(text);
     return r;

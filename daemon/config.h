@@ -10,6 +10,7 @@
 
 #define CONFIG_PATH_DEFAULT "/etc/mnd/mnd.yaml"
 #define SOCKET_PATH_DEFAULT "/run/mnd/mnd.sock"
+#define POLICY_PATH_DEFAULT "/etc/mnd/policy.yaml"
 #define JOURNAL_PATH_DEFAULT "/var/lib/mnd/journal.db"
 
 struct config {
@@ -18,6 +19,7 @@ struct config {
     unsigned records_keep_days; /* 1..36500: exported records that are older are dropped */
     unsigned records_max_mib;   /* 16..1048576: more than that, and the oldest exported ones are dropped */
     unsigned records_free_mib;  /* 0..1048576: with less of the disk left the oldest are dropped, exported or not */
+    char policy[120];     /* the site's, policy.yaml; "": POLICY_PATH_DEFAULT if there is such a file */
     char group[33];       /* of the socket; "" for none */
     char operator_group[33]; /* whose members may configure and arm; "" for nobody but root and the daemon's own user */
     char service_group[33];  /* ... may clear service faults, and take leases over */

@@ -23,6 +23,8 @@ struct control {
     struct waiting *waiting;
     unsigned waiting_count;
     sd_event_source *timer; /* on while there is a lease */
+    void (*lost)(void *ctx, const char *serial, const char *name);
+    void *lost_ctx;
 };
 
 static uint64_t now_us(const struct control *k)
@@ -72,6 +74,17 @@ static void free_waiting(struct control *k, struct waiting **at)
     free(w);
 }
 
+/* The needles of a pen that loses its owner stop. */
+static void stop(const struct control *k, const struct lease *l)
+{
+    struct pen *p = hub_pen(k->env->hub, l->serial);
+
+    if (p != NULL)
+        pen_stop(p);
+    if (k->lost != NULL)
+        k->lost(k->lost_ctx, l->serial, l->name);
+}
+
 static int give(struct control *k, const char *serial, struct client *c, bool by_force)
 {
     int r = lease_take(&k->leases, serial, c, client_name(c), client_pid(c), now_us(k), by_force);
@@ -87,13 +100,9 @@ static int give(struct control *k, const char *serial, struct client *c, bool by
     return 0;
 }
 
-/* It is free now: the needles have stopped, and the next one has it. */
+/* It is free now: the next one has it. */
 static void freed(struct control *k, const char *serial)
 {
-    struct pen *p = hub_pen(k->env->hub, serial);
-
-    if (p != NULL)
-        pen_stop(p);
     for (struct waiting **at = &k->waiting; *at != NULL; at = &(*at)->next) {
         struct waiting w = **at;
 
@@ -112,11 +121,16 @@ static void freed(struct control *k, const char *serial)
 
 static void release(struct control *k, const char *serial, const void *owner)
 {
-    char copy[33]; /* the lease's own goes with it */
+    const struct lease *l = lease_of(&k->leases, serial);
+    struct lease lost;
 
-    snprintf(copy, sizeof(copy), "%s", serial);
-    if (lease_release(&k->leases, copy, owner))
-        freed(k, copy);
+    if (l == NULL)
+        return;
+    lost = *l;
+    if (lease_release(&k->leases, lost.serial, owner)) {
+        stop(k, &lost);
+        freed(k, lost.serial);
+    }
 }
 
 /* ---- time ---- */
@@ -200,7 +214,6 @@ static void take(struct control *k, struct client *c, uint32_t id, const char *s
 static void take_over(struct control *k, struct client *c, uint32_t id, const char *serial)
 {
     const struct lease *l = lease_of(&k->leases, serial);
-    struct pen *p = hub_pen(k->env->hub, serial);
     char text[300];
 
     if (client_role(c) < ROLE_SERVICE) {
@@ -212,8 +225,7 @@ static void take_over(struct control *k, struct client *c, uint32_t id, const ch
         log_warning("%s", text);
         hub_note(k->env->hub, MNC__JOURNAL_KIND__JOURNAL_CONTROL, serial, text);
         tell(l->owner, MNC__LEASE_CHANGE__LEASE_LOST, serial, c, text);
-        if (p != NULL)
-            pen_stop(p);
+        stop(k, l);
     }
     if (give(k, serial, c, true) == 0)
         client_say_done(c, id);
@@ -249,16 +261,13 @@ static void ask_owner(struct control *k, struct client *c, uint32_t id, const ch
 /* To the one that has waited longest, or to the one of this pid. */
 static void hand_on(struct control *k, struct client *c, uint32_t id, const char *serial, uint32_t pid)
 {
-    struct pen *p = hub_pen(k->env->hub, serial);
-
     for (struct waiting **at = &k->waiting; *at != NULL; at = &(*at)->next) {
         struct waiting w = **at;
 
         if (strcmp(w.serial, serial) != 0 || (pid != 0 && (uint32_t)client_pid(w.client) != pid))
             continue;
         free_waiting(k, at);
-        if (p != NULL)
-            pen_stop(p);
+        stop(k, lease_of(&k->leases, serial));
         give(k, serial, w.client, true); /* there is room: it replaces one */
         client_say_done(w.client, w.id);
         client_say_done(c, id);
@@ -316,6 +325,12 @@ void control_pong(struct control *k, const struct client *c)
 const struct lease *control_owner(const struct control *k, const char *serial)
 {
     return lease_of(&k->leases, serial);
+}
+
+void control_on_lost(struct control *k, void (*lost)(void *ctx, const char *serial, const char *name), void *ctx)
+{
+    k->lost = lost;
+    k->lost_ctx = ctx;
 }
 
 /* ---- beginning and end ---- */

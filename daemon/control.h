@@ -17,5 +17,8 @@ void control_lease(struct control *k, struct client *c, uint32_t id, const Mnc__
 /* It has answered a ping. */
 void control_pong(struct control *k, const struct client *c);
 
+/* Who is told that a program has lost a pen, in whatever way; one only. The needles have been told to stop. */
+void control_on_lost(struct control *k, void (*lost)(void *ctx, const char *serial, const char *name), void *ctx);
+
 /* Whose the pen is; NULL: nobody's. */
 const struct lease *control_owner(const struct control *k, const char *serial);

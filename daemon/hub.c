@@ -28,8 +28,7 @@ struct hub {
     char journal_path[PATH_MAX];
     struct store_limits limits;
     sd_event_source *journal_retry;
-    void (*told)(void *ctx, const struct journal_record *const *r, size_t n); /* of records on disk; may be NULL */
-    void *told_ctx;
+    struct hub_witness witnesses[HUB_WITNESSES];
     char refusal[160];
     struct owner {
         char serial[33], name[64];
@@ -100,27 +99,38 @@ void hub_pen_info(const struct hub *h, const struct pen *p, Mnc__PenInfo *info, 
     info->lease_pid = (uint32_t)o->pid;
 }
 
-static void on_changed(void *ctx, struct pen *p)
+void hub_tell_watchers(struct hub *h, const Mnc__ServerMessage *m)
 {
-    struct hub *h = ctx;
-    Mnc__LinkCounters counters;
-    Mnc__PenInfo info;
-    Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
     struct buf *b = NULL;
 
-    hub_pen_info(h, p, &info, &counters);
-    m.body_case = MNC__SERVER_MESSAGE__BODY_PEN;
-    m.pen = &info;
     for (struct subscriber *s = h->subscribers; s != NULL; s = s->next) {
         if (s->watching)
-            push_to(s, &b, &m, PUSH_URGENT);
+            push_to(s, &b, m, PUSH_URGENT);
     }
     buf_unref(b);
 }
 
 void hub_pen_changed(struct hub *h, struct pen *p)
 {
-    on_changed(h, p);
+    Mnc__LinkCounters counters;
+    Mnc__PenInfo info;
+    Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
+
+    hub_pen_info(h, p, &info, &counters);
+    m.body_case = MNC__SERVER_MESSAGE__BODY_PEN;
+    m.pen = &info;
+    hub_tell_watchers(h, &m);
+}
+
+static void on_changed(void *ctx, struct pen *p)
+{
+    struct hub *h = ctx;
+
+    hub_pen_changed(h, p);
+    for (unsigned i = 0; i < HUB_WITNESSES; i++) {
+        if (h->witnesses[i].pen != NULL)
+            h->witnesses[i].pen(h->witnesses[i].ctx, p);
+    }
 }
 
 static const struct subscription *subscription_to(const struct subscriber *s, const char *serial)
@@ -240,8 +250,10 @@ static void on_committed(void *ctx, const struct journal_record *const *r, size_
     for (unsigned i = 0; i < h->count && h->record_waits; i++)
         pen_records_continue(h->pens[i]);
     h->record_waits = false;
-    if (h->told != NULL)
-        h->told(h->told_ctx, r, n);
+    for (unsigned i = 0; i < HUB_WITNESSES; i++) {
+        if (h->witnesses[i].committed != NULL)
+            h->witnesses[i].committed(h->witnesses[i].ctx, r, n);
+    }
 }
 
 static void on_journal_state(void *ctx, bool writable, const char *sentence)
@@ -313,10 +325,22 @@ struct journal *hub_journal(const struct hub *h)
     return h->journal;
 }
 
-void hub_on_committed(struct hub *h, void (*told)(void *ctx, const struct journal_record *const *r, size_t n), void *ctx)
+void hub_add_witness(struct hub *h, const struct hub_witness *w)
 {
-    h->told = told;
-    h->told_ctx = ctx;
+    unsigned i = 0;
+
+    while (i < HUB_WITNESSES && h->witnesses[i].ctx != NULL)
+        i++;
+    if (i < HUB_WITNESSES) /* there are fewer kinds of them than places */
+        h->witnesses[i] = *w;
+}
+
+void hub_remove_witness(struct hub *h, const void *ctx)
+{
+    for (unsigned i = 0; i < HUB_WITNESSES; i++) {
+        if (h->witnesses[i].ctx == ctx)
+            h->witnesses[i] = (struct hub_witness){0};
+    }
 }
 
 /* ---- looking on ---- */
@@ -460,6 +484,11 @@ void hub_remove(struct hub *h, struct subscriber *s, const void *caller)
             break;
         }
     }
+    hub_forget(h, caller);
+}
+
+void hub_forget(struct hub *h, const void *caller)
+{
     for (unsigned i = 0; i < h->count; i++)
         pen_forget(h->pens[i], caller);
 }

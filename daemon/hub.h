@@ -55,18 +55,28 @@ void hub_close_journal(struct hub *h);
 const char *hub_journal_error(const struct hub *h);
 /* NULL: there is none. */
 struct journal *hub_journal(const struct hub *h);
-/* Who is told of records that are on disk; one only. */
-void hub_on_committed(struct hub *h, void (*told)(void *ctx, const struct journal_record *const *r, size_t n), void *ctx);
+#define HUB_WITNESSES 4
+struct hub_witness {
+    void *ctx;
+    void (*committed)(void *ctx, const struct journal_record *const *r, size_t n); /* these records are on disk; may be NULL */
+    void (*pen)(void *ctx, struct pen *p);                                         /* something of pen_info() has changed; may be NULL */
+};
+/* Up to HUB_WITNESSES are told. */
+void hub_add_witness(struct hub *h, const struct hub_witness *w);
+void hub_remove_witness(struct hub *h, const void *ctx);
 
 /* For the buses: ctx is the hub. */
 bool hub_pen_arrived(void *hub, struct link *l);
 
 void hub_add(struct hub *h, struct subscriber *s);
-/* Also ends its calls, and stops what it has armed. */
+/* Also ends its calls. */
 void hub_remove(struct hub *h, struct subscriber *s, const void *caller);
 
 /* False: too many. An empty serial, or NULL, is all pens. */
 bool hub_subscribe(struct subscriber *s, const char *serial, bool telemetry);
+
+/* pen_forget() by every pen. */
+void hub_forget(struct hub *h, const void *caller);
 
 /* Every transfer and message from now on, of all pens and programs. */
 void hub_monitor(struct hub *h, struct subscriber *s, bool on);
@@ -86,6 +96,8 @@ void hub_stop_all(struct hub *h);
 /* Who controls the pen, for those who look; NULL: nobody. Tells nobody: hub_pen_changed() does. */
 void hub_set_owner(struct hub *h, const char *serial, const char *name, pid_t pid);
 void hub_pen_changed(struct hub *h, struct pen *p);
+/* An event for all who watch pens. */
+void hub_tell_watchers(struct hub *h, const Mnc__ServerMessage *m);
 /* pen_info() with the owner. */
 void hub_pen_info(const struct hub *h, const struct pen *p, Mnc__PenInfo *info, Mnc__LinkCounters *counters);
 

@@ -108,7 +108,7 @@ static void list_free(struct list *l)
 
 static struct item *record_item(const struct journal_record *r)
 {
-    struct item *e = r->length <= MN_FRAME_MAX ? malloc(sizeof(*e) + r->length) : NULL;
+    struct item *e = r->length <= STORE_NOTE_MAX ? malloc(sizeof(*e) + r->length) : NULL;
 
     if (e == NULL)
         return NULL;

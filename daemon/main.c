@@ -29,6 +29,7 @@ enum { EXIT_USAGE = 2, CLOSE_LIMIT_US = 2000000, CLOSE_CHECK_US = 10000, STOP_US
 
 struct daemon {
     struct config config;
+    struct site site;
     sd_event *event;
     sd_event_source *sigterm, *sigint, *closing;
     struct hub *hub;
@@ -47,9 +48,11 @@ static void print_help(void)
            "\n"
            "  --config FILE        configuration [" CONFIG_PATH_DEFAULT ", if it exists]\n"
            "  --check-config       say whether the configuration is right, and end\n"
+           "  --check-policy FILE  say whether a site may have this treatment policy, and end\n"
            "  --verify-journal FILE  say whether every row of a journal, or of a copy, is as it was written, and end\n"
            "  --socket PATH        where clients connect [/run/mnd/mnd.sock]\n"
            "  --journal FILE       where records are kept [/var/lib/mnd/journal.db; with another socket, SOCKET.journal]\n"
+           "  --policy FILE        the site's treatment policy [" POLICY_PATH_DEFAULT ", if it exists]\n"
            "  --sim[=N]            N simulated pens [1], started and ended with mnd; see penstub --help\n"
            "  --sim-socket PATH    take simulated pens that connect here (penstub --connect PATH)\n"
            "  --no-usb             leave real pens alone\n"
@@ -96,13 +99,15 @@ static int read_config(struct config *c, const char *path, bool check_only)
     return check_only ? 0 : -1;
 }
 
-enum { OPT_CONFIG = 256, OPT_CHECK, OPT_SOCKET, OPT_JOURNAL, OPT_VERIFY, OPT_SIM, OPT_SIM_SOCKET, OPT_NO_USB, OPT_LOG_LEVEL, OPT_VERSION };
+enum { OPT_CONFIG = 256, OPT_CHECK, OPT_SOCKET, OPT_JOURNAL, OPT_POLICY, OPT_CHECK_POLICY, OPT_VERIFY, OPT_SIM, OPT_SIM_SOCKET, OPT_NO_USB, OPT_LOG_LEVEL, OPT_VERSION };
 
 static const struct option longs[] = {
     {"config", required_argument, NULL, OPT_CONFIG},
     {"check-config", no_argument, NULL, OPT_CHECK},
     {"socket", required_argument, NULL, OPT_SOCKET},
     {"journal", required_argument, NULL, OPT_JOURNAL},
+    {"policy", required_argument, NULL, OPT_POLICY},
+    {"check-policy", required_argument, NULL, OPT_CHECK_POLICY},
     {"verify-journal", required_argument, NULL, OPT_VERIFY},
     {"sim", optional_argument, NULL, OPT_SIM},
     {"sim-socket", required_argument, NULL, OPT_SIM_SOCKET},
@@ -134,6 +139,25 @@ static int verify(const char *path)
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static int check_policy(const char *path)
+{
+    static struct site site;
+    char why[300];
+
+    if (site_load(&site, path, why, sizeof(why)) < 0) {
+        fprintf(stderr, "mnd: %s\n", why);
+        return EXIT_USAGE;
+    }
+    for (size_t i = 0; i < site.row_count; i++)
+        printf("%s %s: %s -> %s%s%s\n", site.rows[i].table, site.rows[i].name, site.rows[i].default_value, site.rows[i].value,
+               site.rows[i].source[0] != '\0' ? " by " : "", site.rows[i].source);
+    printf("%s is a good policy of %s, SHA-256 ", path, site.name);
+    for (size_t i = 0; i < sizeof(site.sha256); i++)
+        printf("%02x", site.sha256[i]);
+    printf("\n");
+    return EXIT_SUCCESS;
+}
+
 static int parse_option(struct config *c, int option)
 {
     switch (option) {
@@ -141,6 +165,10 @@ static int parse_option(struct config *c, int option)
         return copy_path(c->socket, sizeof(c->socket), optarg);
     case OPT_JOURNAL:
         return copy_path(c->journal, sizeof(c->journal), optarg);
+    case OPT_POLICY:
+        return copy_path(c->policy, sizeof(c->policy), optarg);
+    case OPT_CHECK_POLICY:
+        return check_policy(optarg);
     case OPT_VERIFY:
         return verify(optarg);
     case OPT_SIM:
@@ -178,7 +206,7 @@ static int parse_options(struct config *c, int argc, char **argv)
             path = optarg;
         else if (option == OPT_CHECK)
             check_only = true;
-        else if (option == OPT_VERSION || option == OPT_VERIFY || option == 'h' || option == '?')
+        else if (option == OPT_VERSION || option == OPT_VERIFY || option == OPT_CHECK_POLICY || option == 'h' || option == '?')
             return parse_option(c, option);
     }
     if (optind < argc)
@@ -256,6 +284,24 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, vo
     return sd_event_add_time(d->event, &d->closing, CLOCK_MONOTONIC, now_us + STOP_US, 1000, on_closing, d);
 }
 
+/* A site's policy that was named, or is where it belongs, must be a good one. */
+static int load_policy(struct daemon *d)
+{
+    const char *path = d->config.policy[0] != '\0' ? d->config.policy : POLICY_PATH_DEFAULT;
+    char why[300];
+    int r;
+
+    site_default(&d->site);
+    if (d->config.policy[0] == '\0' && access(path, F_OK) < 0)
+        return 0;
+    r = site_load(&d->site, path, why, sizeof(why));
+    if (r < 0)
+        log_error("the treatment policy is not taken: %s", why);
+    else
+        log_info("treatment policy of %s: %zu figures are not the defaults", d->site.name, d->site.row_count);
+    return r;
+}
+
 static int start(struct daemon *d)
 {
     const struct store_limits limits = {
@@ -282,7 +328,7 @@ static int start(struct daemon *d)
     if (d->config.usb && ((r = usb_bus_new(&d->usb, d->event, MN_USB_VID, MN_USB_PID, hub_pen_arrived, d->hub)) < 0 ||
                           (r = usb_watch_new(&d->usb_watch, d->event, d->usb)) < 0))
         return r;
-    if ((r = server_new(&d->server, d->event, &d->config, d->hub, d->sim)) < 0)
+    if ((r = load_policy(d)) < 0 || (r = server_new(&d->server, d->event, &d->config, &d->site, d->hub, d->sim)) < 0)
         return r;
     hub_open_journal(d->hub, d->config.journal, &limits); /* after the socket: another mnd may have it */
     sd_event_set_watchdog(d->event, true);

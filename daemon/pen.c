@@ -85,7 +85,6 @@ struct pen {
     } clock;
     struct flight *flight;
     uint64_t heartbeat_ms;
-    const void *armer; /* whose ARM it was */
     bool arming;       /* an ARM is on its way ... */
     bool disarm;       /* ... and somebody has said STOP since, on EP0, which may have overtaken it */
     bool bad_batch_said;
@@ -139,16 +138,14 @@ static struct request request_take(struct pen *p, unsigned i)
     return r;
 }
 
-/* An ARM that was sent is over. Unknown counts as armed: a STOP too many harms nobody. */
-static void arm_ended(struct pen *p, const struct request *r, bool armed)
+/* An ARM that was sent is over; if it is not wanted any more, its end does not matter: a STOP too many harms nobody. */
+static void arm_ended(struct pen *p, const struct request *r)
 {
     bool unwanted = p->disarm || r->done == NULL;
 
     p->arming = p->disarm = false;
     if (unwanted)
         pen_stop(p);
-    else if (armed)
-        p->armer = r->ctx;
 }
 
 static void request_end(struct pen *p, unsigned i, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
@@ -156,7 +153,7 @@ static void request_end(struct pen *p, unsigned i, enum pen_result result, uint1
     struct request r = request_take(p, i);
 
     if (r.type == MNP__FRAME_TYPE__TYPE_ARM && r.correlation != 0)
-        arm_ended(p, &r, result == PEN_RESULT_REPLY && (type & MN_TYPE_ERROR) == MN_TYPE_REPLY);
+        arm_ended(p, &r);
     if (r.done != NULL)
         r.done(r.ctx, r.id, result, type, payload, n);
     free(r.payload);
@@ -284,11 +281,6 @@ void pen_forget(struct pen *p, const void *ctx)
             p->requests[i].done = NULL;
     }
     cancel_waiting_arms(p, ctx);
-    if (p->armer != ctx)
-        return;
-    p->armer = NULL;
-    log_info("pen %s: the client that armed it is gone: stopped", pen_name(p));
-    pen_stop(p);
 }
 
 void pen_stop(struct pen *p)
@@ -543,7 +535,6 @@ static void session_failed(struct pen *p, const char *why)
     p->state_until_ms = 0;
     p->session = 0;
     p->records_asked = p->clock.asked = false;
-    p->armer = NULL;
     p->retry_at_ms = now_ms(p) + (p->failures++ < FAILURES_FAST ? (was_ready ? 0 : RETRY_MS) : RETRY_SLOW_MS);
     timer_by(p, p->retry_at_ms);
     /* What was in flight has an unknown end: it is not repeated in a new session. */
@@ -760,8 +751,6 @@ static void on_status(struct pen *p, const uint8_t *bytes, size_t n)
     p->status = s;
     if (s.state == MNP__STATE__STATE_ARMED || s.state == MNP__STATE__STATE_RUNNING)
         timer_by(p, p->heartbeat_ms + MN_HEARTBEAT_PERIOD_MS);
-    else if (s.state != MNP__STATE__STATE_STOPPING && !p->arming)
-        p->armer = NULL;
     if (s.records_newest > p->records_newest)
         p->records_newest = s.records_newest;
     records_ack(p);
@@ -1026,6 +1015,26 @@ bool pen_is_simulated(const struct pen *p)
 uint32_t pen_id(const struct pen *p)
 {
     return p->id;
+}
+
+uint32_t pen_state(const struct pen *p)
+{
+    return p->state == PEN_READY ? p->status.state : MNP__STATE__STATE_UNSPECIFIED;
+}
+
+uint32_t pen_config_generation(const struct pen *p)
+{
+    return p->status.config_generation;
+}
+
+uint32_t pen_minor(const struct pen *p)
+{
+    return p->minor;
+}
+
+bool pen_records_are_in(const struct pen *p)
+{
+    return p->state == PEN_READY && p->recognised && p->records_committed >= p->records_newest;
 }
 
 const char *pen_last_error(const struct pen *p)

@@ -72,6 +72,13 @@ bool pen_is_ready(const struct pen *p);
 /* No needles: on the simulated bus, or by its own word (penstub as a USB device). */
 bool pen_is_simulated(const struct pen *p);
 uint32_t pen_id(const struct pen *p);
+/* A mnp.State, by its last status; UNSPECIFIED unless it is ready. */
+uint32_t pen_state(const struct pen *p);
+uint32_t pen_config_generation(const struct pen *p);
+/* Of the pen's protocol. */
+uint32_t pen_minor(const struct pen *p);
+/* Every record that it is known to have is on disk. */
+bool pen_records_are_in(const struct pen *p);
 /* The last sentence of what went wrong; "" if nothing has. */
 const char *pen_last_error(const struct pen *p);
 /* Its records through this number are on disk: the pen may forget them. */
@@ -91,7 +98,7 @@ void pen_info(const struct pen *p, Mnc__PenInfo *info, Mnc__LinkCounters *counte
 int pen_call(struct pen *p, uint16_t type, const uint8_t *payload, size_t n, uint32_t timeout_ms, pen_done_fn *done, void *ctx,
              uint32_t id);
 
-/* ctx is going away: its requests go on, but done() is not called. If it had armed the pen, the needles stop. */
+/* ctx is going away: its requests go on, but done() is not called. An ARM of its own that is under way ends with STOP. */
 void pen_forget(struct pen *p, const void *ctx);
 
 /* Stops the needles now, without an answer. */

@@ -30,7 +30,7 @@ static const struct {
 };
 
 static const char *const limit_sources[] = {
-#define LIMIT(name, value, unit, source, text) source,
+#define LIMIT(name, value, unit, stricter, source, text) source,
 #include "policy/limits.def"
 };
 
@@ -38,7 +38,7 @@ void policy_default(struct policy *p)
 {
     *p = (struct policy){
         .limits = {
-#define LIMIT(name, value, unit, source, text) [POLICY_##name] = value,
+#define LIMIT(name, value, unit, stricter, source, text) [POLICY_##name] = value,
 #include "policy/limits.def"
         },
         .cap_um = {

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 enum policy_limit {
-#define LIMIT(name, value, unit, source, text) POLICY_##name,
+#define LIMIT(name, value, unit, stricter, source, text) POLICY_##name,
 #include "policy/limits.def"
     POLICY_LIMITS
 };

@@ -527,7 +527,7 @@ int readings_new(struct readings **out, struct client_env *env)
         return -ENOMEM;
     all->env = env;
     all->copy_fd = -1;
-    hub_on_committed(env->hub, on_committed, all);
+    hub_add_witness(env->hub, &(struct hub_witness){.ctx = all, .committed = on_committed});
     *out = all;
     return 0;
 }
@@ -552,7 +552,7 @@ void readings_free(struct readings *all)
 {
     if (all == NULL)
         return;
-    hub_on_committed(all->env->hub, NULL, NULL);
+    hub_remove_witness(all->env->hub, all);
     for (struct reading *g = all->first, *next; g != NULL; g = next) {
         next = g->next;
         g->client = NULL;

@@ -6,14 +6,16 @@
 
 #include "control.h"
 #include "frame.h"
+#include "inquiry.h"
 #include "log.h"
 #include "pen.pb-c.h"
 #include "reading.h"
+#include "session.h"
 #include "version.h"
 
 enum {
     CLIENT_MAJOR = 1,
-    CLIENT_MINOR = 2, /* 1: Monitor; 2: the journal */
+    CLIENT_MINOR = 3, /* 1: Monitor; 2: the journal; 3: treatment sessions */
     CALL_TIMEOUT_MS = 1000,
     CALL_TIMEOUT_MAX_MS = 60000,
 };
@@ -90,14 +92,13 @@ static bool call_allowed(uint32_t type)
     case MNP__FRAME_TYPE__TYPE_CONFIG_GET:
     case MNP__FRAME_TYPE__TYPE_CONFIG_SET:
     case MNP__FRAME_TYPE__TYPE_CONFIG_RESET:
-    case MNP__FRAME_TYPE__TYPE_ARM:
     case MNP__FRAME_TYPE__TYPE_STOP:
     case MNP__FRAME_TYPE__TYPE_FAULT_CLEAR:
     case MNP__FRAME_TYPE__TYPE_ECHO:
     case MNP__FRAME_TYPE__TYPE_SELF_TEST:
         return true;
     default:
-        return false; /* HELLO, HEARTBEAT, RECORDS_GET and RECORDS_ACK are the daemon's own */
+        return false; /* HELLO, HEARTBEAT, ARM, RECORDS_GET and RECORDS_ACK are the daemon's own */
     }
 }
 
@@ -154,23 +155,18 @@ static struct pen *pen_for_call(struct client *c, const struct client_env *env, 
 
 static bool is_change(uint32_t pen_type)
 {
-    return pen_type == MNP__FRAME_TYPE__TYPE_CONFIG_SET || pen_type == MNP__FRAME_TYPE__TYPE_CONFIG_RESET || pen_type == MNP__FRAME_TYPE__TYPE_ARM ||
+    return pen_type == MNP__FRAME_TYPE__TYPE_CONFIG_SET || pen_type == MNP__FRAME_TYPE__TYPE_CONFIG_RESET ||
            pen_type == MNP__FRAME_TYPE__TYPE_FAULT_CLEAR || pen_type == MNP__FRAME_TYPE__TYPE_SELF_TEST;
 }
 
-/* What changes a pen is not for those who do not control it while another does; what moves it is for its owner alone. */
+/* What changes a pen is not for those who do not control it while another does. */
 static bool may_change(struct client *c, const struct client_env *env, uint32_t id, const Mnc__Call *call)
 {
     const struct lease *l = control_owner(env->control, call->serial);
 
-    if (!is_change(call->pen_type))
+    if (!is_change(call->pen_type) || l == NULL || l->owner == c)
         return true;
-    if (l != NULL && l->owner != c)
-        client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "pen %s is controlled by %s", call->serial, l->name);
-    else if (l == NULL && call->pen_type == MNP__FRAME_TYPE__TYPE_ARM)
-        client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "pen %s is armed by the program that controls it: take its lease first", call->serial);
-    else
-        return true;
+    client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "pen %s is controlled by %s", call->serial, l->name);
     return false;
 }
 
@@ -189,6 +185,11 @@ static void do_call(struct client *c, const struct client_env *env, uint32_t id,
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_MALFORMED, "CALL needs serial and pen_type");
         return;
     }
+    if (call->pen_type == MNP__FRAME_TYPE__TYPE_ARM) {
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_UNSUPPORTED, "mnd %s arms pens within a treatment session only, since client protocol 1.3: update the client",
+                      MN_VERSION);
+        return;
+    }
     if (!call_allowed(call->pen_type)) {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_UNSUPPORTED, "mnd %s passes no request of type %u on", MN_VERSION, call->pen_type);
         return;
@@ -202,16 +203,6 @@ static void do_call(struct client *c, const struct client_env *env, uint32_t id,
         return;
     if (!may_change(c, env, id, call))
         return;
-    if (call->pen_type == MNP__FRAME_TYPE__TYPE_ARM && !pen_is_simulated(p)) {
-        client_refuse(c, id, MNC__ERROR_CODE__ERROR_FORBIDDEN,
-                      "pen %s is a real one: this mnd does not enforce the treatment policy yet, and arms simulated pens only", call->serial);
-        return;
-    }
-    if (call->pen_type == MNP__FRAME_TYPE__TYPE_ARM && hub_journal_error(env->hub)[0] != '\0') {
-        client_refuse(c, id, MNC__ERROR_CODE__ERROR_FORBIDDEN, "2008 JOURNAL_UNWRITABLE: pen %s is not armed: %s", call->serial,
-                      hub_journal_error(env->hub));
-        return;
-    }
     if (timeout_ms == 0 || timeout_ms > CALL_TIMEOUT_MAX_MS)
         timeout_ms = CALL_TIMEOUT_MAX_MS;
     if (pen_call(p, (uint16_t)call->pen_type, call->payload.data, call->payload.len, timeout_ms, on_call_done, c, id) < 0)
@@ -288,6 +279,12 @@ static enum role role_for(const Mnc__ClientMessage *m)
     case MNC__CLIENT_MESSAGE__BODY_LEASE:
     case MNC__CLIENT_MESSAGE__BODY_RECORDS_EXPORTED:
     case MNC__CLIENT_MESSAGE__BODY_JOURNAL_BACKUP:
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_CHECK:
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_BEGIN:
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_SELECT:
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_ARM:
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_END:
+    case MNC__CLIENT_MESSAGE__BODY_ADVERSE_EVENT:
         return ROLE_OPERATOR;
     case MNC__CLIENT_MESSAGE__BODY_MONITOR:
         return ROLE_SERVICE;
@@ -351,6 +348,30 @@ void request(struct client *c, struct client_env *env, const Mnc__ClientMessage 
         break;
     case MNC__CLIENT_MESSAGE__BODY_PONG:
         control_pong(env->control, c);
+        break;
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_CHECK:
+        session_check(env->sessions, c, m->id, m->session_check);
+        break;
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_BEGIN:
+        session_begin(env->sessions, c, m->id, m->session_begin);
+        break;
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_SELECT:
+        session_select(env->sessions, c, m->id, m->session_select);
+        break;
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_ARM:
+        session_arm(env->sessions, c, m->id, m->session_arm);
+        break;
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_END:
+        session_end(env->sessions, c, m->id, m->session_end);
+        break;
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_LIST:
+        inquiry_list(env->inquiries, c, m->id, m->session_list);
+        break;
+    case MNC__CLIENT_MESSAGE__BODY_ADVERSE_EVENT:
+        inquiry_adverse(env->inquiries, c, m->id, m->adverse_event);
+        break;
+    case MNC__CLIENT_MESSAGE__BODY_POLICY_GET:
+        inquiry_policy(env->inquiries, c, m->id, m->policy_get);
         break;
     case MNC__CLIENT_MESSAGE__BODY_RECORDS_READ:
         reading_records(env->readings, c, m->id, m->records_read);

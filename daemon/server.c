@@ -14,9 +14,11 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "inquiry.h"
 #include "log.h"
 #include "reading.h"
 #include "request.h"
+#include "session.h"
 
 enum { ACCEPT_PAUSE_US = 100000 };
 
@@ -51,6 +53,8 @@ static void drop(struct server *s, struct node **at)
     *at = n->next;
     hub_remove(s->env.hub, client_subscriber(n->client), n->client);
     control_forget(s->env.control, n->client);
+    sessions_forget(s->env.sessions, n->client);
+    inquiries_forget(s->env.inquiries, n->client);
     readings_forget(s->env.readings, n->client);
     if (s->env.sim != NULL)
         sim_forget(s->env.sim, n->client);
@@ -192,7 +196,7 @@ static int listen_at(struct server *s, const struct config *config)
     return r;
 }
 
-int server_new(struct server **out, sd_event *event, const struct config *config, struct hub *hub, struct sim_bus *sim)
+int server_new(struct server **out, sd_event *event, const struct config *config, const struct site *site, struct hub *hub, struct sim_bus *sim)
 {
     struct server *s = calloc(1, sizeof(*s));
     int r, passed = sd_listen_fds(1);
@@ -217,7 +221,9 @@ int server_new(struct server **out, sd_event *event, const struct config *config
         s->fd = SD_LISTEN_FDS_START;
     r = passed > 0 ? 0 : listen_at(s, config);
     s->turn_fd = eventfd(1, EFD_CLOEXEC);
-    if (r < 0 || (r = readings_new(&s->env.readings, &s->env)) < 0 || (r = control_new(&s->env.control, &s->env)) < 0 || (r = sd_event_add_io(event, &s->accept, s->fd, EPOLLIN, on_accept, s)) < 0 ||
+    if (r < 0 || (r = readings_new(&s->env.readings, &s->env)) < 0 || (r = control_new(&s->env.control, &s->env)) < 0 ||
+        (r = sessions_new(&s->env.sessions, &s->env, site)) < 0 || (r = inquiries_new(&s->env.inquiries, &s->env, site)) < 0 ||
+        (r = sd_event_add_io(event, &s->accept, s->fd, EPOLLIN, on_accept, s)) < 0 ||
         (r = sd_event_add_time_relative(event, &s->resume, CLOCK_MONOTONIC, 0, 0, on_resume, s)) < 0 ||
         (r = sd_event_source_set_enabled(s->resume, SD_EVENT_OFF)) < 0 ||
         (r = sd_event_add_defer(event, &s->reap, on_reap, s)) < 0 ||
@@ -239,6 +245,8 @@ void server_free(struct server *s)
         client_end(s->clients->client, "the daemon is ending");
         drop(s, &s->clients);
     }
+    inquiries_free(s->env.inquiries);
+    sessions_free(s->env.sessions);
     readings_free(s->env.readings);
     control_free(s->env.control);
     sd_event_source_disable_unref(s->accept);

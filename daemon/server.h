@@ -7,11 +7,12 @@
 
 #include "client.h"
 #include "config.h"
+#include "site.h"
 
 struct server;
 
 /* Listens at config->socket, or on the socket that systemd has passed. 0 or a negative errno with a sentence in the log. */
-int server_new(struct server **out, sd_event *event, const struct config *config, struct hub *hub, struct sim_bus *sim);
+int server_new(struct server **out, sd_event *event, const struct config *config, const struct site *site, struct hub *hub, struct sim_bus *sim);
 
 /* Says goodbye to every client. */
 void server_free(struct server *s);

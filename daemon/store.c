@@ -18,7 +18,7 @@
 
 #include "frame.h"
 
-enum { APPLICATION_ID = 0x4d4e4a31 /* "MNJ1" */, BUSY_MS = 2000, RECORD_MAX = MN_FRAME_MAX, SCAN_MAX = 4000, PATH_CAP = 4200 };
+enum { APPLICATION_ID = 0x4d4e4a31 /* "MNJ1" */, BUSY_MS = 2000, RECORD_MAX = STORE_NOTE_MAX, SCAN_MAX = 4000, PATH_CAP = 4200 };
 
 struct store {
     sqlite3 *db;
@@ -40,6 +40,7 @@ static const char *const versions[] = {
     "CREATE TABLE pens(serial TEXT PRIMARY KEY, volume INTEGER NOT NULL, newest INTEGER NOT NULL, boot_id INTEGER NOT NULL,"
     " t_us INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE flights(position INTEGER PRIMARY KEY, bytes BLOB NOT NULL, hash BLOB NOT NULL) STRICT;",
+    "CREATE INDEX sessions ON records(code, position) WHERE kind >= 37;",
 };
 enum { SCHEMA = sizeof(versions) / sizeof(versions[0]) };
 
@@ -50,6 +51,8 @@ static const char pen_sql[] = "INSERT INTO pens(serial, volume, newest, boot_id,
 static const char flight_sql[] = "INSERT INTO flights(position, bytes, hash) SELECT position, ?, ? FROM records"
                                  " WHERE serial = ? AND volume = ? AND number = ? AND number > 0 ON CONFLICT DO NOTHING";
 static const char rows_sql[] = "SELECT " COLUMNS ", position FROM records WHERE position > ? ORDER BY position";
+
+static const char sessions_sql[] = "SELECT " COLUMNS ", position FROM records WHERE kind >= 37 AND code < ? ORDER BY code DESC, position";
 
 static int failed(struct store *s, int r)
 {
@@ -511,6 +514,8 @@ bool store_wants(const struct journal_filter *f, const struct journal_record *r)
         return false;
     if ((f->since_us != 0 && r->host_us < f->since_us) || (f->until_us != 0 && r->host_us > f->until_us))
         return false;
+    if (r->kind >= MNC__JOURNAL_KIND__JOURNAL_SESSION_BEGUN)
+        return f->kinds == 0;
     if (r->kind >= MNC__JOURNAL_KIND__JOURNAL_BEGUN)
         return true;
     if (f->kinds != 0 && (f->kinds >> r->kind & 1) == 0)
@@ -544,6 +549,25 @@ int store_read(struct store *s, uint64_t *position, const struct journal_filter 
     }
     sqlite3_finalize(q);
     *end = r == SQLITE_DONE;
+    return r == SQLITE_OK || r == SQLITE_DONE ? 0 : failed(s, r);
+}
+
+int store_sessions(struct store *s, uint32_t below, bool (*each)(void *ctx, const struct journal_record *r), void *ctx)
+{
+    sqlite3_stmt *q = NULL;
+    int r = sqlite3_prepare_v2(s->db, sessions_sql, -1, &q, NULL);
+
+    if (r == SQLITE_OK)
+        r = sqlite3_bind_int64(q, 1, below != 0 ? below : INT64_MAX);
+    while (r == SQLITE_OK && (r = sqlite3_step(q)) == SQLITE_ROW) {
+        struct journal_record record;
+        const uint8_t *chain;
+
+        r = row_record(q, &record, &chain) ? SQLITE_OK : SQLITE_CORRUPT;
+        if (r == SQLITE_OK && !each(ctx, &record))
+            break;
+    }
+    sqlite3_finalize(q);
     return r == SQLITE_OK || r == SQLITE_DONE ? 0 : failed(s, r);
 }
 

@@ -19,6 +19,7 @@
 
 #define JOURNAL_SERIAL_MAX 32
 #define STORE_HASH 32                  /* bytes of a SHA-256 */
+#define STORE_NOTE_MAX 8192           /* bytes of a note; a pen's record is much less */
 #define STORE_BOUND_UNKNOWN UINT32_MAX /* host_us is that of the arrival; it happened before */
 
 struct store;
@@ -33,12 +34,13 @@ struct journal_record {
     uint64_t host_us;                    /* Unix time at which it happened ... */
     uint32_t host_bound_us;              /* ... give or take */
     uint32_t kind;                       /* mnc.JournalKind, of which mnp.RecordKind is the beginning; 0: unknown */
-    uint32_t code;                       /* of a fault; else 0 */
+    uint32_t code;                       /* of a fault; the number of a treatment session; else 0 */
     const uint8_t *bytes;                /* mnp.Record as it came, or mnc.Note */
     size_t length;
 };
 
-/* Which records somebody wants to see. Of notes, only pen and time are asked: whoever looks for faults wants to know of a loss. */
+/* Which records somebody wants to see. Of notes, only pen and time are asked: whoever looks for faults wants to know of a loss; but treatment
+ * sessions are not told to those who ask for kinds. */
 struct journal_filter {
     char serial[JOURNAL_SERIAL_MAX + 1]; /* "": of all pens */
     uint32_t kinds;                      /* bit i: kind i; 0: all */
@@ -88,6 +90,9 @@ void store_rollback(struct store *s);
 int store_read(struct store *s, uint64_t *position, const struct journal_filter *f, bool (*each)(void *ctx, const struct journal_record *r),
                void *ctx, bool *end, uint64_t *missed);
 bool store_wants(const struct journal_filter *f, const struct journal_record *r);
+/* Rows about treatment sessions, the newest session first (of numbers below this one; 0: of all), those of one session in the order in which
+ * they were written, until each() returns false. */
+int store_sessions(struct store *s, uint32_t below, bool (*each)(void *ctx, const struct journal_record *r), void *ctx);
 /* The last position there is; 0: none. */
 int store_last(struct store *s, uint64_t *position);
 /* Of a record's flight, as it was inserted: the bytes from offset on, at most cap. -ENOENT: it has none. */
@@ -95,7 +100,6 @@ int store_flight(struct store *s, uint64_t position, size_t offset, uint8_t *out
 
 /* All through this position is in somebody's hands. */
 int store_exported(struct store *s, uint64_t position);
-#define STORE_NOTE_MAX 512
 /* Drops what is too old or too much, in a transaction of its own, with a note. *note: its row, whose content is bytes, or position 0. */
 int store_trim(struct store *s, const struct store_limits *limits, struct journal_record *note, uint8_t bytes[STORE_NOTE_MAX]);
 /* Packs a note into bytes, as the record's content, which happens now. */

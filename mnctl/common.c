@@ -122,6 +122,8 @@ static int exit_code(int error)
     case MN_ERR_STORAGE:
     case MN_ERR_NO_RECORD:
     case MN_ERR_LEASE:
+    case MN_ERR_POLICY:
+    case MN_ERR_NO_SESSION:
         return EXIT_REFUSED;
     case MN_ERR_TIMEOUT:
     case MN_ERR_PEN_GONE:

@@ -59,6 +59,21 @@ const struct command commands[] = {
      "  backup FILE            a copy of the journal as it is at this moment\n"
      "\n  mnctl records --since today --kind fault --priority HM",
      cmd_records},
+    {"session", "session plan | check | start | resume | pause | end | status | list | show N | aftercare N | event N WHAT", "a treatment, from its plan to its summary",
+     "plan       writes a plan to fill in; with --output FILE, asks all of it in the terminal and writes it there\n"
+     "check      what the policy finds in a plan; nothing begins. Exit code 5 if it would be refused\n"
+     "start      asks what is missing, checks, shows what will be applied, asks once, and arms: the pen's trigger starts the needles.\n"
+     "           It stays: Enter arms again, n is the next zone, p pauses, c clears faults, e ends. Ctrl-C stops the needles and leaves the session open\n"
+     "resume     goes on with the open session [--zone ZONE]\n"
+     "pause      stops the needles       end [--aborted]   ends the open session, with its summary\n"
+     "status     what is open            list [--subject KEY]   all; of a subject with what was planned and is due\n"
+     "show N     one                     aftercare N [--html FILE]   the card for whoever was treated, as text, JSON or a page to print\n"
+     "event N WHAT   what was seen after a session; --table lists it\n"
+     "Of plan, check and start: FILE or --answers FILE (as plan writes it), --subject KEY, --indication NAME, --zone ZONE:DEPTH:RATE (again for\n"
+     "more), --numbed MINUTES, --waive-numbing REASON, --product NAME; of start and resume: --yes, not to be asked before arming.\n"
+     "A subject is a key of the clinic's own. No names: nothing here may name a person.\n"
+     "\n  mnctl session start --subject K-0042 --zone cheek:1.2mm:120Hz --numbed 40",
+     cmd_session},
     {"lease", "lease [take | take-over | request] [--give]", "who controls a pen, and taking control",
      "One program at a time controls a pen: it alone may arm it, and nobody else may change it meanwhile.\n"
      "Without more: who controls each pen.\n"
@@ -68,10 +83,12 @@ const struct command commands[] = {
      "  --give       to whoever asks\n"
      "\n  mnctl lease take",
      cmd_lease},
-    {"policy", "policy show [--markdown]", "the treatment policy: zones, depths, questions, times",
-     "Every row of the default policy, with its source. Needs no mnd; mnd does not enforce it yet.\n"
-     "  --markdown   as docs/policy.md has it\n"
-     "\n  mnctl policy show",
+    {"policy", "policy show [--markdown] | check FILE | diff FILE", "the treatment policy: zones, depths, questions, times",
+     "show         every row of the policy, with its source; where the site has its own figure, that, with the default\n"
+     "             --markdown   the defaults, as docs/policy.md has them; needs no mnd\n"
+     "check FILE   is this a policy that a site may have?\n"
+     "diff FILE    what it would change, row by row; exit code 1 if anything\n"
+     "\n  mnctl policy check /etc/mnd/policy.yaml",
      cmd_policy},
     {"guide", "guide [INDICATION]", "what a treatment of an indication asks for",
      "Sessions, intervals, depths by zone with their numbing, questions beforehand, and care afterwards.\n"
@@ -79,10 +96,6 @@ const struct command commands[] = {
      cmd_guide},
     {"stop", "stop [--all]", "stop the needles", "Stops the pen's needles, in whatever state it is.\n  --all    of every pen\n\n  mnctl stop --all",
      cmd_stop},
-    {"arm", "arm", "let the trigger start the needles (simulated pens only)",
-     "Arms the pen with the configuration that it has now, and stays: ending mnctl stops the needles. Its trigger is on the pen;\n"
-     "that of a simulated one is pressed with `mnctl sim trigger press`.\n\n  mnctl arm",
-     cmd_arm},
     {"selftest", "selftest", "let the pen test itself", "RAM, ADC, reference, enable line and homing; needs a pen in SAFE.\n\n  mnctl selftest",
      cmd_selftest},
     {"ping", "ping [--count N] [--bytes N] [--daemon]", "round trips to the pen",
@@ -118,7 +131,7 @@ const struct command commands[] = {
 };
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 
-static const char *const words[] = {"list", "info", "config", "watch", "faults",  "records", "lease", "policy", "guide", "stop",       "arm",
+static const char *const words[] = {"list", "info", "config", "watch", "faults",  "records", "session", "lease", "policy", "guide", "stop",
                                     "selftest", "ping", "sim",    "monitor", "doctor", "version", "help", "completion"};
 
 static void print_help(void)
@@ -165,10 +178,10 @@ static int print_completion(const char *shell)
            "  done\n"
            "  case $prev in\n"
            "    --pen) COMPREPLY=($(compgen -W \"$(mnctl list --serials 2>/dev/null)\" -- \"$cur\")); return;;\n"
-           "    --socket|--pcapng|--html|--output|backup|import|export|diff) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
+           "    --socket|--pcapng|--html|--output|--answers|backup|import|export|diff) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
            "  esac\n"
            "  case $cmd in\n"
-           "    '') COMPREPLY=($(compgen -W 'list info config watch faults records lease policy guide stop arm selftest ping sim monitor doctor version help completion --pen "
+           "    '') COMPREPLY=($(compgen -W 'list info config watch faults records session lease policy guide stop selftest ping sim monitor doctor version help completion --pen "
            "--socket --json --timeout --help' -- \"$cur\"));;\n"
            "    config) COMPREPLY=($(compgen -W 'show get set diff export import reset");
     for (size_t i = 0; i < mn_setting_count(); i++)
@@ -182,10 +195,12 @@ static int print_completion(const char *shell)
            "    monitor) COMPREPLY=($(compgen -W '--clients --client --seconds --pcapng --json' -- \"$cur\"));;\n"
            "    ping) COMPREPLY=($(compgen -W '--count --bytes --daemon' -- \"$cur\"));;\n"
            "    lease) COMPREPLY=($(compgen -W 'take take-over request --give' -- \"$cur\"));;\n"
-           "    policy) COMPREPLY=($(compgen -W 'show --markdown' -- \"$cur\"));;\n"
+           "    policy) COMPREPLY=($(compgen -f -W 'show check diff --markdown' -- \"$cur\"));;\n"
+           "    session) COMPREPLY=($(compgen -W 'plan check start resume pause end status list show aftercare event --answers --subject --indication --zone "
+           "--numbed --waive-numbing --product --yes --output --aborted --html --table' -- \"$cur\"));;\n"
            "    guide) COMPREPLY=($(compgen -W '$(mnctl guide --names)' -- \"$cur\"));;\n"
            "    stop) COMPREPLY=($(compgen -W '--all' -- \"$cur\"));;\n"
-           "    help) COMPREPLY=($(compgen -W 'list info config watch faults records lease policy guide stop arm selftest ping sim monitor doctor version exit' -- \"$cur\"));;\n"
+           "    help) COMPREPLY=($(compgen -W 'list info config watch faults records session lease policy guide stop selftest ping sim monitor doctor version exit' -- \"$cur\"));;\n"
            "  esac\n"
            "}\n"
            "complete -F _mnctl mnctl\n");

@@ -87,6 +87,9 @@ json_t *json_config(const struct mn_config *config);
 /* "1101 MOTOR_STALL, 1401 BATTERY_LOW"; "none". */
 void format_faults(uint32_t word, char *out, size_t cap);
 
+/* "CHEEK"; "?" for no zone that is known. */
+const char *zone_name(unsigned number);
+
 /* ---- records ---- */
 
 /* "2026-11-21 08:30:00.000", local time. */
@@ -101,7 +104,7 @@ int cmd_list(struct app *a, int argc, char **argv);
 int cmd_info(struct app *a, int argc, char **argv);
 int cmd_ping(struct app *a, int argc, char **argv);
 int cmd_stop(struct app *a, int argc, char **argv);
-int cmd_arm(struct app *a, int argc, char **argv);
+int cmd_session(struct app *a, int argc, char **argv);
 int cmd_selftest(struct app *a, int argc, char **argv);
 int cmd_version(struct app *a, int argc, char **argv);
 int cmd_config(struct app *a, int argc, char **argv);

@@ -1,4 +1,4 @@
-/* list, info, ping, stop, arm, selftest, version. */
+/* list, info, ping, stop, selftest, version. */
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -235,51 +235,6 @@ int cmd_stop(struct app *a, int argc, char **argv)
         return print_json(json_pack("{s:s}", "stopped", all ? "all" : a->serial), false);
     printf("%s: stopped\n", all ? "all pens" : a->serial);
     return flush_output();
-}
-
-/* Stays as long as the pen is armed or runs: hanging up would stop it. */
-static int stay_armed(struct app *a)
-{
-    enum mn_state last = MN_STATE_UNKNOWN;
-
-    catch_interrupt();
-    while (!is_interrupted()) {
-        struct mn_status s;
-        int r = mn_pen_status(a->client, a->serial, &s, a->timeout_ms);
-
-        if (r != MN_OK)
-            return app_failed(a, r);
-        if (s.state != last && a->json)
-            print_json(json_pack("{s:s, s:s, s:I}", "serial", a->serial, "state", mn_state_name(s.state), "strokes",
-                                 (json_int_t)s.strokes_session),
-                       true);
-        else if (s.state != last)
-            printf("%s: %s, %" PRIu32 " strokes\n", a->serial, mn_state_name(s.state), s.strokes_session);
-        fflush(stdout);
-        last = s.state;
-        if (s.state == MN_STATE_SAFE || s.state == MN_STATE_FAULT)
-            return EXIT_OK;
-        poll(NULL, 0, 50);
-    }
-    return mn_stop(a->client, a->serial, a->timeout_ms) == MN_OK ? EXIT_OK : EXIT_ERROR;
-}
-
-int cmd_arm(struct app *a, int argc, char **argv)
-{
-    struct mn_config config;
-    int r = argc > 1 ? usage_error("arm takes no %s", argv[1]) : app_choose(a);
-
-    if (r != EXIT_OK)
-        return r;
-    r = mn_config_get(a->client, a->serial, &config, a->timeout_ms);
-    if (r == MN_OK && !a->json)
-        printf("%s: arming with depth %" PRIu32 " um, rate %.1f Hz; Ctrl-C stops\n", a->serial, config.depth_um,
-               config.stroke_rate_dhz / 10.0);
-    if (r == MN_OK)
-        r = mn_lease_take(a->client, a->serial, a->timeout_ms);
-    if (r == MN_OK)
-        r = mn_arm(a->client, a->serial, config.generation, a->timeout_ms);
-    return r == MN_OK ? stay_armed(a) : app_failed(a, r);
 }
 
 struct selftest {

@@ -1,6 +1,8 @@
 /* policy, guide: the treatment policy as tables, as a page, and for one indication. Both need no daemon. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mnctl.h"
@@ -61,8 +63,17 @@ static void heading(const char *text, const char *const *columns)
         printf("|\n");
 }
 
+static struct mn_policy site; /* in force; count 0: the defaults are */
+
 static void row(const char *name, const char *value, const char *text, const char *source)
 {
+    for (size_t i = 0; i < site.count; i++) {
+        if (strcmp(site.row[i].name, name) == 0) {
+            printf("  %-26s %s%-34s%s %s  site; the default is %s (%s)\n", name, colour(COLOUR_WARN), site.row[i].value, colour(COLOUR_NONE), text,
+                   site.row[i].default_value, source);
+            return;
+        }
+    }
     if (markdown)
         printf("| %s | %s | %s | %s |\n", name, value, text, source);
     else
@@ -98,9 +109,20 @@ static void print_tables(void)
         format_hours(mn_aftercare_at(i)->hours, text, sizeof(text));
         row(mn_aftercare_at(i)->name, text, mn_aftercare_at(i)->text, mn_aftercare_at(i)->source);
     }
-    heading("Whom to call, and when", (const char *const[]){"whom", "when", "", "source", NULL});
-    for (size_t i = 0; i < mn_alarm_count(); i++)
-        row(mn_alarm_at(i)->who, mn_alarm_at(i)->text, "", mn_alarm_at(i)->source);
+    heading("To be expected", (const char *const[]){"what", "", "", "source", NULL});
+    for (size_t i = 0; i < mn_expected_count(); i++)
+        row(mn_expected_at(i)->text, "", "", mn_expected_at(i)->source);
+    heading("Adverse events, and whom to call", (const char *const[]){"event", "whom", "what", "source", NULL});
+    for (size_t i = 0; i < mn_adverse_count(); i++)
+        row(mn_adverse_at(i)->name, mn_adverse_at(i)->who, mn_adverse_at(i)->text, mn_adverse_at(i)->source);
+    heading("Recorded with a session, never claimed", (const char *const[]){"product", "", "", "source", NULL});
+    for (size_t i = 0; i < mn_product_count(); i++)
+        row(mn_product_at(i)->name, "", "", mn_product_at(i)->source);
+    heading("What mnd refuses", (const char *const[]){"code", "name", "because", "source", NULL});
+    for (size_t i = 0; i < mn_refusal_count(); i++) {
+        snprintf(text, sizeof(text), "%u", mn_refusal_at(i)->code);
+        row(text, mn_refusal_at(i)->name, mn_refusal_at(i)->text, "P");
+    }
 }
 
 static json_t *json_tables(void)
@@ -132,19 +154,94 @@ static json_t *json_tables(void)
     for (size_t i = 0; i < mn_aftercare_count(); i++)
         json_array_append_new(list, json_pack("{s:s, s:I, s:s, s:s}", "name", mn_aftercare_at(i)->name, "hours", (json_int_t)mn_aftercare_at(i)->hours, "source",
                                               mn_aftercare_at(i)->source, "text", mn_aftercare_at(i)->text));
-    json_object_set_new(j, "alarms", list = json_array());
-    for (size_t i = 0; i < mn_alarm_count(); i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "who", mn_alarm_at(i)->who, "source", mn_alarm_at(i)->source, "text", mn_alarm_at(i)->text));
+    json_object_set_new(j, "adverse", list = json_array());
+    for (size_t i = 0; i < mn_adverse_count(); i++)
+        json_array_append_new(list, json_pack("{s:i, s:s, s:s, s:s, s:s}", "number", (int)mn_adverse_at(i)->number, "name", mn_adverse_at(i)->name, "who",
+                                              mn_adverse_at(i)->who, "source", mn_adverse_at(i)->source, "text", mn_adverse_at(i)->text));
+    json_object_set_new(j, "refusals", list = json_array());
+    for (size_t i = 0; i < mn_refusal_count(); i++)
+        json_array_append_new(list, json_pack("{s:i, s:s, s:s}", "code", (int)mn_refusal_at(i)->code, "name", mn_refusal_at(i)->name, "text",
+                                              mn_refusal_at(i)->text));
     return j;
+}
+
+/* ---- a site's file ---- */
+
+static char *read_text(const char *path)
+{
+    enum { TEXT_MAX = 64 * 1024 };
+    FILE *f = fopen(path, "re");
+    char *text = f != NULL ? calloc(1, TEXT_MAX + 1) : NULL;
+    size_t n = text != NULL ? fread(text, 1, TEXT_MAX, f) : 0;
+
+    if (f == NULL || text == NULL || ferror(f) || n == TEXT_MAX) {
+        fprintf(stderr, "mnctl: %s: %s\n", path, f != NULL && text != NULL && n == TEXT_MAX ? "longer than 64 KiB" : strerror(errno));
+        free(text);
+        text = NULL;
+    }
+    if (f != NULL)
+        fclose(f);
+    return text;
+}
+
+static json_t *site_json(void)
+{
+    json_t *rows = json_array();
+
+    for (size_t i = 0; i < site.count; i++)
+        json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s, s:s}", "table", site.row[i].table, "name", site.row[i].name, "value", site.row[i].value,
+                                              "default", site.row[i].default_value, "source", site.row[i].source));
+    return json_pack("{s:b, s:s, s:s, s:o}", "good", site.good, "text", site.text, "name", site.name, "rows", rows);
+}
+
+/* What mnd would say to this file. */
+static int judge(struct app *a, const char *path, bool diff)
+{
+    char *text = read_text(path);
+    int r = text == NULL ? EXIT_USAGE : app_connect(a, false);
+
+    if (r == EXIT_OK && (r = mn_policy_get(a->client, text, &site, a->timeout_ms)) != MN_OK)
+        r = app_failed(a, r);
+    free(text);
+    if (r != EXIT_OK)
+        return r;
+    if (a->json) {
+        r = print_json(site_json(), false);
+        return r != EXIT_OK ? r : !site.good ? EXIT_REFUSED : diff && site.count > 0 ? EXIT_ERROR : EXIT_OK;
+    }
+    if (!site.good) {
+        fprintf(stderr, "mnctl: %s: %s\n", path, site.text);
+        return EXIT_REFUSED;
+    }
+    for (size_t i = 0; diff && i < site.count; i++)
+        printf("%-10s %-26s %s -> %s%s%s\n", site.row[i].table, site.row[i].name, site.row[i].default_value, site.row[i].value,
+               site.row[i].source[0] != '\0' ? "  by " : "", site.row[i].source);
+    if (!diff)
+        printf("%s: a good policy of %s; %zu figures are not the defaults\n", path, site.name, site.count);
+    r = flush_output();
+    return r != EXIT_OK ? r : diff && site.count > 0 ? EXIT_ERROR : EXIT_OK;
 }
 
 int cmd_policy(struct app *a, int argc, char **argv)
 {
+    static const char *const names[] = {"show", "check", "diff"};
+    const char *near = argc > 1 ? nearest(argv[1], names, 3) : NULL;
+
     markdown = argc == 3 && strcmp(argv[2], "--markdown") == 0;
+    if (argc == 3 && (strcmp(argv[1], "check") == 0 || strcmp(argv[1], "diff") == 0))
+        return judge(a, argv[2], strcmp(argv[1], "diff") == 0);
     if (argc < 2 || strcmp(argv[1], "show") != 0 || argc > 3 || (argc == 3 && !markdown))
-        return usage_error("policy takes show, perhaps with --markdown");
-    if (a->json)
-        return print_json(json_tables(), false);
+        return near != NULL && strcmp(near, argv[1]) != 0 ? usage_error("there is no policy %s; did you mean %s?", argv[1], near)
+                                                          : usage_error("policy takes show [--markdown], check FILE or diff FILE");
+    if (!markdown && mn_connect(&a->client, &(struct mn_options){.socket = a->socket, .name = "mnctl"}, NULL, 0) == MN_OK &&
+        mn_policy_get(a->client, NULL, &site, a->timeout_ms) != MN_OK)
+        site.count = 0; /* without mnd, or with an older one: the defaults */
+    if (a->json) {
+        json_t *j = json_tables();
+
+        json_object_set_new(j, "site", site_json());
+        return print_json(j, false);
+    }
     if (markdown)
         printf("# The treatment policy\n\n"
                "`mnctl policy show --markdown` writes this page, from proto/policy/. The software asks, refuses and records; it diagnoses nothing,\n"
@@ -152,8 +249,11 @@ int cmd_policy(struct app *a, int argc, char **argv)
                "project; where they disagree the strictest figure stands. Every question is answered: unanswered is not \"no\". CONSULT wants a\n"
                "clinician's confirmation, which is recorded. The pen cannot sense where it is: the zone is what the operator declares.\n\n"
                "Numbing lasts, in minutes, clamp(15 + 20 x (depth in mm - 0.5), 15, 45). Of ice the sources contradict each other: nothing is said.\n\n"
-               "mnd does not enforce this yet: it arms simulated pens only.\n");
+               "mnd enforces it: nothing is armed but within a session that has passed it. A site may have a file of its own, docs/sessions.md shows\n"
+               "how; its figures may be stricter, or another source's.\n");
     print_tables();
+    if (site.name[0] != '\0')
+        printf("\nThe policy of %s: %zu figures are not the defaults\n", site.name, site.count);
     return flush_output();
 }
 
@@ -212,8 +312,10 @@ static void print_guide(const struct mn_indication *n)
         format_hours(mn_aftercare_at(i)->hours, text, sizeof(text));
         printf("  %-6s %s\n", text, mn_aftercare_at(i)->text);
     }
-    for (size_t i = 0; i < mn_alarm_count(); i++)
-        printf("call %s: %s\n", mn_alarm_at(i)->who, mn_alarm_at(i)->text);
+    for (size_t i = 0; i < mn_adverse_count(); i++) {
+        if (strcmp(mn_adverse_at(i)->name, "OTHER") != 0)
+            printf("call %s: %s\n", mn_adverse_at(i)->who, mn_adverse_at(i)->text);
+    }
 }
 
 int cmd_guide(struct app *a, int argc, char **argv)

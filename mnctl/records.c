@@ -72,8 +72,8 @@ void format_record(const struct mn_record *r, char *out, size_t cap)
             used += (size_t)snprintf(out + used, cap - used, " %s=%" PRIu32, mn_setting_at(i)->name, mn_config_value(&r->config, i));
         break;
     case MN_RECORD_RUN:
-        snprintf(out, cap, "%.1f s, %" PRIu32 " strokes, to %" PRIu32 " um, ended by %s", r->run.duration_ms / 1000.0, r->run.strokes, r->run.depth_peak_um,
-                 ends[r->run.end < 5 ? r->run.end : 0]);
+        snprintf(out, cap, "%.1f s, %" PRIu32 " strokes, to %" PRIu32 " um, %s, ended by %s", r->run.duration_ms / 1000.0, r->run.strokes, r->run.depth_peak_um,
+                 zone_name(r->run.zone), ends[r->run.end < 5 ? r->run.end : 0]);
         break;
     case MN_RECORD_BEGUN:
         snprintf(out, cap, "%s", r->note.text[0] != '\0' ? r->note.text : "the journal begins");
@@ -82,6 +82,9 @@ void format_record(const struct mn_record *r, char *out, size_t cap)
     case MN_RECORD_RENEWED:
     case MN_RECORD_DROPPED:
     case MN_RECORD_CONTROL:
+    case MN_RECORD_SESSION_BEGUN:
+    case MN_RECORD_SESSION_ENDED:
+    case MN_RECORD_ADVERSE:
         snprintf(out, cap, "%s", r->note.text);
         break;
     case MN_RECORD_UNKNOWN:
@@ -115,6 +118,7 @@ static void add_details(json_t *j, const struct mn_record *r)
         json_object_set_new(j, "duration_ms", json_integer(r->run.duration_ms));
         json_object_set_new(j, "strokes", json_integer(r->run.strokes));
         json_object_set_new(j, "depth_peak_um", json_integer(r->run.depth_peak_um));
+        json_object_set_new(j, "zone", json_string(zone_name(r->run.zone)));
         json_object_set_new(j, "end", json_integer(r->run.end));
         json_object_set_new(j, "fault_code", json_integer(r->run.fault_code));
         json_object_set_new(j, "cartridge_uid", json_sprintf("%016" PRIx64, r->run.cartridge_uid));
@@ -126,6 +130,9 @@ static void add_details(json_t *j, const struct mn_record *r)
     case MN_RECORD_RENEWED:
     case MN_RECORD_DROPPED:
     case MN_RECORD_CONTROL:
+    case MN_RECORD_SESSION_BEGUN:
+    case MN_RECORD_SESSION_ENDED:
+    case MN_RECORD_ADVERSE:
         json_object_set_new(j, "first", json_integer((json_int_t)r->note.first));
         json_object_set_new(j, "through", json_integer((json_int_t)r->note.through));
         json_object_set_new(j, "text", json_string(r->note.text));
@@ -202,7 +209,7 @@ static void print_record(const struct records *x, const struct mn_record *r)
         break;
     case FORMAT_TABLE:
         format_bound(r, bound, sizeof(bound));
-        fprintf(x->out, "%6" PRIu64 "  %s %-10s %-10s %4" PRIu32 "  %-8s%s%s%s\n", r->cursor.position, when, bound, r->serial, r->number,
+        fprintf(x->out, "%6" PRIu64 "  %s %-10s %-10s %4" PRIu32 "  %-14s%s%s%s\n", r->cursor.position, when, bound, r->serial, r->number,
                 mn_record_kind_name(r->kind), colour(colour_of(r)), text, colour(COLOUR_NONE));
         break;
     }
@@ -213,7 +220,7 @@ static void print_head(const struct records *x)
     if (x->format == FORMAT_CSV)
         fprintf(x->out, "id,time,host_us,host_bound_us,serial,volume,number,boot_id,t_us,kind,code,text\n");
     if (x->format == FORMAT_TABLE)
-        fprintf(x->out, "%s%6s  %-23s %-10s %-10s %4s  %-8s%s%s\n", colour(COLOUR_DIM), "id", "time", "", "pen", "no.", "kind", "what",
+        fprintf(x->out, "%s%6s  %-23s %-10s %-10s %4s  %-14s%s%s\n", colour(COLOUR_DIM), "id", "time", "", "pen", "no.", "kind", "what",
                 colour(COLOUR_NONE));
 }
 

@@ -81,7 +81,7 @@ void cartridge_update(const struct pen_port *port, struct cartridge *c, const st
     }
 }
 
-bool cartridge_use(const struct pen_port *port, struct cartridge *c)
+bool cartridge_use(const struct pen_port *port, struct cartridge *c, uint64_t treatment)
 {
     uint8_t e[NVM_USED_TAG_SIZE];
 
@@ -95,10 +95,18 @@ bool cartridge_use(const struct pen_port *port, struct cartridge *c)
         return false;
     c->used_count++;
     c->state = mnp_CartridgeState_CARTRIDGE_IN_USE;
+    c->treatment = treatment;
     return true;
 }
 
 bool cartridge_fit(const struct cartridge *c)
 {
     return c->state == mnp_CartridgeState_CARTRIDGE_NEW || c->state == mnp_CartridgeState_CARTRIDGE_IN_USE;
+}
+
+bool cartridge_claim(struct cartridge *c, uint64_t treatment)
+{
+    if (c->state == mnp_CartridgeState_CARTRIDGE_IN_USE && c->treatment != treatment)
+        c->state = mnp_CartridgeState_CARTRIDGE_USED;
+    return cartridge_fit(c);
 }

@@ -175,11 +175,11 @@ static void do_arm(struct pen *p, const struct mn_frame *f, struct link_reply *r
     mnp_ArmReply reply = {.has_armed_for_s = true, .armed_for_s = p->settings.value[SETTING_auto_off_s]};
     uint16_t fault_code;
 
-    if (!decode(f, mnp_Arm_fields, &arm) || !arm.has_config_generation) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "ARM needs config_generation");
+    if (!decode(f, mnp_Arm_fields, &arm) || !arm.has_config_generation || !arm.has_zone || arm.treatment == 0) {
+        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "ARM needs config_generation, and since protocol 1.1 zone and treatment");
         return;
     }
-    switch (pen_arm(p, arm.config_generation, &fault_code)) {
+    switch (pen_arm(p, &(struct pen_arming){arm.config_generation, arm.zone, arm.treatment}, &fault_code)) {
     case PEN_ARM_OK:
         answer(r, f->type | MN_TYPE_REPLY, mnp_ArmReply_fields, &reply);
         break;
@@ -195,6 +195,9 @@ static void do_arm(struct pen *p, const struct mn_frame *f, struct link_reply *r
         e.has_fault_code = true;
         e.fault_code = fault_code;
         refuse_with(r, f->type, &e, mnp_ErrorCode_ERROR_FAULT, "a fault forbids ARM");
+        break;
+    case PEN_ARM_ZONE:
+        refuse(r, f->type, mnp_ErrorCode_ERROR_ZONE, "this zone is never treated, or this pen does not know it");
         break;
     }
 }

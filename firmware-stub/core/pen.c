@@ -86,6 +86,10 @@ static void record_run(struct pen *p)
         .fault_code = p->run.fault_code,
         .has_cartridge_uid = true,
         .cartridge_uid = p->cartridge.tag.uid,
+        .has_zone = true,
+        .zone = p->armed.zone,
+        .has_treatment = true,
+        .treatment = p->armed.treatment,
     };
     record_append(p, &r);
 }
@@ -154,7 +158,18 @@ void pen_host_gone(struct pen *p)
     pen_end_run(p, mnp_EndReason_END_LINK);
 }
 
-enum pen_arm_result pen_arm(struct pen *p, uint32_t generation, uint16_t *fault_code)
+/* Zones without a cap in policy/zones.def, or unknown, are never treated. */
+static bool is_treatable(uint32_t zone)
+{
+    static const uint16_t caps_um[] = {
+#define ZONE(number, name, cap_um, bony, source) [number] = cap_um,
+#include "policy/zones.def"
+    };
+
+    return zone < sizeof(caps_um) / sizeof(caps_um[0]) && caps_um[zone] != 0;
+}
+
+enum pen_arm_result pen_arm(struct pen *p, const struct pen_arming *wanted, uint16_t *fault_code)
 {
     uint32_t forbidding = p->faults.word & ~faults_of_effect(EFFECT_FLAG) & ~FAULT_MASK(PROTOCOL_ERROR);
 
@@ -165,10 +180,17 @@ enum pen_arm_result pen_arm(struct pen *p, uint32_t generation, uint16_t *fault_
     }
     if ((p->state != mnp_State_STATE_SAFE && p->state != mnp_State_STATE_ARMED) || p->trigger_was)
         return PEN_ARM_STATE;
-    if (generation != p->settings.generation)
+    if (wanted->generation != p->settings.generation)
         return PEN_ARM_CONFLICT;
+    if (!is_treatable(wanted->zone))
+        return PEN_ARM_ZONE;
     if (!cartridge_fit(&p->cartridge))
         return PEN_ARM_STATE;
+    if (!cartridge_claim(&p->cartridge, wanted->treatment)) {
+        *fault_code = fault_rows[FAULT_CARTRIDGE_USED].code;
+        return PEN_ARM_FAULT;
+    }
+    p->armed = *wanted;
     p->heartbeat_ms = p->now_ms;
     enter(p, mnp_State_STATE_ARMED);
     return PEN_ARM_OK;
@@ -400,7 +422,7 @@ static void selftest_tick(struct pen *p, const struct pen_sensors *in)
 
 static void run_begin(struct pen *p)
 {
-    if (!cartridge_use(p->port, &p->cartridge)) {
+    if (!cartridge_use(p->port, &p->cartridge, p->armed.treatment)) {
         pen_end_run(p, mnp_EndReason_END_FAULT);
         return;
     }

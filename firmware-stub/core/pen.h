@@ -7,8 +7,8 @@
  *              DFU|         +--30 s, STOP-+                           +-------------------------------+-> FAULT
  *   (image hash)  v         +------------------- fault gone or cleared ------------------------------------+
  *
- * RUNNING has one entry, the trigger in ARMED. ARM needs the echoed configuration generation, a cartridge that is fit
- * and no fault that forbids it. A fault with effect STOP leads to FAULT from anywhere. Nothing goes on by itself.
+ * RUNNING has one entry, the trigger in ARMED. ARM needs the echoed configuration generation, a zone that may be treated, a
+ * cartridge that is fit and has served no other treatment, and no fault that forbids it. A fault with effect STOP leads to FAULT from anywhere. Nothing goes on by itself.
  *
  * Calls: pen_init() once per power-up or reset; pen_tick() each millisecond; command.h when bytes came from the host. All
  * from one thread.
@@ -45,6 +45,12 @@ struct pen_run { /* from RUNNING to standstill */
     uint16_t fault_code;
 };
 
+struct pen_arming { /* what an ARM says */
+    uint32_t generation; /* that the host believes */
+    uint32_t zone;       /* where the operator says that it is: the pen cannot sense it */
+    uint64_t treatment;  /* not 0 */
+};
+
 struct pen {
     const struct pen_port *port;
     bool simulated; /* told to the host as a capability */
@@ -68,6 +74,7 @@ struct pen {
     struct telemetry telemetry;
     struct link link;
     struct pen_counters counters;
+    struct pen_arming armed; /* of the last ARM */
     struct pen_run run;
     uint32_t strokes_session;
     uint64_t heartbeat_ms; /* when the last came */
@@ -79,7 +86,7 @@ struct pen {
     struct pen_actuators out;
 };
 
-enum pen_arm_result { PEN_ARM_OK, PEN_ARM_STATE, PEN_ARM_CONFLICT, PEN_ARM_FAULT };
+enum pen_arm_result { PEN_ARM_OK, PEN_ARM_STATE, PEN_ARM_CONFLICT, PEN_ARM_FAULT, PEN_ARM_ZONE };
 
 /* Power-up or reset. The memory behind port stays as it was; everything else starts anew. */
 void pen_init(struct pen *p, const struct pen_port *port, mnp_ResetCause cause, bool simulated);
@@ -91,8 +98,8 @@ void pen_tick(struct pen *p, const struct pen_sensors *in, struct pen_actuators 
  * without the wait for the next tick. */
 void pen_send(struct pen *p);
 
-/* ARM with the generation that the host believes; on FAULT, *fault_code says which. */
-enum pen_arm_result pen_arm(struct pen *p, uint32_t generation, uint16_t *fault_code);
+/* On FAULT, *fault_code says which. */
+enum pen_arm_result pen_arm(struct pen *p, const struct pen_arming *wanted, uint16_t *fault_code);
 
 /* Always works, in every state. */
 void pen_end_run(struct pen *p, mnp_EndReason reason);

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { WATCHDOG_MS = 200 };
+enum { WATCHDOG_MS = 40 }; /* host gone (250), hung just before that was noticed (40), and the motor running out (50): still within 350 */
 
 const char vpen_help[] = "  trigger press | release        the person's finger\n"
                          "  load PERMILLE                  on the needles, 0 to 2000; about 1080 stalls the motor\n"
@@ -23,7 +23,7 @@ const char vpen_help[] = "  trigger press | release        the person's finger\n
                          "  clear CODE | all               take injected causes away (the fault itself may latch)\n"
                          "  power-cycle                    off and on; configuration and records stay\n"
                          "  power-cut WRITE [BYTES]        off in the WRITE-th write to the memory from now, of which BYTES [0] arrive; and on\n"
-                         "  hang                           the firmware stops; its watchdog resets it after 200 ms\n"
+                         "  hang                           the firmware stops; its watchdog resets it after 40 ms\n"
                          "  truth                          what the model knows: rate, depth, temperature, battery\n";
 
 static bool port_send(void *ctx, enum pen_endpoint endpoint, const uint8_t *bytes, size_t n)
@@ -151,7 +151,7 @@ void vpen_power_cycle(struct vpen *v, mnp_ResetCause cause)
 void vpen_plug(struct vpen *v, bool plugged)
 {
     v->model.vbus = plugged;
-    if (!plugged)
+    if (!plugged && !v->hung)
         pen_control(&v->pen, MN_CONTROL_SESSION_RESET);
 }
 
@@ -176,7 +176,7 @@ static void insert_used_cartridge(struct vpen *v)
     v->model.tag.uid++;
     used.tag = v->model.tag;
     used.state = mnp_CartridgeState_CARTRIDGE_NEW;
-    cartridge_use(&v->port, &used);
+    cartridge_use(&v->port, &used, 0);
     v->pen.cartridge.used_count = used.used_count;
 }
 

@@ -30,10 +30,14 @@ void client_wake(mn_client *c, const struct mn_result *r, void *user)
         c->last.range = copy.range;
         c->last.generation = copy.generation;
         c->last.fault_code = copy.fault_code;
+        if (r->error == MN_ERR_POLICY)
+            c->last.findings = copy.findings;
         return;
     }
     if (w->text != NULL)
         snprintf(w->text, w->size, "%s", r->answer);
+    else if (w->points)
+        memcpy(w->out, r->session, w->size); /* all pointers of the union are there */
     else if (w->out != NULL) {
         memcpy(w->out, &r->pens, w->size); /* all members of the union begin there */
         c->owned = NULL;
@@ -92,7 +96,6 @@ PEN_DECODER(on_info, decode_info, info)
 PEN_DECODER(on_status, decode_status, status)
 PEN_DECODER(on_config, decode_config, config)
 PEN_DECODER(on_cleared, decode_cleared, cleared)
-PEN_DECODER(on_armed, decode_armed, armed_for_s)
 
 bool client_on_done(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
 {
@@ -286,22 +289,6 @@ int mn_lease_give(mn_client *c, const char *serial, uint32_t pid, int timeout_ms
     struct waiter w = {0};
 
     return client_finish(c, &w, mn_lease_give_async(c, serial, pid, timeout_ms, client_wake, &w));
-}
-
-int mn_arm_async(mn_client *c, const char *serial, uint32_t generation, int timeout_ms, mn_result_fn *done, void *user)
-{
-    Mnp__Arm arm = MNP__ARM__INIT;
-
-    arm.has_config_generation = true;
-    arm.config_generation = generation;
-    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_ARM, &arm.base, timeout_ms, on_armed, done, user);
-}
-
-int mn_arm(mn_client *c, const char *serial, uint32_t generation, int timeout_ms)
-{
-    struct waiter w = {0};
-
-    return client_finish(c, &w, mn_arm_async(c, serial, generation, timeout_ms, client_wake, &w));
 }
 
 int mn_self_test_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user)

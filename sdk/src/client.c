@@ -22,7 +22,7 @@
 
 enum {
     CLIENT_MAJOR = 1,
-    CLIENT_MINOR = 2,
+    CLIENT_MINOR = 3,
     MESSAGE_MAX = 1 << 20, /* of the daemon; a list of 256 pens is some 100 KiB */
     IN_BYTES_FIRST = 16 * 1024,
     OUT_BYTES_MAX = 1 << 20,
@@ -376,6 +376,15 @@ static void on_lease(mn_client *c, const Mnc__LeaseEvent *e)
         client_event(c, &(struct mn_event){.kind = MN_EVENT_LEASE, .lease = &out});
 }
 
+static void on_session(mn_client *c, const Mnc__Session *m)
+{
+    struct mn_session *out = calloc(1, sizeof(*out));
+
+    if (out != NULL && decode_session(out, m))
+        client_event(c, &(struct mn_event){.kind = MN_EVENT_SESSION, .session = out});
+    free(out);
+}
+
 /* That this is done here, and nowhere else, is what it shows: the program is alive. */
 static void answer_ping(mn_client *c)
 {
@@ -407,6 +416,9 @@ static void on_event_message(mn_client *c, const Mnc__ServerMessage *m)
         break;
     case MNC__SERVER_MESSAGE__BODY_LEASE:
         on_lease(c, m->lease);
+        break;
+    case MNC__SERVER_MESSAGE__BODY_SESSION_CHANGED:
+        on_session(c, m->session_changed);
         break;
     case MNC__SERVER_MESSAGE__BODY_PING:
         answer_ping(c);
@@ -445,6 +457,16 @@ static int error_of_daemon(Mnc__ErrorCode code)
         return MN_ERR_LEASE;
     case MNC__ERROR_CODE__ERROR_NO_RECORD:
         return MN_ERR_NO_RECORD;
+    case MNC__ERROR_CODE__ERROR_POLICY:
+        return MN_ERR_POLICY;
+    case MNC__ERROR_CODE__ERROR_STATE:
+        return MN_ERR_STATE;
+    case MNC__ERROR_CODE__ERROR_CONFLICT:
+        return MN_ERR_CONFLICT;
+    case MNC__ERROR_CODE__ERROR_NO_SESSION:
+        return MN_ERR_NO_SESSION;
+    case MNC__ERROR_CODE__ERROR_MALFORMED:
+        return MN_ERR_INVALID;
     default:
         return MN_ERR_PROTOCOL;
     }
@@ -692,6 +714,7 @@ void mn_close(mn_client *c)
         free(s);
     }
     free(c->subscriptions);
+    free(c->findings);
     free(c->in);
     free(c->out);
     free(c->path);

@@ -70,6 +70,8 @@ struct mn_client {
     struct follow follow;
     void (*resubscribe)(mn_client *c); /* after a reconnection; NULL: nothing was subscribed to */
 
+    struct mn_findings *findings; /* of the last check or beginning; NULL: there was none */
+    char refusal[240];             /* their sentence */
     void *owned; /* arrays in the result that is being delivered: freed after it, unless taken */
     char message[400];
     struct mn_result last;
@@ -101,6 +103,7 @@ struct waiter {
     void *out;   /* NULL: not wanted */
     size_t size;
     char *text;  /* for simulate: a string instead */
+    bool points; /* the union has a pointer to what is wanted */
 };
 
 /* The callback of the asynchronous call; user is the waiter. */

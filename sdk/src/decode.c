@@ -126,6 +126,7 @@ static bool take_body(struct mn_record *out, const Mnp__Record *r)
         out->run.end = (uint32_t)r->run->end;
         out->run.fault_code = r->run->fault_code;
         out->run.cartridge_uid = r->run->cartridge_uid;
+        out->run.zone = r->run->zone;
         return true;
     default:
         out->kind = MN_RECORD_UNKNOWN; /* of a later minor */
@@ -160,7 +161,7 @@ bool decode_record(struct mn_record *out, uint64_t journal, const Mnc__JournalRe
     out->host_bound_us = in->has_host_bound_us ? in->host_bound_us : MN_BOUND_UNKNOWN;
     if (in->has_record)
         return take_record(out, &in->record);
-    out->kind = in->kind >= MNC__JOURNAL_KIND__JOURNAL_BEGUN && in->kind <= MNC__JOURNAL_KIND__JOURNAL_CONTROL ? (enum mn_record_kind)in->kind
+    out->kind = in->kind >= MNC__JOURNAL_KIND__JOURNAL_BEGUN && in->kind <= MNC__JOURNAL_KIND__JOURNAL_ADVERSE ? (enum mn_record_kind)in->kind
                                                                                                                : MN_RECORD_UNKNOWN;
     if (in->note != NULL) {
         out->note.first = in->note->first;
@@ -279,18 +280,6 @@ bool decode_cleared(struct mn_cleared *out, const ProtobufCBinaryData *bytes)
         *out = (struct mn_cleared){.fault_word = r->fault_word, .cleared = r->cleared};
     if (r != NULL)
         mnp__fault_clear_reply__free_unpacked(r, NULL);
-    return good;
-}
-
-bool decode_armed(uint32_t *armed_for_s, const ProtobufCBinaryData *bytes)
-{
-    Mnp__ArmReply *r = mnp__arm_reply__unpack(NULL, bytes->len, bytes->data);
-    bool good = r != NULL && r->has_armed_for_s;
-
-    if (good)
-        *armed_for_s = r->armed_for_s;
-    if (r != NULL)
-        mnp__arm_reply__free_unpacked(r, NULL);
     return good;
 }
 

@@ -18,7 +18,6 @@ bool decode_status(struct mn_status *out, const ProtobufCBinaryData *bytes);
 bool decode_info(struct mn_info *out, const ProtobufCBinaryData *bytes);
 bool decode_config(struct mn_config *out, const ProtobufCBinaryData *bytes);
 bool decode_cleared(struct mn_cleared *out, const ProtobufCBinaryData *bytes);
-bool decode_armed(uint32_t *armed_for_s, const ProtobufCBinaryData *bytes);
 
 /* The pen's Error, with a sentence in text. */
 void decode_pen_error(struct mn_result *r, char *text, size_t cap, const char *serial, const ProtobufCBinaryData *bytes);
@@ -26,5 +25,8 @@ void decode_pen_error(struct mn_result *r, char *text, size_t cap, const char *s
 /* Arrays in *out belong to *batch: free it with mnp__telemetry_batch__free_unpacked(). NULL if it does not decode. missed is left
  * 0. */
 Mnp__TelemetryBatch *decode_telemetry(struct mn_telemetry *out, const char *serial, const ProtobufCBinaryData *bytes);
+
+/* False: a needed field is absent. */
+bool decode_session(struct mn_session *out, const Mnc__Session *in);
 
 void encode_config(Mnp__Config *out, const struct mn_config *in);

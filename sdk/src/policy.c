@@ -3,12 +3,12 @@
 #include "policy/numbing.h"
 
 enum {
-#define LIMIT(name, value, unit, source, text) LIMIT_##name,
+#define LIMIT(name, value, unit, stricter, source, text) LIMIT_##name,
 #include "policy/limits.def"
 };
 
 static const struct mn_limit limits[] = {
-#define LIMIT(name, value, unit, source, text) {#name, value, #unit, source, text},
+#define LIMIT(name, value, unit, stricter, source, text) {#name, value, #unit, source, text},
 #include "policy/limits.def"
 };
 
@@ -33,9 +33,24 @@ static const struct mn_aftercare aftercare[] = {
 #include "policy/aftercare.def"
 };
 
-static const struct mn_alarm alarms[] = {
-#define ALARM(who, source, text) {who, source, text},
-#include "policy/alarms.def"
+static const struct mn_adverse adverse[] = {
+#define ADVERSE(number, name, who, source, text) {number, #name, who, source, text},
+#include "policy/adverse.def"
+};
+
+static const struct mn_expected expected[] = {
+#define EXPECTED(text, source) {text, source},
+#include "policy/expected.def"
+};
+
+static const struct mn_product products[] = {
+#define PRODUCT(bit, name, source) {bit, #name, source},
+#include "policy/products.def"
+};
+
+static const struct mn_refusal refusals[] = {
+#define REFUSAL(code, name, text) {code, #name, text},
+#include "policy/refusals.def"
 };
 
 #define ROWS(type, table)                                                                                              \
@@ -54,7 +69,10 @@ ROWS(zone, zones)
 ROWS(indication, indications)
 ROWS(question, questions)
 ROWS(aftercare, aftercare)
-ROWS(alarm, alarms)
+ROWS(adverse, adverse)
+ROWS(expected, expected)
+ROWS(product, products)
+ROWS(refusal, refusals)
 
 const char *mn_decision_name(enum mn_decision decision)
 {

@@ -99,6 +99,8 @@ const char *mn_strerror(int error)
         "the journal failed",
         "another program controls it",
         "no such record",
+        "the treatment policy forbids it",
+        "no such session",
     };
 
     return error >= 0 && error < MN_ERR_COUNT ? names[error] : "unknown error";
@@ -129,9 +131,23 @@ const char *mn_cartridge_name(enum mn_cartridge cartridge)
 const char *mn_record_kind_name(enum mn_record_kind kind)
 {
     static const char *const names[] = {"UNKNOWN", "BOOT", "FAULT", "CONFIG", "RUN"};
-    static const char *const notes[] = {"BEGUN", "LOST", "RENEWED", "DROPPED", "CONTROL"};
+    static const char *const notes[] = {"BEGUN", "LOST", "RENEWED", "DROPPED", "CONTROL", "SESSION_BEGUN", "SESSION_ENDED", "ADVERSE"};
 
-    return kind >= MN_RECORD_BEGUN && kind <= MN_RECORD_CONTROL ? notes[kind - MN_RECORD_BEGUN] : NAME_OF(names, kind);
+    return kind >= MN_RECORD_BEGUN && kind <= MN_RECORD_ADVERSE ? notes[kind - MN_RECORD_BEGUN] : NAME_OF(names, kind);
+}
+
+const char *mn_session_state_name(enum mn_session_state state)
+{
+    static const char *const names[] = {"UNKNOWN", "PREPARED", "ARMING", "ARMED", "RUNNING", "PAUSED", "ENDING", "ENDED"};
+
+    return NAME_OF(names, state);
+}
+
+const char *mn_session_end_name(enum mn_session_end end)
+{
+    static const char *const names[] = {"NONE", "COMPLETED", "ABORTED", "INTERRUPTED"};
+
+    return NAME_OF(names, end);
 }
 
 const char *mn_role_name(enum mn_role role)

@@ -41,7 +41,8 @@ says import_of_no_file 2 'nowhere.json' $P config import "$dir/nowhere.json"
 says fault_injected 0 '^ok' $P sim inject 1403
 sleep 0.2
 says faults_now 0 '1403 +BATTERY_FAULT +H +service' $P faults
-says arm_is_refused_with_the_fault 5 'fault 1403 BATTERY_FAULT forbids it' $P arm
+plan K-1 cheek:1mm > "$dir/plan.yaml"
+says a_session_with_a_fault 5 'pen SIM-0001: the pen is not SAFE: stop it, and clear its faults, first' $P session start "$dir/plan.yaml" --yes
 says clear_while_the_cause_is_there 5 '1403 stays' $P faults clear 1403
 says cause_gone 0 '^ok' $P sim clear 1403
 sleep 0.2

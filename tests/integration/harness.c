@@ -60,6 +60,9 @@ static void on_event(mn_client *c, const struct mn_event *e, void *user)
         h->lease_pid = e->lease->pid;
         snprintf(h->lease_text, sizeof(h->lease_text), "%s", e->lease->text);
         break;
+    case MN_EVENT_SESSION:
+        h->session = *e->session;
+        break;
     case MN_EVENT_TRAFFIC: /* nobody here asks for it */
         break;
     case MN_EVENT_DISCONNECTED:
@@ -251,6 +254,41 @@ void harness_say(struct harness *h, const char *serial, const char *line)
     char answer[512];
 
     harness_ok(h, mn_simulate(h->c, serial, line, answer, sizeof(answer), T));
+}
+
+struct mn_plan harness_plan(void)
+{
+    static char subject[MN_KEY_MAX + 1];
+    static unsigned subjects;
+    struct mn_plan plan = {.subject = subject, .step_count = 1, .numbing_waiver = "a test"};
+
+    snprintf(subject, sizeof(subject), "S-%d-%u", (int)getpid(), ++subjects);
+    plan.step[0].zone = 8;
+    plan.step[0].depth_um = 500;
+    plan.step[0].stroke_rate_dhz = 1000;
+    for (size_t i = 0; i < mn_question_count(); i++)
+        plan.answer[i].answered = true;
+    return plan;
+}
+
+int harness_arm(mn_client *c, const char *serial, struct mn_session *session)
+{
+    struct mn_plan plan = harness_plan();
+    struct mn_session s;
+    uint64_t end_ms = harness_now_ms() + T;
+    int r = mn_lease_take(c, serial, T);
+
+    while (r == MN_OK && (r = mn_session_begin(c, serial, &plan, &s, T)) == MN_ERR_BUSY && harness_now_ms() < end_ms) {
+        poll(NULL, 0, 20); /* earlier sessions are still being read */
+        r = MN_OK;
+    }
+    if (r == MN_ERR_STATE)
+        r = mn_session_select(c, serial, plan.step[0].zone, &s, T);
+    if (r == MN_OK)
+        r = mn_session_arm(c, serial, s.config_generation, &s, T);
+    if (r == MN_OK && session != NULL)
+        *session = s;
+    return r;
 }
 
 mn_client *harness_client(struct harness *h)

@@ -25,6 +25,7 @@ struct harness {
     size_t record_count;
     uint64_t batches, samples, missed, disconnects, reconnects;
     struct mn_telemetry last;
+    struct mn_session session; /* the last word on one */
     unsigned lease_lost, lease_requested;
     uint32_t lease_pid;
     char lease_text[300];
@@ -62,5 +63,10 @@ const struct mn_pen *harness_pen(const struct harness *h, const char *serial);
 void harness_say(struct harness *h, const char *serial, const char *line);
 /* Fails with the client's sentence unless r is MN_OK. */
 void harness_ok(struct harness *h, int r);
+/* A plan that nothing speaks against: a subject of its own, the cheek, 500 um, every question answered, numbing waived. */
+struct mn_plan harness_plan(void);
+/* What a program does until the trigger may be pressed: the lease, a session with such a plan unless one is open, and ARM. MN_OK or the first
+ * error; session may be NULL. */
+int harness_arm(mn_client *c, const char *serial, struct mn_session *session);
 /* Another client of the same daemon, without events. */
 mn_client *harness_client(struct harness *h);

@@ -18,15 +18,16 @@ P="mnctl --pen SIM-0001"
 mnctl records --follow --kind fault,run --json > "$dir/followed" 2> "$dir/followed.err" & follower=$!; running+=($!)
 says faults_show_without_any 5 'the journal has no fault' mnctl faults show
 $P config set depth=1.2mm rate=120Hz > "$dir/out"
-$P arm > /dev/null 2>&1 & arm=$!
+plan K-1 cheek:1.2mm:120Hz > "$dir/plan.yaml"
+$P session start "$dir/plan.yaml" --yes > /dev/null 2>&1 & arm=$!
 until mnctl list | grep -q 'SIM-0001 .*ARMED'; do sleep 0.05; done
 $P sim trigger press > /dev/null; sleep 2
 $P sim load 1800 > /dev/null; sleep 1.7
 kill $arm 2> /dev/null; wait $arm 2> /dev/null
-says list_shows_what_happened 0 'SIM-0001 +3 +FAULT +raised 1101 MOTOR_STALL \(H\) in RUNNING' mnctl records
-says with_the_time_and_its_bound 0 '20[0-9-]+ [0-9:.]+ \+-[0-9.]+ ms +SIM-0001 +3 +FAULT' mnctl records
+says list_shows_what_happened 0 'SIM-0001 +4 +FAULT +raised 1101 MOTOR_STALL \(H\) in RUNNING' mnctl records
+says with_the_time_and_its_bound 0 '20[0-9-]+ [0-9:.]+ \+-[0-9.]+ ms +SIM-0001 +4 +FAULT' mnctl records
 says one_pen 0 '^2$' bash -c 'mnctl --pen SIM-0002 records --json | wc -l' # the journal's beginning, and its boot
-says one_kind 0 '^ +[0-9]+ .*RUN +[0-9.]+ s, [0-9]+ strokes, to 1[0-9]+ um, ended by fault' mnctl records --kind run
+says one_kind 0 '^ +[0-9]+ .*RUN +[0-9.]+ s, [0-9]+ strokes, to 1[0-9]+ um, CHEEK, ended by fault' mnctl records --kind run
 says since 0 '^1$' bash -c 'mnctl records --since 10s --kind fault --json | grep -c MOTOR_STALL'
 says until_long_ago 0 '^0$' bash -c 'mnctl records --until 2020-01-01 --json | wc -l'
 says the_last_ones 0 'the last 1 of [0-9]+' mnctl records --last 1

@@ -28,7 +28,11 @@ says an_observer_sees 0 'SIM-0001 .*READY' $observer list
 says an_observer_reads_records 0 'BOOT' $observer records
 says an_observer_stops 0 'SIM-0001: stopped' $observer stop
 says an_observer_configures_nothing 5 'this is for the role operator, and your user has the role observer: group games gives it' $observer config set depth=1mm
-says an_observer_arms_nothing 5 'this is for the role operator' $observer arm
+plan K-1 cheek:1mm > "$dir/plan.yaml"
+says an_observer_begins_nothing 5 'this is for the role operator' $observer session start "$dir/plan.yaml" --yes
+says an_observer_checks_nothing 5 'this is for the role operator' $observer session check "$dir/plan.yaml"
+says an_observer_ends_nothing 5 'this is for the role operator' $observer session end
+says an_observer_sees_sessions 0 'no session is open' $observer session status
 says an_observer_takes_no_lease 5 'this is for the role operator' $observer lease take
 says an_observer_clears_nothing 5 'this is for the role operator' $observer faults clear
 says an_observer_simulates_nothing 5 'this is for the role operator' $observer sim inject 1401

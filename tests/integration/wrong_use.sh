@@ -91,8 +91,9 @@ kill $pens; wait $pens
 mnd --no-usb --socket "$MN_SOCKET" --sim --journal /nowhere/journal.db 2> "$dir/log" & mnd=$!; running+=($!)
 until mnctl list 2> "$dir/err" | grep -q READY; do sleep 0.02; done
 finds a_journal_that_cannot_be_written 1 '^BAD +journal +the journal /nowhere/journal.db cannot be opened' '^next: give the journal a place to write' mnctl doctor
-exactly arming_without_a_journal 5 "mnctl: 2008 JOURNAL_UNWRITABLE: pen SIM-0001 is not armed: the journal /nowhere/journal.db cannot be opened: unable to open database file" \
-    mnctl arm
+mnctl session plan --subject K-1 --zone cheek:1mm > "$dir/plan.yaml"
+exactly a_session_without_a_journal 1 "mnctl: pen SIM-0001: 2008 JOURNAL_UNWRITABLE: the journal /nowhere/journal.db cannot be opened: unable to open database file" \
+    mnctl session start "$dir/plan.yaml" --yes
 
 config() { printf "$2" > "$dir/mnd.yaml"; exactly "configuration_$1" 2 "mnd: $dir/mnd.yaml, $3" mnd --check-config --config "$dir/mnd.yaml"; }
 config wrong_key 'max_clients: 10\nsokket: x\n' "line 2: there is no option sokket"

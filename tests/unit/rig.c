@@ -159,9 +159,19 @@ void rig_set(struct rig *r, enum setting s, uint32_t value)
     rig_decode(rig_call(r, mnp_FrameType_TYPE_CONFIG_SET, mnp_ConfigSet_fields, &set), mnp_ConfigState_fields, &state);
 }
 
+mnp_Arm rig_arming(const struct rig *r, uint32_t zone, uint64_t treatment)
+{
+    return (mnp_Arm){.has_config_generation = true,
+                     .config_generation = r->v.pen.settings.generation,
+                     .has_zone = true,
+                     .zone = zone,
+                     .has_treatment = true,
+                     .treatment = treatment};
+}
+
 void rig_arm(struct rig *r)
 {
-    mnp_Arm arm = {.has_config_generation = true, .config_generation = r->v.pen.settings.generation};
+    mnp_Arm arm = rig_arming(r, 8, 1);
     mnp_ArmReply reply = mnp_ArmReply_init_zero;
 
     rig_decode(rig_call(r, mnp_FrameType_TYPE_ARM, mnp_Arm_fields, &arm), mnp_ArmReply_fields, &reply);

@@ -588,12 +588,30 @@ static void a_journal_of_a_later_version_is_left_alone(void **state)
     run_until(1);
     journal_close(fx.j);
     fx.j = NULL;
-    sql("PRAGMA user_version = 2");
+    sql("PRAGMA user_version = 3");
     assert_int_equal(open_it(why, sizeof(why)), -EPROTONOSUPPORT);
     assert_non_null(strstr(why, "is of a later version of mnd: update mnd"));
+    sql("PRAGMA user_version = 2");
+    reopen();
+    assert_int_equal(journal_newest(fx.j, "P0"), 1);
+}
+
+static void a_journal_of_an_earlier_version_is_brought_up(void **state)
+{
+    (void)state;
+    assert_true(append(0, 1));
+    run_until(1);
+    journal_close(fx.j);
+    fx.j = NULL;
+    sql("DROP INDEX sessions"); /* as version 1 was */
     sql("PRAGMA user_version = 1");
     reopen();
     assert_int_equal(journal_newest(fx.j, "P0"), 1);
+    journal_close(fx.j);
+    fx.j = NULL;
+    sql("DROP INDEX sessions"); /* it is there */
+    sql("CREATE INDEX sessions ON records(code, position) WHERE kind >= 37");
+    reopen();
 }
 
 static void a_folder_that_is_not_there_is_said(void **state)
@@ -669,6 +687,7 @@ int main(int argc, char **argv)
         TEST(a_full_disk_is_said_and_caught_up_with),
         TEST(a_damaged_file_is_set_aside_and_kept),
         TEST(a_journal_of_a_later_version_is_left_alone),
+        TEST(a_journal_of_an_earlier_version_is_brought_up),
         TEST(a_folder_that_is_not_there_is_said),
         TEST(a_killed_process_has_kept_its_word),
     };

@@ -299,7 +299,7 @@ static const struct text_row all_rows[] = {
 #include "policy/indications.def"
 #define AFTERCARE(name, hours, source, text) {#name, hours, 0},
 #include "policy/aftercare.def"
-#define LIMIT(name, value, unit, source, text) {#name, value, 0},
+#define LIMIT(name, value, unit, stricter, source, text) {#name, value, 0},
 #include "policy/limits.def"
 };
 

@@ -281,7 +281,7 @@ static int start(void **state)
     assert_true(hub_subscribe(&fx.subscriber, NULL, true));
     hub_open_journal(fx.hub, fx.journal, &limits);
     assert_string_equal(hub_journal_error(fx.hub), "");
-    hub_on_committed(fx.hub, on_committed, NULL);
+    hub_add_witness(fx.hub, &(struct hub_witness){.ctx = &fx, .committed = on_committed});
     run(20);
     return 0;
 }

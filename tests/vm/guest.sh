@@ -145,9 +145,16 @@ a_stalled_pipe_is_cleared_and_the_session_begun_anew() {
     done
 }
 stalls_seen() { [ "$(grep -c "VM-0002: the pen stalled a pipe" $state/mnd.log)" -ge "$1" ]; }
+# A session with the first pen, armed, until its program is ended.
+treatment() {
+    mnctl --pen VM-0001 session plan --subject "S-$RANDOM-$RANDOM" --zone cheek:0.5mm --waive-numbing test | sed 's/answer: ""/answer: "no"/' > $state/plan.yaml
+    chmod 644 $state/plan.yaml
+    mnctl --pen VM-0001 session end > /dev/null 2>&1
+    exec_as clinic $bin/mnctl --pen VM-0001 session start $state/plan.yaml --yes
+}
 # The motor turns, the cable is pulled: how long did the firmware let it turn? The model's own clock says.
 pulling_the_cable_stops_the_needles() {
-    exec_as clinic $bin/mnctl --pen VM-0001 arm > $state/arm.txt & local p=$!
+    treatment > $state/arm.txt & local p=$!
     within 3 grep -q ARMED $state/arm.txt && pen 1 "trigger press" && sleep 1
     pen 1 truth | grep -q "state=5" || { pen 1 truth; kill $p; return 1; }
     unplug 1; sleep 0.4

@@ -67,6 +67,8 @@ enum mn_error {
     MN_ERR_JOURNAL,      /* the daemon's journal cannot be read or written; the message says why */
     MN_ERR_LEASE,        /* another program controls the pen, or this one does not; the message says who */
     MN_ERR_NO_RECORD,    /* no such record, or nothing was kept with it */
+    MN_ERR_POLICY,       /* the treatment policy forbids it: the message begins with a code, as mn_refusal_at() has them */
+    MN_ERR_NO_SESSION,   /* no such treatment session, or none is open */
     MN_ERR_COUNT
 };
 
@@ -286,7 +288,7 @@ MN_API int mn_config_reset_async(mn_client *c, const char *serial, const uint32_
 /* ---- control ---- */
 
 /*
- * At most one program controls a pen: it alone may arm it, and nobody else may change it meanwhile (MN_ERR_LEASE, with the owner's name and
+ * At most one program controls a pen: it alone may begin, arm and end a session with it, and nobody else may change it meanwhile (MN_ERR_LEASE, with the owner's name and
  * pid). Control ends with mn_lease_release(), with the connection, and when the program leaves the daemon's pings unanswered for 2 s:
  * mn_process() and blocking calls answer them, so a program that is frozen loses its pens. Either way the needles stop. After a
  * reconnection control is to be taken anew.
@@ -308,11 +310,6 @@ MN_API int mn_lease_give_async(mn_client *c, const char *serial, uint32_t pid, i
 /* Stops the needles; serial NULL: of every pen. Works in every state, for everyone. */
 MN_API int mn_stop(mn_client *c, const char *serial, int timeout_ms);
 MN_API int mn_stop_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
-
-/* Lets the pen's trigger start the needles, for config.auto_off_s seconds. generation is that of the configuration that the
- * caller has seen: MN_ERR_CONFLICT if it is not the pen's. Needs the pen's lease. Hanging up stops the needles. Simulated pens only, so far. */
-MN_API int mn_arm(mn_client *c, const char *serial, uint32_t generation, int timeout_ms);
-MN_API int mn_arm_async(mn_client *c, const char *serial, uint32_t generation, int timeout_ms, mn_result_fn *done, void *user);
 
 /* The pen tests itself; it must be SAFE. The asynchronous call's callback comes with progress first (mn_result.in_progress). */
 MN_API int mn_self_test(mn_client *c, const char *serial, struct mn_status *out, int timeout_ms);
@@ -358,7 +355,8 @@ MN_API int mn_faults_clear_async(mn_client *c, const char *serial, unsigned code
 /*
  * What is to be asked, how deep and how often, and what is to be done afterwards: the defaults, row by row, each with its source, so that a
  * program can show and ask all of it without knowing any. Nothing here is a diagnosis, and nobody is told to stop a prescribed drug. Sources: S0
- * to S4 are published guides, R regulation or a device's record, P a choice of this project. mnd does not enforce it yet.
+ * to S4 are published guides, R regulation or a device's record, P a choice of this project. mnd enforces it, with what a site's own file says
+ * otherwise (mn_policy_get()).
  * Indices run from 0; NULL beyond the last row.
  */
 enum mn_decision {
@@ -405,8 +403,30 @@ struct mn_aftercare {
     const char *source, *text;
 };
 
-struct mn_alarm {
+/* What may be seen after a session, and who is to be called. */
+struct mn_adverse {
+    unsigned number;  /* in records */
+    const char *name; /* "SWELLING" */
     const char *who, *source, *text;
+};
+
+/* What is to be expected after a session, and no cause for alarm. */
+struct mn_expected {
+    const char *text, *source;
+};
+
+/* What is used with a session: recorded, never claimed. */
+struct mn_product {
+    unsigned bit;     /* in mn_plan.products */
+    const char *name; /* "PRP" */
+    const char *source;
+};
+
+/* What the daemon refuses, beside what a pen does. */
+struct mn_refusal {
+    unsigned code;    /* 2001 ... */
+    const char *name; /* "NUMBING_NOT_ELAPSED" */
+    const char *text;
 };
 
 /* Minutes that a depth wants: 15 + 20 x (mm - 0.5), at least 15 and at most 45, rounded up. */
@@ -422,8 +442,192 @@ MN_API size_t mn_question_count(void);
 MN_API const struct mn_question *mn_question_at(size_t i);
 MN_API size_t mn_aftercare_count(void);
 MN_API const struct mn_aftercare *mn_aftercare_at(size_t i);
-MN_API size_t mn_alarm_count(void);
-MN_API const struct mn_alarm *mn_alarm_at(size_t i);
+MN_API size_t mn_adverse_count(void);
+MN_API const struct mn_adverse *mn_adverse_at(size_t i);
+MN_API size_t mn_expected_count(void);
+MN_API const struct mn_expected *mn_expected_at(size_t i);
+MN_API size_t mn_product_count(void);
+MN_API const struct mn_product *mn_product_at(size_t i);
+MN_API size_t mn_refusal_count(void);
+MN_API const struct mn_refusal *mn_refusal_at(size_t i);
+
+struct mn_policy_row { /* a figure of the site's own */
+    char table[16];    /* "limits", "zones", "screening" */
+    char name[40];
+    char value[40], default_value[40]; /* "1200 um", "BLOCK within 168 h" */
+    char source[8];    /* of one that is less strict than the default; "" */
+};
+
+struct mn_policy {
+    bool good;         /* else text says what is wrong with the file that was shown */
+    char text[320];
+    char name[65];     /* of the site; "": the defaults are in force */
+    uint8_t sha256[32]; /* of its file; recorded with each session */
+    size_t count;
+    struct mn_policy_row row[64]; /* what differs from the defaults */
+};
+
+/* The policy in force; or, with the text of a file (docs/sessions.md has its form; less than 4000 bytes without comments), what that would be, but
+ * for its sha256. Nothing is changed by asking. */
+MN_API int mn_policy_get(mn_client *c, const char *text, struct mn_policy *out, int timeout_ms);
+MN_API int mn_policy_get_async(mn_client *c, const char *text, int timeout_ms, mn_result_fn *done, void *user);
+
+/* ---- treatment sessions ---- */
+
+/*
+ * A session is one subject, one pen, one cartridge and one plan, from the questions before it to the summary after it. The daemon has it: when a
+ * program goes, its pen's needles stop, the session stays, and another program of the same role may go on with it (with the pen's lease) or end it.
+ *
+ *     mn_lease_take() -> mn_session_begin() -> mn_session_arm() -> the pen's trigger starts and stops the needles -> mn_session_arm() ...
+ *                                              mn_session_select(): another zone        -> mn_session_end()
+ *
+ * No host call starts the needles: the pen's trigger does, within config.auto_off_s seconds after mn_session_arm(). Each run needs its own ARM.
+ * mn_stop() pauses. Nothing resumes by itself: after a fault, a lost cable or a lost lease somebody has to arm again.
+ *
+ * Nothing of this may name a person: subject and confirmed_by are keys of the clinic's own.
+ */
+#define MN_KEY_MAX 32      /* characters of a key: printable ASCII without blanks */
+#define MN_REASON_MAX 100
+#define MN_STEPS_MAX 17
+#define MN_QUESTIONS_MAX 32
+#define MN_FINDINGS_MAX 128
+#define MN_SESSION_FINDINGS_MAX 48 /* none of those that forbid it */
+
+struct mn_answer {
+    bool answered;           /* unanswered is not "no" */
+    bool yes;                /* of a yes or no */
+    bool ever;               /* of the others: hours_ago is meant; else never */
+    uint32_t hours_ago;
+    uint32_t zones;          /* bits of zones: where it is, of those that count only there; 0: everywhere */
+    const char *confirmed_by; /* the key of a clinician who has; NULL */
+};
+
+struct mn_plan {
+    const char *subject;      /* needed: a key, the same one at each visit */
+    const char *indication;   /* "SCARS"; NULL: none of them */
+    size_t step_count;        /* 1..MN_STEPS_MAX */
+    struct {
+        unsigned zone;        /* mn_zone.number */
+        uint32_t depth_um, stroke_rate_dhz;
+        const char *interval_override; /* why not to wait any longer; NULL */
+    } step[MN_STEPS_MAX];
+    struct mn_answer answer[MN_QUESTIONS_MAX]; /* in the order of mn_question_at() */
+    bool numbed;
+    uint32_t numbing_min;     /* minutes since it was applied */
+    const char *numbing_waiver; /* why not to wait for it; NULL */
+    uint32_t products;        /* bits of mn_product_at() */
+};
+
+struct mn_finding {
+    enum mn_decision decision;
+    unsigned code;            /* of mn_refusal_at(), or of a fault; 0: none */
+    char name[28];            /* of the zone, item or limit */
+    uint32_t value, limit;
+    char unit[4];             /* of both; "" for yes or no */
+    char source[24];
+    char text[160];           /* one sentence; "" in a session's list */
+};
+
+enum mn_session_state {
+    MN_SESSION_UNKNOWN,
+    MN_SESSION_PREPARED, /* checked; nothing was armed yet */
+    MN_SESSION_ARMING,
+    MN_SESSION_ARMED,    /* the trigger starts the needles */
+    MN_SESSION_RUNNING,
+    MN_SESSION_PAUSED,   /* until it is armed again */
+    MN_SESSION_ENDING,   /* the pen's last records are awaited */
+    MN_SESSION_ENDED
+};
+
+enum mn_session_end { MN_END_NONE, MN_END_COMPLETED, MN_END_ABORTED, MN_END_INTERRUPTED /* the daemon died meanwhile */ };
+
+MN_API const char *mn_session_state_name(enum mn_session_state state); /* "ARMED" */
+MN_API const char *mn_session_end_name(enum mn_session_end end);       /* "COMPLETED" */
+
+struct mn_session_zone {
+    unsigned zone;                      /* mn_zone.number */
+    uint32_t depth_um, stroke_rate_dhz; /* planned */
+    uint32_t runs, strokes;             /* done */
+    uint64_t punctures;                 /* strokes x needles */
+    uint64_t motor_ms;
+    uint32_t depth_peak_um;
+};
+
+struct mn_override {
+    char name[28];                  /* of the zone, item or limit */
+    char reason[MN_REASON_MAX + 1]; /* or the key of who has confirmed it */
+};
+
+struct mn_session {
+    uint32_t number;              /* of this daemon's journal, from 1 */
+    char serial[MN_SERIAL_MAX + 1], subject[MN_KEY_MAX + 1], indication[28];
+    char by[64];                  /* the program that began it */
+    char text[120];               /* what happened last */
+    enum mn_session_state state;
+    enum mn_session_end end;
+    uint64_t begun_us, ended_us;  /* Unix time */
+    bool incomplete;              /* it ended without the pen's last records: they may say more */
+    uint64_t cartridge_uid;
+    uint32_t cartridge_lot, needle_count, products;
+    unsigned zone_now;            /* the zone whose configuration the pen has */
+    uint32_t config_generation;   /* of that; 0: the pen does not have it (yet): mn_session_select() */
+    char policy_name[65];         /* of the site; "": the defaults */
+    uint8_t policy_sha256[32];
+    size_t zone_count;
+    struct mn_session_zone zone[MN_STEPS_MAX];
+    size_t fault_count;
+    uint32_t fault[16];           /* codes, each once */
+    size_t override_count;
+    struct mn_override override[16];
+    size_t finding_count;         /* at its beginning */
+    struct mn_finding finding[MN_SESSION_FINDINGS_MAX];
+    size_t adverse_count;         /* in lists: mn_adverse.number, in the order in which they were seen */
+    uint32_t adverse[16];
+};
+
+/* What would be found. MN_OK, whatever it is: nothing begins. */
+struct mn_findings {
+    enum mn_decision worst;       /* MN_DECISION_CONSULT and worse: a session would be refused */
+    size_t count;
+    struct mn_finding finding[MN_FINDINGS_MAX];
+};
+MN_API int mn_session_check(mn_client *c, const char *serial, const struct mn_plan *plan, struct mn_findings *out, int timeout_ms);
+MN_API int mn_session_check_async(mn_client *c, const char *serial, const struct mn_plan *plan, int timeout_ms, mn_result_fn *done, void *user);
+
+/* Needs the lease, a pen in SAFE and a new cartridge. MN_ERR_POLICY: mn_result.findings (of the callback, or of mn_last_result() until the next
+ * check or beginning) say why. With MN_OK it is on disk, and the pen has the first zone's configuration. */
+MN_API int mn_session_begin(mn_client *c, const char *serial, const struct mn_plan *plan, struct mn_session *out, int timeout_ms);
+MN_API int mn_session_begin_async(mn_client *c, const char *serial, const struct mn_plan *plan, int timeout_ms, mn_result_fn *done, void *user);
+
+/* Another zone of the plan: the pen gets its depth and rate. */
+MN_API int mn_session_select(mn_client *c, const char *serial, unsigned zone, struct mn_session *out, int timeout_ms);
+MN_API int mn_session_select_async(mn_client *c, const char *serial, unsigned zone, int timeout_ms, mn_result_fn *done, void *user);
+
+/* Lets the pen's trigger start the needles. config_generation is that of the session as the caller has seen it, with its zone, depth and rate:
+ * MN_ERR_CONFLICT if it is another one now. Everything is checked once more: MN_ERR_POLICY, MN_ERR_JOURNAL, MN_ERR_LEASE, MN_ERR_STATE. */
+MN_API int mn_session_arm(mn_client *c, const char *serial, uint32_t config_generation, struct mn_session *out, int timeout_ms);
+MN_API int mn_session_arm_async(mn_client *c, const char *serial, uint32_t config_generation, int timeout_ms, mn_result_fn *done, void *user);
+
+/* Stops the needles, and ends it: with the lease, or while nobody has it. Comes back with the summary, which is on disk. */
+MN_API int mn_session_end(mn_client *c, const char *serial, bool completed, struct mn_session *out, int timeout_ms);
+MN_API int mn_session_end_async(mn_client *c, const char *serial, bool completed, int timeout_ms, mn_result_fn *done, void *user);
+
+struct mn_sessions {
+    size_t count;
+    struct mn_session *session;
+    uint32_t before;              /* to ask with again; 0: that was all */
+};
+/* Open and ended ones, the newest first, by pages: of this subject (NULL: all), with numbers below before (0: the newest). Free with
+ * mn_sessions_free(). */
+MN_API int mn_session_list(mn_client *c, const char *subject, uint32_t before, struct mn_sessions *out, int timeout_ms);
+MN_API int mn_session_list_async(mn_client *c, const char *subject, uint32_t before, int timeout_ms, mn_result_fn *done, void *user);
+/* One, by its number: MN_ERR_NO_SESSION. */
+MN_API int mn_session_get(mn_client *c, uint32_t number, struct mn_session *out, int timeout_ms);
+MN_API void mn_sessions_free(struct mn_sessions *sessions);
+
+/* What was seen after a session; mn_adverse.number. No words are stored. */
+MN_API int mn_session_adverse(mn_client *c, uint32_t session, unsigned what, int timeout_ms);
+MN_API int mn_session_adverse_async(mn_client *c, uint32_t session, unsigned what, int timeout_ms, mn_result_fn *done, void *user);
 
 /* ---- telemetry ---- */
 
@@ -490,7 +694,10 @@ enum mn_record_kind {
     MN_RECORD_LOST,       /* note.first to note.through of this pen's numbers were overwritten or damaged in the pen */
     MN_RECORD_RENEWED,    /* the pen's memory, or it is another pen of this serial number: its numbers begin anew, in the next volume */
     MN_RECORD_DROPPED,    /* old rows of the journal, note.first to note.through */
-    MN_RECORD_CONTROL     /* of the pen was lost by a program, or taken over: note.text */
+    MN_RECORD_CONTROL,    /* of the pen was lost by a program, or taken over: note.text */
+    MN_RECORD_SESSION_BEGUN, /* a treatment session: note.text; all of it by mn_session_get() */
+    MN_RECORD_SESSION_ENDED,
+    MN_RECORD_ADVERSE     /* what was seen after a session */
 };
 
 #define MN_BOUND_UNKNOWN UINT32_MAX
@@ -521,6 +728,7 @@ struct mn_record {
             uint32_t end; /* 1 trigger released, 2 STOP, 3 fault, 4 link */
             uint32_t fault_code;
             uint64_t cartridge_uid;
+            unsigned zone;      /* mn_zone.number; 0: of an older firmware */
         } run;
         struct {
             uint64_t first, through;
@@ -531,7 +739,7 @@ struct mn_record {
 
 MN_API const char *mn_record_kind_name(enum mn_record_kind kind); /* "FAULT" */
 
-/* Which records are wanted; zeroed: all. The daemon's notes pass whatever the kind and the priority. */
+/* Which records are wanted; zeroed: all. The daemon's notes pass whatever the kind and the priority, but sessions are there only without kinds. */
 struct mn_filter {
     const char *serial;          /* NULL: of all pens */
     uint32_t kinds;              /* 1 << MN_RECORD_FAULT | ...; 0: all */
@@ -638,6 +846,7 @@ enum mn_event_kind {
     MN_EVENT_RECORD,       /* record; after mn_records_follow() */
     MN_EVENT_TRAFFIC,      /* traffic; after mn_monitor() */
     MN_EVENT_LEASE,        /* lease: control of a pen was lost, or another program asks for it */
+    MN_EVENT_SESSION,      /* session: began, changed or ended; after mn_watch(). Without findings and overrides */
     MN_EVENT_DISCONNECTED, /* text says why */
     MN_EVENT_RECONNECTED   /* outage_ms; subscriptions are back; telemetry.missed shows what was missed; if pens are watched, an
                               MN_EVENT_PEN for each that is there follows */
@@ -659,6 +868,7 @@ struct mn_event {
         const struct mn_record *record;
         const struct mn_traffic *traffic;
         const struct mn_lease *lease;
+        const struct mn_session *session;
         const char *text;
         uint64_t outage_ms;
     };
@@ -709,7 +919,10 @@ struct mn_result {
         struct mn_verified verified; /* journal_verify */
         struct mn_daemon daemon;   /* daemon_info */
         uint64_t round_trip_us;    /* ping */
-        uint32_t armed_for_s;      /* arm */
+        const struct mn_findings *findings; /* session_check; session_begin with MN_ERR_POLICY */
+        const struct mn_session *session;   /* session_begin, _select, _arm, _end */
+        struct mn_sessions sessions;        /* session_list */
+        const struct mn_policy *policy;     /* policy_get */
         const char *answer;        /* simulate */
     };
 };

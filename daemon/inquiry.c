@@ -1,0 +1,258 @@
+#include "inquiry.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "history.h"
+#include "session.h"
+
+struct inquiry { /* in the journal, for a list or before an adverse event */
+    struct journal_work work;
+    struct inquiry *next;
+    struct inquiries *all; /* NULL: the daemon ends */
+    struct client *client; /* NULL: it has gone */
+    uint32_t id;
+    struct history_list list;
+    uint32_t adverse; /* 0: a list */
+    bool working;
+    int result;
+};
+
+struct inquiries {
+    struct client_env *env;
+    const struct site *site;
+    struct inquiry *first;
+};
+
+static void inquiry_free(struct inquiry *q)
+{
+    struct inquiry **at = q->all != NULL ? &q->all->first : NULL;
+
+    while (at != NULL && *at != q)
+        at = &(*at)->next;
+    if (at != NULL)
+        *at = q->next;
+    history_list_free(&q->list);
+    free(q);
+}
+
+/* What is open is told as it is now, not as it began. */
+static void say_list(struct inquiry *q)
+{
+    Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
+    Mnc__SessionListReply reply = MNC__SESSION_LIST_REPLY__INIT;
+    Mnc__Session *pointers[HISTORY_LIST_MAX];
+    struct session_message *now = calloc(q->list.count + 1, sizeof(*now));
+
+    if (now == NULL) {
+        client_refuse(q->client, q->id, MNC__ERROR_CODE__ERROR_BUSY, "the daemon is out of memory");
+        return;
+    }
+    for (size_t i = 0; i < q->list.count; i++) {
+        const struct treatment *t = sessions_open(q->all->env->sessions, q->list.sessions[i]->number);
+
+        pointers[i] = q->list.sessions[i];
+        if (t == NULL)
+            continue;
+        history_message(&now[i], t, NULL, NULL);
+        now[i].m.finding = pointers[i]->finding;
+        now[i].m.n_finding = pointers[i]->n_finding;
+        now[i].m.override = pointers[i]->override;
+        now[i].m.n_override = pointers[i]->n_override;
+        now[i].m.policy_name = pointers[i]->policy_name;
+        now[i].m.has_policy_sha256 = pointers[i]->has_policy_sha256;
+        now[i].m.policy_sha256 = pointers[i]->policy_sha256;
+        pointers[i] = &now[i].m;
+    }
+    reply.n_session = q->list.count;
+    reply.session = pointers;
+    reply.has_before = true;
+    reply.before = q->list.next_before;
+    m.body_case = MNC__SERVER_MESSAGE__BODY_SESSIONS;
+    m.sessions = &reply;
+    client_say(q->client, &m, q->id);
+    free(now);
+}
+
+static void run_list(struct journal_work *w, struct store *store)
+{
+    struct inquiry *q = (struct inquiry *)w;
+
+    q->result = history_list(store, &q->list);
+}
+
+/* True: it waits for the disk. */
+static bool append_adverse(struct inquiry *q)
+{
+    uint8_t bytes[STORE_NOTE_MAX];
+    struct journal_record r;
+
+    if (q->list.count == 0)
+        client_refuse(q->client, q->id, MNC__ERROR_CODE__ERROR_NO_SESSION, "there is no session %u", q->list.number);
+    else if (!history_adverse(&r, q->list.sessions[0]->serial, q->list.number, q->adverse, bytes))
+        client_refuse(q->client, q->id, MNC__ERROR_CODE__ERROR_MALFORMED, "there is no adverse event %u", q->adverse);
+    else if (hub_journal(q->all->env->hub) == NULL || !journal_append(hub_journal(q->all->env->hub), &r))
+        client_refuse(q->client, q->id, MNC__ERROR_CODE__ERROR_JOURNAL, "2008 JOURNAL_UNWRITABLE: too much waits for the disk");
+    else
+        return true;
+    return false;
+}
+
+static void done_list(struct journal_work *w, bool ran)
+{
+    struct inquiry *q = (struct inquiry *)w;
+
+    q->working = false;
+    if (q->all != NULL && q->client != NULL) {
+        if (!ran || q->result < 0)
+            client_refuse(q->client, q->id, MNC__ERROR_CODE__ERROR_JOURNAL, "the journal cannot be read: %s", strerror(-q->result));
+        else if (q->adverse == 0)
+            say_list(q);
+        else if (append_adverse(q))
+            return;
+    }
+    inquiry_free(q);
+}
+
+static void inquire(struct inquiries *all, struct inquiry wanted)
+{
+    struct inquiry *q;
+
+    if (hub_journal(all->env->hub) == NULL) {
+        client_refuse(wanted.client, wanted.id, MNC__ERROR_CODE__ERROR_JOURNAL, "%s", hub_journal_error(all->env->hub));
+        return;
+    }
+    q = malloc(sizeof(*q));
+    if (q == NULL) {
+        client_refuse(wanted.client, wanted.id, MNC__ERROR_CODE__ERROR_BUSY, "the daemon is out of memory");
+        return;
+    }
+    *q = wanted;
+    q->all = all;
+    q->working = true;
+    q->next = all->first;
+    all->first = q;
+    q->work = (struct journal_work){.run = run_list, .done = done_list};
+    journal_work(hub_journal(all->env->hub), &q->work);
+}
+
+void inquiry_list(struct inquiries *all, struct client *c, uint32_t id, const Mnc__SessionList *m)
+{
+    struct inquiry q = {.client = c, .id = id, .list = {.number = m->number, .before = m->before}};
+
+    snprintf(q.list.subject, sizeof(q.list.subject), "%s", m->subject != NULL ? m->subject : "");
+    inquire(all, q);
+}
+
+void inquiry_adverse(struct inquiries *all, struct client *c, uint32_t id, const Mnc__AdverseEvent *m)
+{
+    if (!m->has_session || m->session == 0 || !m->has_what || m->what == 0)
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_MALFORMED, "ADVERSE_EVENT needs session and what");
+    else
+        inquire(all, (struct inquiry){.client = c, .id = id, .list = {.number = m->session}, .adverse = m->what});
+}
+
+void inquiry_policy(struct inquiries *all, struct client *c, uint32_t id, const Mnc__PolicyGet *m)
+{
+    Mnc__ServerMessage message = MNC__SERVER_MESSAGE__INIT;
+    Mnc__PolicyReply reply = MNC__POLICY_REPLY__INIT;
+    Mnc__PolicyRow rows[SITE_ROWS_MAX], *pointers[SITE_ROWS_MAX];
+    struct site other;
+    const struct site *site = all->site;
+    char why[300] = "";
+
+    if (m->text != NULL) {
+        reply.good = site_parse(&other, m->text, strlen(m->text), "the file", why, sizeof(why)) == 0;
+        site = &other;
+    } else {
+        reply.good = true;
+    }
+    for (size_t i = 0; i < site->row_count; i++) {
+        mnc__policy_row__init(&rows[i]);
+        rows[i].table = (char *)(uintptr_t)site->rows[i].table;
+        rows[i].name = (char *)(uintptr_t)site->rows[i].name;
+        rows[i].value = (char *)(uintptr_t)site->rows[i].value;
+        rows[i].default_value = (char *)(uintptr_t)site->rows[i].default_value;
+        rows[i].source = (char *)(uintptr_t)site->rows[i].source;
+        pointers[i] = &rows[i];
+    }
+    reply.has_good = true;
+    reply.text = why;
+    reply.name = (char *)(uintptr_t)site->name;
+    reply.has_sha256 = site->name[0] != '\0';
+    reply.sha256 = (ProtobufCBinaryData){.len = SITE_SHA256, .data = (uint8_t *)(uintptr_t)site->sha256};
+    reply.n_row = site->row_count;
+    reply.row = pointers;
+    message.body_case = MNC__SERVER_MESSAGE__BODY_POLICY;
+    message.policy = &reply;
+    client_say(c, &message, id);
+}
+
+/* ---- beginning and end ---- */
+
+/* An adverse event is on disk: the one who has told it is told so. */
+static void answer_adverse(struct inquiries *all, const struct journal_record *r)
+{
+    for (struct inquiry **at = &all->first; *at != NULL; at = &(*at)->next) {
+        struct inquiry *q = *at;
+
+        if (q->working || q->adverse == 0 || q->list.number != r->code)
+            continue;
+        *at = q->next;
+        if (q->client != NULL)
+            client_say_done(q->client, q->id);
+        history_list_free(&q->list);
+        free(q);
+        return;
+    }
+}
+
+static void on_committed(void *ctx, const struct journal_record *const *r, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (r[i]->kind == MNC__JOURNAL_KIND__JOURNAL_ADVERSE)
+            answer_adverse(ctx, r[i]);
+    }
+}
+
+int inquiries_new(struct inquiries **out, struct client_env *env, const struct site *site)
+{
+    struct inquiries *all = calloc(1, sizeof(*all));
+
+    if (all == NULL)
+        return -ENOMEM;
+    all->env = env;
+    all->site = site;
+    hub_add_witness(env->hub, &(struct hub_witness){.ctx = all, .committed = on_committed});
+    *out = all;
+    return 0;
+}
+
+void inquiries_forget(struct inquiries *all, const struct client *c)
+{
+    for (struct inquiry *q = all->first; q != NULL; q = q->next) {
+        if (q->client == c)
+            q->client = NULL;
+    }
+}
+
+/* What the worker has is freed when it comes back. */
+void inquiries_free(struct inquiries *all)
+{
+    struct inquiry *q;
+
+    if (all == NULL)
+        return;
+    hub_remove_witness(all->env->hub, all);
+    while ((q = all->first) != NULL) {
+        all->first = q->next;
+        q->all = NULL;
+        if (q->working)
+            continue;
+        history_list_free(&q->list);
+        free(q);
+    }
+    free(all);
+}

@@ -1,0 +1,871 @@
+#include "session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "control.h"
+#include "history.h"
+#include "log.h"
+#include "pen.pb-c.h"
+#include "plan.h"
+
+enum {
+    TICK_US = 250000,
+    ARM_LATE_US = 500000,      /* from its answer to the status that says ARMED */
+    END_LATE_US = 3000000,      /* for the pen's last records */
+    RESTORE_LATE_US = 30000000, /* for a pen that was there when the daemon died */
+    PEN_TIMEOUT_MS = 1000,
+    OPEN_MAX = 256,
+};
+
+/* A program that is to be answered; client NULL: it has gone. */
+struct asker {
+    struct client *client;
+    uint32_t id;
+};
+
+struct session { /* that is open */
+    struct session *next;
+    struct sessions *all;
+    struct treatment t;
+    struct findings *found; /* at its beginning; NULL: it was restored */
+    struct asker asker;     /* of what is under way */
+    uint64_t deadline_us;   /* ARMING: for its status; ENDING: for the pen's records */
+    bool on_disk;           /* its beginning */
+    bool ending_on_disk;    /* its end is on its way there */
+    bool motor_noticed;
+};
+
+struct opening { /* a plan that is looked at */
+    struct journal_work work;
+    struct opening *next;
+    struct sessions *all; /* NULL: the daemon ends */
+    struct asker asker;
+    struct treatment t;
+    bool check_only, working;
+    int result;
+};
+
+struct restore {
+    struct journal_work work;
+    struct sessions *all;
+    uint64_t journal;
+    struct treatment open[OPEN_MAX];
+    size_t count;
+    uint32_t next_number;
+    int result;
+};
+
+struct sessions {
+    struct client_env *env;
+    const struct site *site;
+    struct session *open;
+    struct opening *openings;
+    struct restore *restoring;
+    uint64_t restored_journal; /* whose sessions are here; 0: none yet */
+    uint32_t next_number;
+    sd_event_source *timer;
+};
+
+static uint64_t now_us(const struct sessions *all)
+{
+    uint64_t now = 0;
+
+    sd_event_now(all->env->event, CLOCK_BOOTTIME, &now);
+    return now;
+}
+
+static uint64_t unix_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void tick_soon(struct sessions *all)
+{
+    int enabled = 0;
+
+    if (sd_event_source_get_enabled(all->timer, &enabled) >= 0 && enabled == SD_EVENT_OFF) {
+        sd_event_source_set_time_relative(all->timer, TICK_US);
+        sd_event_source_set_enabled(all->timer, SD_EVENT_ONESHOT);
+    }
+}
+
+/* ---- answers ---- */
+
+static void refuse(struct asker *a, const struct refusal *r, const char *serial)
+{
+    static const Mnc__ErrorCode codes[] = {
+        [REFUSED_LEASE] = MNC__ERROR_CODE__ERROR_LEASE,   [REFUSED_STATE] = MNC__ERROR_CODE__ERROR_STATE,
+        [REFUSED_JOURNAL] = MNC__ERROR_CODE__ERROR_JOURNAL, [REFUSED_POLICY] = MNC__ERROR_CODE__ERROR_POLICY,
+        [REFUSED_CONFLICT] = MNC__ERROR_CODE__ERROR_CONFLICT, [REFUSED_PEN] = MNC__ERROR_CODE__ERROR_PEN_NOT_READY,
+    };
+
+    if (a->client != NULL)
+        client_refuse(a->client, a->id, codes[r->kind], "pen %s: %s", serial, r->text);
+    a->client = NULL;
+}
+
+static void refuse_with(struct asker *a, Mnc__ErrorCode code, const char *serial, const char *sentence)
+{
+    if (a->client != NULL)
+        client_refuse(a->client, a->id, code, "pen %s: %s", serial, sentence);
+    a->client = NULL;
+}
+
+static void say_session(struct session *s)
+{
+    Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
+    Mnc__SessionReply reply = MNC__SESSION_REPLY__INIT;
+    struct session_message packed;
+
+    if (s->asker.client == NULL)
+        return;
+    history_message(&packed, &s->t, s->found, s->found != NULL ? s->all->site : NULL);
+    reply.session = &packed.m;
+    reply.n_finding = packed.m.n_finding;
+    reply.finding = packed.m.finding;
+    m.body_case = MNC__SERVER_MESSAGE__BODY_SESSION;
+    m.session = &reply;
+    client_say(s->asker.client, &m, s->asker.id);
+    s->asker.client = NULL;
+}
+
+/* For all who watch. */
+static void show(struct session *s)
+{
+    Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
+    struct session_message packed;
+
+    history_message(&packed, &s->t, NULL, NULL);
+    m.body_case = MNC__SERVER_MESSAGE__BODY_SESSION_CHANGED;
+    m.session_changed = &packed.m;
+    hub_tell_watchers(s->all->env->hub, &m);
+}
+
+/* ---- the world ---- */
+
+static struct session *session_of(const struct sessions *all, const char *serial)
+{
+    struct session *s = all->open;
+
+    while (s != NULL && strcmp(s->t.serial, serial) != 0)
+        s = s->next;
+    return s;
+}
+
+static enum treatment_pen pen_now(const struct pen *p)
+{
+    switch (p != NULL ? pen_state(p) : MNP__STATE__STATE_UNSPECIFIED) {
+    case MNP__STATE__STATE_UNSPECIFIED:
+        return PEN_IS_GONE;
+    case MNP__STATE__STATE_ARMED:
+        return PEN_IS_ARMED;
+    case MNP__STATE__STATE_RUNNING:
+    case MNP__STATE__STATE_STOPPING:
+        return PEN_IS_RUNNING;
+    default:
+        return PEN_IS_AT_REST;
+    }
+}
+
+static struct treatment_world world(const struct sessions *all, const char *serial, const struct client *c)
+{
+    const struct lease *l = control_owner(all->env->control, serial);
+    const struct pen *p = hub_pen(all->env->hub, serial);
+
+    return (struct treatment_world){
+        .has_lease = l != NULL && c != NULL && l->owner == c,
+        .is_free = l == NULL,
+        .owner = l != NULL ? l->name : NULL,
+        .journal_error = hub_journal_error(all->env->hub),
+        .pen = pen_now(p),
+        .pen_is_safe = p != NULL && pen_state(p) == MNP__STATE__STATE_SAFE,
+        .pen_is_old = p != NULL && pen_is_ready(p) && pen_minor(p) < 1,
+        .generation = p != NULL ? pen_config_generation(p) : 0,
+        .now_us = now_us(all),
+    };
+}
+
+/* ---- the end of a session ---- */
+
+static void session_free(struct session *s)
+{
+    hub_forget(s->all->env->hub, s);
+    free(s->found);
+    free(s);
+}
+
+static bool append(struct sessions *all, const struct journal_record *r)
+{
+    struct journal *j = hub_journal(all->env->hub);
+
+    return j != NULL && journal_append(j, r);
+}
+
+/* Its end goes to the disk once the pen stands still and its records are there, or time is up. */
+static void try_to_finish(struct session *s)
+{
+    struct pen *p = hub_pen(s->all->env->hub, s->t.serial);
+    enum treatment_pen pen = pen_now(p);
+    bool all_in = pen == PEN_IS_AT_REST && pen_records_are_in(p), late = now_us(s->all) >= s->deadline_us;
+    uint8_t bytes[STORE_NOTE_MAX];
+    struct journal_record r;
+    struct treatment ended;
+
+    if (s->t.state != TREATMENT_ENDING || s->ending_on_disk || !s->on_disk || (!all_in && !late))
+        return;
+    ended = s->t;
+    treatment_ended(&ended, unix_us(), !all_in);
+    if (!history_ended(&r, &ended, bytes) || !append(s->all, &r))
+        return; /* there is no room now: at the next tick */
+    s->t.ended_us = ended.ended_us;
+    s->t.incomplete = ended.incomplete;
+    s->ending_on_disk = true;
+}
+
+static void end_is_on_disk(struct session *s)
+{
+    struct session **at = &s->all->open;
+
+    treatment_ended(&s->t, s->t.ended_us, s->t.incomplete);
+    log_info("session %u with pen %s has ended", s->t.number, s->t.serial);
+    show(s);
+    say_session(s);
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    session_free(s);
+}
+
+/* ---- zones ---- */
+
+static void on_configured(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
+{
+    struct session *s = ctx;
+    Mnp__ConfigState *state = result == PEN_RESULT_REPLY && (type & MN_TYPE_ERROR) == MN_TYPE_REPLY ? mnp__config_state__unpack(NULL, n, payload) : NULL;
+    Mnp__Error *e = result == PEN_RESULT_REPLY && state == NULL ? mnp__error__unpack(NULL, n, payload) : NULL;
+
+    if (state != NULL && state->has_generation && s->t.zone_now == id) {
+        treatment_selected(&s->t, state->generation);
+        show(s);
+        say_session(s);
+    } else {
+        refuse_with(&s->asker, MNC__ERROR_CODE__ERROR_STATE, s->t.serial,
+                    e != NULL && e->text != NULL ? e->text : "it did not take the zone's depth and rate; choose the zone again");
+    }
+    mnp__error__free_unpacked(e, NULL);
+    mnp__config_state__free_unpacked(state, NULL);
+}
+
+/* The zone's depth and rate go to the pen; the answer, to who has asked. */
+static void configure(struct session *s, size_t zone)
+{
+    struct pen *p = hub_pen(s->all->env->hub, s->t.serial);
+    Mnp__ConfigSet set = MNP__CONFIG_SET__INIT;
+    Mnp__Config config = MNP__CONFIG__INIT;
+    uint8_t payload[64];
+
+    treatment_selecting(&s->t, zone);
+    config.has_depth_um = config.has_stroke_rate_dhz = true;
+    config.depth_um = s->t.zones[zone].depth_um;
+    config.stroke_rate_dhz = s->t.zones[zone].stroke_rate_dhz;
+    set.config = &config;
+    if (p == NULL || pen_call(p, MNP__FRAME_TYPE__TYPE_CONFIG_SET, payload, mnp__config_set__pack(&set, payload), PEN_TIMEOUT_MS, on_configured, s,
+                              (uint32_t)zone) < 0)
+        refuse_with(&s->asker, MNC__ERROR_CODE__ERROR_BUSY, s->t.serial, "it takes no request now; choose the zone again");
+}
+
+/* ---- what pens and the journal say ---- */
+
+/* The firmware's own limit is what counts; a session whose pen does something that was not asked for is one that is stopped. */
+static void look(struct sessions *all, struct pen *p)
+{
+    struct session *s = session_of(all, pen_serial(p));
+    enum treatment_pen pen = pen_now(p);
+    enum treatment_state before;
+    char why[TREATMENT_TEXT_MAX + 1];
+
+    if (s == NULL) {
+        if (pen == PEN_IS_ARMED || pen == PEN_IS_RUNNING)
+            pen_stop(p);
+        return;
+    }
+    before = s->t.state;
+    snprintf(why, sizeof(why), "%s", pen == PEN_IS_GONE ? "the pen is gone" : pen_state(p) == MNP__STATE__STATE_FAULT ? "the pen has a fault" : "");
+    if (treatment_pen_is(&s->t, pen, why))
+        pen_stop(p);
+    if (s->t.state != before)
+        show(s);
+    try_to_finish(s);
+}
+
+static void on_pen(void *ctx, struct pen *p)
+{
+    look(ctx, p);
+}
+
+/* A pen's record of what was done, or of what went wrong meanwhile. */
+static void take_record(struct session *s, const struct journal_record *r)
+{
+    history_add_run(&s->t, r);
+    if (r->kind == MNC__JOURNAL_KIND__JOURNAL_FAULT && r->host_us >= s->t.begun_us && r->code != 0)
+        treatment_add_fault(&s->t, r->code);
+    if (!s->motor_noticed && treatment_motor_ms(&s->t) >= (uint64_t)s->all->site->policy.limits[POLICY_motor_notice] * 60000) {
+        s->motor_noticed = true;
+        snprintf(s->t.text, sizeof(s->t.text), "notice: the motor has run for %u min in this session", s->all->site->policy.limits[POLICY_motor_notice]);
+    }
+    if (r->kind == MNC__JOURNAL_KIND__JOURNAL_RUN)
+        show(s);
+}
+
+static void beginning_is_on_disk(struct session *s)
+{
+    s->on_disk = true;
+    log_info("session %u with pen %s has begun", s->t.number, s->t.serial);
+    show(s);
+    if (s->t.state == TREATMENT_PREPARED)
+        configure(s, 0);
+}
+
+static void on_committed(void *ctx, const struct journal_record *const *r, size_t n)
+{
+    struct sessions *all = ctx;
+
+    for (size_t i = 0; i < n; i++) {
+        struct session *s = session_of(all, r[i]->serial);
+        bool its_own = s != NULL && r[i]->code == s->t.number;
+
+        if (its_own && r[i]->kind == MNC__JOURNAL_KIND__JOURNAL_SESSION_BEGUN)
+            beginning_is_on_disk(s);
+        else if (its_own && r[i]->kind == MNC__JOURNAL_KIND__JOURNAL_SESSION_ENDED)
+            end_is_on_disk(s);
+        else if (s != NULL && r[i]->kind < MNC__JOURNAL_KIND__JOURNAL_BEGUN)
+            take_record(s, r[i]);
+    }
+    for (struct session *s = all->open; s != NULL; s = s->next)
+        try_to_finish(s); /* not before: a pen's records are all in when the last of these is, and each of them counts */
+}
+
+/* ---- after a restart ---- */
+
+static struct session *session_new(struct sessions *all, const struct treatment *t)
+{
+    struct session *s = calloc(1, sizeof(*s));
+
+    if (s == NULL)
+        return NULL;
+    s->all = all;
+    s->t = *t;
+    s->next = all->open;
+    all->open = s;
+    tick_soon(all);
+    return s;
+}
+
+static void run_restore(struct journal_work *w, struct store *store)
+{
+    struct restore *v = (struct restore *)w;
+
+    v->journal = store_id(store);
+    v->result = history_restore(store, v->journal, v->open, OPEN_MAX, &v->count, &v->next_number);
+}
+
+static void done_restore(struct journal_work *w, bool ran)
+{
+    struct restore *v = (struct restore *)w;
+    struct sessions *all = v->all;
+
+    if (all != NULL) {
+        all->restoring = NULL;
+        for (size_t i = 0; ran && v->result == 0 && i < v->count; i++) {
+            struct session *s = session_new(all, &v->open[i]);
+
+            if (s == NULL)
+                continue; /* it stays open in the journal until the next start */
+            s->on_disk = true;
+            s->deadline_us = now_us(all) + RESTORE_LATE_US;
+            log_warning("session %u with pen %s was interrupted when the daemon died", s->t.number, s->t.serial);
+            show(s);
+        }
+        if (ran && v->result == 0) {
+            all->restored_journal = v->journal;
+            all->next_number = v->next_number;
+        }
+    }
+    free(v);
+}
+
+/* Reads the open sessions of a journal that is new here. */
+static void restore(struct sessions *all)
+{
+    struct journal *j = hub_journal(all->env->hub);
+
+    if (j == NULL || all->restoring != NULL || all->restored_journal == journal_id(j))
+        return;
+    all->restoring = calloc(1, sizeof(*all->restoring));
+    if (all->restoring == NULL)
+        return;
+    all->restoring->all = all;
+    all->restoring->work = (struct journal_work){.run = run_restore, .done = done_restore};
+    journal_work(j, &all->restoring->work);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    struct sessions *all = userdata;
+
+    restore(all);
+    for (struct session *s = all->open; s != NULL; s = s->next) {
+        struct pen *p = hub_pen(all->env->hub, s->t.serial);
+
+        if (s->t.state == TREATMENT_ARMING && s->t.arm_answered && now_us(all) >= s->deadline_us) {
+            treatment_arm_late(&s->t);
+            if (p != NULL)
+                pen_stop(p);
+            show(s);
+        }
+        if (p != NULL)
+            look(all, p);
+        else if (treatment_is_live(&s->t) && !treatment_pen_is(&s->t, PEN_IS_GONE, "the pen is gone"))
+            show(s);
+        try_to_finish(s);
+    }
+    if (all->open == NULL && all->restored_journal != 0)
+        return 0;
+    sd_event_source_set_time(source, usec + TICK_US);
+    return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/* ---- beginning ---- */
+
+static void opening_free(struct opening *o)
+{
+    struct opening **at = o->all != NULL ? &o->all->openings : NULL;
+
+    while (at != NULL && *at != o)
+        at = &(*at)->next;
+    if (at != NULL)
+        *at = o->next;
+    free(o);
+}
+
+static void add_cartridge(struct findings *found, unsigned code, const char *name, uint32_t value, uint32_t limit, const char *text)
+{
+    struct finding *f = &found->found[found->count];
+
+    if (found->count < POLICY_FINDINGS_MAX) {
+        *f = (struct finding){.decision = DECISION_BLOCK, .code = code, .name = name, .value = value, .limit = limit, .unit = limit != 0 ? "um" : "", .source = "S2, S3, S4"};
+        snprintf(f->text, sizeof(f->text), "%s", text);
+        found->count++;
+    }
+    found->worst = DECISION_BLOCK;
+}
+
+/* What the cartridge in the pen says to a new session. */
+static void check_cartridge(const struct treatment *t, const Mnp__Info *info, struct findings *found)
+{
+    const Mnp__Cartridge *c = info->cartridge;
+    Mnp__CartridgeState state = c != NULL ? c->state : MNP__CARTRIDGE_STATE__CARTRIDGE_ABSENT;
+    char text[160];
+
+    if (state == MNP__CARTRIDGE_STATE__CARTRIDGE_IN_USE || state == MNP__CARTRIDGE_STATE__CARTRIDGE_USED)
+        add_cartridge(found, 1303, "CARTRIDGE_USED", 0, 0, "the cartridge was used in another session: put a new one in");
+    else if (state == MNP__CARTRIDGE_STATE__CARTRIDGE_EXPIRED)
+        add_cartridge(found, 1304, "CARTRIDGE_EXPIRED", 0, 0, "the cartridge has expired: put a new one in");
+    else if (state == MNP__CARTRIDGE_STATE__CARTRIDGE_UNREADABLE || state == MNP__CARTRIDGE_STATE__CARTRIDGE_REJECTED)
+        add_cartridge(found, 1302, "CARTRIDGE_UNREADABLE", 0, 0, "the cartridge cannot be read: put another one in");
+    else if (state != MNP__CARTRIDGE_STATE__CARTRIDGE_NEW)
+        add_cartridge(found, 1301, "CARTRIDGE_ABSENT", 0, 0, "there is no cartridge in the pen");
+    for (size_t i = 0; state == MNP__CARTRIDGE_STATE__CARTRIDGE_NEW && i < t->zone_count; i++) {
+        if (t->zones[i].depth_um <= c->max_depth_um)
+            continue;
+        snprintf(text, sizeof(text), "%u um in %s is deeper than the cartridge goes: %u um", t->zones[i].depth_um, policy_zone_name(t->zones[i].zone), c->max_depth_um);
+        add_cartridge(found, 1306, "CARTRIDGE_DEPTH_MISMATCH", t->zones[i].depth_um, c->max_depth_um, text);
+    }
+    if (info->has_rate_min_dhz && info->has_rate_max_dhz) {
+        for (size_t i = 0; i < t->zone_count; i++) {
+            if (t->zones[i].stroke_rate_dhz >= info->rate_min_dhz && t->zones[i].stroke_rate_dhz <= info->rate_max_dhz)
+                continue;
+            snprintf(text, sizeof(text), "%s: %u dhz is not a rate of this pen: %u to %u", policy_zone_name(t->zones[i].zone), t->zones[i].stroke_rate_dhz,
+                     info->rate_min_dhz, info->rate_max_dhz);
+            add_cartridge(found, 2005, "plan", 0, 0, text);
+        }
+    }
+}
+
+/* Only what was found: nothing begins. */
+static void say_findings(struct asker *a, const struct findings *found)
+{
+    Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
+    Mnc__SessionReply reply = MNC__SESSION_REPLY__INIT;
+    Mnc__Finding findings[POLICY_FINDINGS_MAX], *pointers[POLICY_FINDINGS_MAX];
+
+    if (a->client == NULL)
+        return;
+    history_findings(findings, pointers, found);
+    reply.n_finding = found->count;
+    reply.finding = pointers;
+    m.body_case = MNC__SERVER_MESSAGE__BODY_SESSION;
+    m.session = &reply;
+    client_say(a->client, &m, a->id);
+    a->client = NULL;
+}
+
+/* All is known: it begins, or is refused. */
+static void decide(struct opening *o, const Mnp__Info *info)
+{
+    struct sessions *all = o->all;
+    struct treatment_world w = world(all, o->t.serial, o->asker.client);
+    struct findings *found = calloc(1, sizeof(*found));
+    uint8_t bytes[STORE_NOTE_MAX];
+    struct journal_record r;
+    struct refusal refusal;
+    struct session *s;
+
+    if (found == NULL) {
+        refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_BUSY, o->t.serial, "the daemon is out of memory");
+        return;
+    }
+    policy_evaluate(&all->site->policy, &o->t.input, found);
+    check_cartridge(&o->t, info, found);
+    if (o->check_only) {
+        say_findings(&o->asker, found);
+    } else if (!treatment_may_begin(&w, found, &refusal)) {
+        if (refusal.kind == REFUSED_POLICY)
+            say_findings(&o->asker, found);
+        else
+            refuse(&o->asker, &refusal, o->t.serial);
+    } else if (session_of(all, o->t.serial) != NULL) {
+        refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_STATE, o->t.serial, "another session of it has begun: end that first");
+    } else {
+        o->t.state = TREATMENT_PREPARED;
+        o->t.number = all->next_number;
+        o->t.id = all->restored_journal + o->t.number;
+        o->t.cartridge_uid = info->cartridge->uid;
+        o->t.cartridge_lot = info->cartridge->lot;
+        o->t.needle_count = info->cartridge->needle_count;
+        o->t.begun_us = unix_us();
+        if (!history_begun(&r, &o->t, found, all->site, bytes)) {
+            refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_MALFORMED, o->t.serial, "the plan is too large to be recorded");
+        } else if (!append(all, &r) || (s = session_new(all, &o->t)) == NULL) {
+            refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_BUSY, o->t.serial, "too much waits for the disk, or there is no memory");
+        } else {
+            all->next_number++;
+            s->found = found;
+            s->asker = o->asker;
+            return;
+        }
+    }
+    free(found);
+}
+
+static void on_info(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
+{
+    struct opening *o = ctx;
+    Mnp__Info *info = result == PEN_RESULT_REPLY && (type & MN_TYPE_ERROR) == MN_TYPE_REPLY ? mnp__info__unpack(NULL, n, payload) : NULL;
+
+    (void)id;
+    if (info != NULL)
+        decide(o, info);
+    else
+        refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_TIMEOUT, o->t.serial, "it did not say what cartridge it has");
+    mnp__info__free_unpacked(info, NULL);
+    opening_free(o);
+}
+
+static void run_intervals(struct journal_work *w, struct store *store)
+{
+    struct opening *o = (struct opening *)w;
+
+    o->result = history_intervals(store, o->t.subject, unix_us(), o->t.input.steps, o->t.input.step_count);
+}
+
+static void done_intervals(struct journal_work *w, bool ran)
+{
+    struct opening *o = (struct opening *)w;
+    struct pen *p = o->all != NULL ? hub_pen(o->all->env->hub, o->t.serial) : NULL;
+
+    o->working = false;
+    if (o->all != NULL && o->asker.client != NULL) {
+        if (!ran || o->result < 0)
+            refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_JOURNAL, o->t.serial, "the journal cannot be read for earlier sessions");
+        else if (p != NULL && pen_is_ready(p) && pen_call(p, MNP__FRAME_TYPE__TYPE_INFO, NULL, 0, PEN_TIMEOUT_MS, on_info, o, 0) == 0)
+            return;
+        else
+            refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_PEN_NOT_READY, o->t.serial, "it is not ready");
+    }
+    opening_free(o);
+}
+
+static void begin(struct sessions *all, struct client *c, uint32_t id, const char *serial, const Mnc__Plan *plan, bool check_only)
+{
+    struct treatment_world w;
+    struct opening *o;
+    struct asker asker = {c, id};
+    struct refusal refusal;
+    char why[200];
+
+    if (serial == NULL || hub_pen(all->env->hub, serial) == NULL) {
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_NO_PEN, "no pen with serial number %.40s is plugged in", serial != NULL ? serial : "");
+        return;
+    }
+    w = world(all, serial, c);
+    /* What would be refused anyway is refused before anybody is asked; the policy follows when all is known. */
+    if (check_only)
+        w.has_lease = w.pen_is_safe = true;
+    if (!treatment_may_begin(&w, &(struct findings){.worst = DECISION_OK}, &refusal)) {
+        refuse(&asker, &refusal, serial);
+        return;
+    }
+    if (!check_only && session_of(all, serial) != NULL) {
+        snprintf(why, sizeof(why), "session %u of it is open: end that first", session_of(all, serial)->t.number);
+        refuse_with(&asker, MNC__ERROR_CODE__ERROR_STATE, serial, why);
+        return;
+    }
+    restore(all);
+    if (all->restored_journal == 0 || all->restored_journal != journal_id(hub_journal(all->env->hub))) {
+        refuse_with(&asker, MNC__ERROR_CODE__ERROR_BUSY, serial, "earlier sessions are being read from the journal: try again");
+        return;
+    }
+    o = calloc(1, sizeof(*o));
+    if (o == NULL) {
+        refuse_with(&asker, MNC__ERROR_CODE__ERROR_BUSY, serial, "the daemon is out of memory");
+        return;
+    }
+    snprintf(o->t.serial, sizeof(o->t.serial), "%s", serial);
+    snprintf(o->t.by, sizeof(o->t.by), "%s", client_name(c));
+    if (!plan_read(&o->t, plan, now_us(all), why, sizeof(why))) {
+        refuse_with(&asker, MNC__ERROR_CODE__ERROR_MALFORMED, serial, why);
+        free(o);
+        return;
+    }
+    o->all = all;
+    o->asker = asker;
+    o->check_only = check_only;
+    o->next = all->openings;
+    all->openings = o;
+    o->working = true;
+    o->work = (struct journal_work){.run = run_intervals, .done = done_intervals};
+    journal_work(hub_journal(all->env->hub), &o->work);
+}
+
+void session_check(struct sessions *all, struct client *c, uint32_t id, const Mnc__SessionCheck *m)
+{
+    begin(all, c, id, m->serial, m->plan, true);
+}
+
+void session_begin(struct sessions *all, struct client *c, uint32_t id, const Mnc__SessionBegin *m)
+{
+    begin(all, c, id, m->serial, m->plan, false);
+}
+
+/* ---- steering ---- */
+
+/* The open session of the pen, free for a request; NULL after a refusal. */
+static struct session *session_for(struct sessions *all, struct client *c, uint32_t id, const char *serial)
+{
+    struct session *s = serial != NULL ? session_of(all, serial) : NULL;
+
+    if (s == NULL)
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_NO_SESSION, "no session of pen %.40s is open", serial != NULL ? serial : "");
+    else if (s->asker.client != NULL || !s->on_disk)
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_BUSY, "something else is being done with session %u", s->t.number);
+    else
+        return s;
+    return NULL;
+}
+
+void session_select(struct sessions *all, struct client *c, uint32_t id, const Mnc__SessionSelect *m)
+{
+    struct session *s = session_for(all, c, id, m->serial);
+    struct treatment_world w;
+    struct refusal refusal;
+    size_t zone;
+
+    if (s == NULL)
+        return;
+    w = world(all, m->serial, c);
+    s->asker = (struct asker){c, id};
+    zone = treatment_find_zone(&s->t, m->zone);
+    if (!treatment_may_select(&s->t, &w, &refusal))
+        refuse(&s->asker, &refusal, m->serial);
+    else if (zone == s->t.zone_count)
+        refuse_with(&s->asker, MNC__ERROR_CODE__ERROR_NO_SESSION, m->serial, "this zone is not in the session's plan");
+    else
+        configure(s, zone);
+}
+
+static void on_armed(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
+{
+    struct session *s = ctx;
+    bool taken = result == PEN_RESULT_REPLY && (type & MN_TYPE_ERROR) == MN_TYPE_REPLY;
+    Mnp__Error *e = result == PEN_RESULT_REPLY && !taken ? mnp__error__unpack(NULL, n, payload) : NULL;
+    struct pen *p = hub_pen(s->all->env->hub, s->t.serial);
+    char why[200];
+
+    (void)id;
+    treatment_arm_answered(&s->t, taken);
+    s->deadline_us = now_us(s->all) + ARM_LATE_US;
+    if (taken) {
+        if (p != NULL)
+            look(s->all, p);
+        say_session(s);
+    } else if (e != NULL && e->has_fault_code) {
+        snprintf(why, sizeof(why), "fault %u forbids it: %.120s", e->fault_code, e->text != NULL ? e->text : "");
+        refuse_with(&s->asker, MNC__ERROR_CODE__ERROR_STATE, s->t.serial, why);
+    } else {
+        refuse_with(&s->asker, MNC__ERROR_CODE__ERROR_STATE, s->t.serial, e != NULL && e->text != NULL ? e->text : "it did not answer ARM, and is stopped");
+    }
+    mnp__error__free_unpacked(e, NULL);
+    if (result != PEN_RESULT_REPLY && p != NULL)
+        pen_stop(p);
+    show(s);
+}
+
+void session_arm(struct sessions *all, struct client *c, uint32_t id, const Mnc__SessionArm *m)
+{
+    struct session *s = session_for(all, c, id, m->serial);
+    struct pen *p = m->serial != NULL ? hub_pen(all->env->hub, m->serial) : NULL;
+    Mnp__Arm arm = MNP__ARM__INIT;
+    struct treatment_world w;
+    struct refusal refusal;
+    uint8_t payload[32];
+
+    if (s == NULL)
+        return;
+    w = world(all, m->serial, c);
+    w.asked_generation = m->config_generation;
+    s->asker = (struct asker){c, id};
+    if (!treatment_may_arm(&s->t, &all->site->policy, &w, &refusal)) {
+        refuse(&s->asker, &refusal, m->serial);
+        return;
+    }
+    arm.has_config_generation = arm.has_zone = arm.has_treatment = true;
+    arm.config_generation = s->t.generation;
+    arm.zone = s->t.zones[s->t.zone_now].zone;
+    arm.treatment = s->t.id;
+    treatment_arm_sent(&s->t);
+    if (p == NULL || pen_call(p, MNP__FRAME_TYPE__TYPE_ARM, payload, mnp__arm__pack(&arm, payload), PEN_TIMEOUT_MS, on_armed, s, 0) < 0) {
+        treatment_arm_answered(&s->t, false);
+        refuse_with(&s->asker, MNC__ERROR_CODE__ERROR_BUSY, m->serial, "it takes no request now");
+    }
+    show(s);
+}
+
+void session_end(struct sessions *all, struct client *c, uint32_t id, const Mnc__SessionEndNow *m)
+{
+    struct session *s = session_for(all, c, id, m->serial);
+    struct treatment_world w;
+    struct refusal refusal;
+    struct pen *p;
+
+    if (s == NULL)
+        return;
+    w = world(all, m->serial, c);
+    s->asker = (struct asker){c, id};
+    if (!treatment_may_end(&s->t, &w, &refusal)) {
+        refuse(&s->asker, &refusal, m->serial);
+        return;
+    }
+    p = hub_pen(all->env->hub, m->serial);
+    if (p != NULL)
+        pen_stop(p);
+    if (s->t.state != TREATMENT_ENDING) {
+        treatment_end(&s->t, m->completed ? END_COMPLETED : END_ABORTED);
+        s->deadline_us = now_us(all) + END_LATE_US;
+        show(s);
+    } else {
+        s->deadline_us = now_us(all); /* it has waited for its pen long enough */
+    }
+    try_to_finish(s);
+}
+
+const struct treatment *sessions_open(const struct sessions *all, uint32_t number)
+{
+    const struct session *s = all->open;
+
+    while (s != NULL && s->t.number != number)
+        s = s->next;
+    return s != NULL ? &s->t : NULL;
+}
+
+/* ---- beginning and end ---- */
+
+/* A program has lost its pen. */
+static void on_lease_lost(void *ctx, const char *serial, const char *name)
+{
+    struct sessions *all = ctx;
+    struct session *s = session_of(all, serial);
+    char why[TREATMENT_TEXT_MAX + 1];
+
+    if (s == NULL || !treatment_is_live(&s->t))
+        return;
+    snprintf(why, sizeof(why), "%.60s does not control the pen any more", name);
+    treatment_lease_lost(&s->t, why);
+    show(s);
+}
+
+int sessions_new(struct sessions **out, struct client_env *env, const struct site *site)
+{
+    struct sessions *all = calloc(1, sizeof(*all));
+    int r;
+
+    if (all == NULL)
+        return -ENOMEM;
+    all->env = env;
+    all->site = site;
+    r = sd_event_add_time_relative(env->event, &all->timer, CLOCK_MONOTONIC, 0, 10000, on_timer, all);
+    if (r < 0) {
+        free(all);
+        return r;
+    }
+    hub_add_witness(env->hub, &(struct hub_witness){.ctx = all, .committed = on_committed, .pen = on_pen});
+    control_on_lost(env->control, on_lease_lost, all);
+    *out = all;
+    return 0;
+}
+
+void sessions_forget(struct sessions *all, const struct client *c)
+{
+    for (struct session *s = all->open; s != NULL; s = s->next) {
+        if (s->asker.client == c)
+            s->asker.client = NULL;
+    }
+    for (struct opening *o = all->openings; o != NULL; o = o->next) {
+        if (o->asker.client == c)
+            o->asker.client = NULL;
+    }
+}
+
+/* What the worker has is freed when it comes back; pens let go of the rest. */
+void sessions_free(struct sessions *all)
+{
+    struct session *s;
+
+    if (all == NULL)
+        return;
+    hub_remove_witness(all->env->hub, all);
+    while ((s = all->open) != NULL) {
+        all->open = s->next;
+        session_free(s);
+    }
+    while (all->openings != NULL) {
+        struct opening *o = all->openings;
+
+        all->openings = o->next;
+        o->all = NULL;
+        hub_forget(all->env->hub, o);
+        if (!o->working)
+            free(o);
+    }
+    if (all->restoring != NULL)
+        all->restoring->all = NULL;
+    sd_event_source_disable_unref(all->timer);
+    free(all);
+}

@@ -1,0 +1,259 @@
+#include "treatment.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *refusal_name(unsigned code)
+{
+    switch (code) {
+#define REFUSAL(number, name, text)                                                                                    \
+    case number:                                                                                                       \
+        return #number " " #name;
+#include "policy/refusals.def"
+    default:
+        return "";
+    }
+}
+
+static bool refuse(struct refusal *r, enum refusal_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static bool refuse(struct refusal *r, enum refusal_kind kind, const char *format, ...)
+{
+    va_list ap;
+
+    r->kind = kind;
+    va_start(ap, format);
+    vsnprintf(r->text, sizeof(r->text), format, ap);
+    va_end(ap);
+    return false;
+}
+
+static void say(struct treatment *t, const char *text)
+{
+    snprintf(t->text, sizeof(t->text), "%s", text);
+}
+
+bool treatment_is_open(const struct treatment *t)
+{
+    return t->state != TREATMENT_NONE && t->state != TREATMENT_ENDED;
+}
+
+bool treatment_is_live(const struct treatment *t)
+{
+    return t->state == TREATMENT_ARMING || t->state == TREATMENT_ARMED || t->state == TREATMENT_RUNNING;
+}
+
+uint64_t treatment_motor_ms(const struct treatment *t)
+{
+    uint64_t ms = 0;
+
+    for (size_t i = 0; i < t->zone_count; i++)
+        ms += t->zones[i].motor_ms;
+    return ms;
+}
+
+uint32_t treatment_numbing_min(const struct treatment *t, uint64_t now_us)
+{
+    return t->numbed_at_us == 0 ? POLICY_NEVER : now_us < t->numbed_at_us ? 0 : (uint32_t)((now_us - t->numbed_at_us) / 60000000);
+}
+
+size_t treatment_find_zone(const struct treatment *t, uint32_t zone)
+{
+    size_t i = 0;
+
+    while (i < t->zone_count && (uint32_t)t->zones[i].zone != zone)
+        i++;
+    return i;
+}
+
+/* ---- what may be done ---- */
+
+static bool controls(const struct treatment_world *w, struct refusal *r)
+{
+    if (w->has_lease)
+        return true;
+    if (w->owner != NULL)
+        return refuse(r, REFUSED_LEASE, "2007 LEASE_LOST: the pen is controlled by %s", w->owner);
+    return refuse(r, REFUSED_LEASE, "2007 LEASE_LOST: you do not control the pen: take its lease first");
+}
+
+static bool can_record(const struct treatment_world *w, struct refusal *r)
+{
+    return w->journal_error[0] == '\0' || refuse(r, REFUSED_JOURNAL, "2008 JOURNAL_UNWRITABLE: %s", w->journal_error);
+}
+
+/* The pen is there, knows what a treatment is, and stands still. */
+static bool pen_can(const struct treatment_world *w, struct refusal *r)
+{
+    if (w->pen == PEN_IS_GONE)
+        return refuse(r, REFUSED_PEN, "the pen is not ready");
+    if (w->pen_is_old)
+        return refuse(r, REFUSED_PEN, "the pen's firmware does not know zones and treatments: update it to protocol 1.1");
+    return w->pen_is_safe || refuse(r, REFUSED_STATE, "the pen is not SAFE: stop it, and clear its faults, first");
+}
+
+static bool policy_allows(const struct findings *found, struct refusal *r)
+{
+    for (size_t i = 0; i < found->count; i++) {
+        const struct finding *f = &found->found[i];
+
+        if (f->decision >= DECISION_CONSULT && f->decision == found->worst)
+            return refuse(r, REFUSED_POLICY, "%s: %s", refusal_name(f->code), f->text);
+    }
+    return found->worst < DECISION_CONSULT || refuse(r, REFUSED_POLICY, "%s: more was found than can be said", refusal_name(2004));
+}
+
+bool treatment_may_begin(const struct treatment_world *w, const struct findings *found, struct refusal *r)
+{
+    return controls(w, r) && can_record(w, r) && pen_can(w, r) && policy_allows(found, r);
+}
+
+static bool rests(const struct treatment *t, struct refusal *r)
+{
+    if (t->state == TREATMENT_PREPARED || t->state == TREATMENT_PAUSED)
+        return true;
+    if (t->state == TREATMENT_ENDING)
+        return refuse(r, REFUSED_STATE, "the session is being ended");
+    return refuse(r, REFUSED_STATE, "the session is under way: stop the pen first");
+}
+
+bool treatment_may_select(const struct treatment *t, const struct treatment_world *w, struct refusal *r)
+{
+    return controls(w, r) && rests(t, r) && pen_can(w, r);
+}
+
+bool treatment_may_arm(struct treatment *t, const struct policy *p, const struct treatment_world *w, struct refusal *r)
+{
+    struct findings found;
+
+    if (!controls(w, r) || !can_record(w, r) || !rests(t, r) || !pen_can(w, r))
+        return false;
+    if (t->generation == 0)
+        return refuse(r, REFUSED_STATE, "no zone is chosen, or its configuration is not in the pen: choose one first");
+    if (w->generation > t->generation) /* less is a status that is older than the pen's answer; the pen compares once more */
+        return refuse(r, REFUSED_CONFLICT, "the pen's configuration has changed since the zone was chosen: choose it again");
+    if (w->asked_generation != t->generation)
+        return refuse(r, REFUSED_CONFLICT, "ARM names configuration %u, and the zone's is %u", w->asked_generation, t->generation);
+    t->input.numbing_min = treatment_numbing_min(t, w->now_us);
+    policy_evaluate(p, &t->input, &found);
+    return policy_allows(&found, r);
+}
+
+bool treatment_may_end(const struct treatment *t, const struct treatment_world *w, struct refusal *r)
+{
+    if (!treatment_is_open(t))
+        return refuse(r, REFUSED_STATE, "there is no such session, or it has ended");
+    return w->has_lease || w->is_free || controls(w, r);
+}
+
+/* ---- what is done ---- */
+
+void treatment_selecting(struct treatment *t, size_t zone)
+{
+    t->zone_now = zone;
+    t->generation = 0;
+}
+
+void treatment_selected(struct treatment *t, uint32_t generation)
+{
+    t->generation = generation;
+}
+
+void treatment_arm_sent(struct treatment *t)
+{
+    t->state = TREATMENT_ARMING;
+    t->arm_answered = false;
+    say(t, "");
+}
+
+static void pause(struct treatment *t, const char *why)
+{
+    t->state = TREATMENT_PAUSED;
+    say(t, why);
+}
+
+void treatment_arm_answered(struct treatment *t, bool taken)
+{
+    if (t->state != TREATMENT_ARMING)
+        return;
+    t->arm_answered = taken;
+    if (!taken)
+        pause(t, "the pen did not take ARM");
+}
+
+void treatment_arm_late(struct treatment *t)
+{
+    if (t->state == TREATMENT_ARMING)
+        pause(t, "the pen did not say that it is ARMED");
+}
+
+bool treatment_pen_is(struct treatment *t, enum treatment_pen pen, const char *why)
+{
+    bool moves = pen == PEN_IS_ARMED || pen == PEN_IS_RUNNING;
+
+    if (!treatment_is_live(t))
+        return moves;
+    if (moves)
+        t->state = pen == PEN_IS_ARMED ? TREATMENT_ARMED : TREATMENT_RUNNING;
+    else if (pen == PEN_IS_GONE || t->state != TREATMENT_ARMING) /* at rest while ARMING: its word is older than the ARM */
+        pause(t, why);
+    return false;
+}
+
+void treatment_lease_lost(struct treatment *t, const char *why)
+{
+    if (treatment_is_live(t))
+        pause(t, why);
+}
+
+void treatment_end(struct treatment *t, enum treatment_end end)
+{
+    t->state = TREATMENT_ENDING;
+    t->end = end;
+}
+
+void treatment_ended(struct treatment *t, uint64_t now_unix_us, bool incomplete)
+{
+    t->state = TREATMENT_ENDED;
+    t->ended_us = now_unix_us;
+    t->incomplete = incomplete;
+}
+
+/* ---- what the pen has recorded ---- */
+
+void treatment_add_run(struct treatment *t, uint32_t zone, uint32_t strokes, uint32_t motor_ms, uint32_t depth_peak_um, const char *how_ended)
+{
+    size_t i = treatment_find_zone(t, zone);
+
+    if (i == t->zone_count)
+        return; /* the firmware takes no zone that the daemon did not name */
+    if (!treatment_is_live(t) && t->text[0] == '\0')
+        say(t, how_ended);
+    t->zones[i].runs++;
+    t->zones[i].strokes += strokes;
+    t->zones[i].motor_ms += motor_ms;
+    t->zones[i].depth_peak_um = depth_peak_um > t->zones[i].depth_peak_um ? depth_peak_um : t->zones[i].depth_peak_um;
+}
+
+void treatment_add_fault(struct treatment *t, uint32_t code)
+{
+    for (size_t i = 0; i < t->fault_count; i++) {
+        if (t->faults[i] == code)
+            return;
+    }
+    if (t->fault_count < TREATMENT_FAULTS_MAX)
+        t->faults[t->fault_count++] = code;
+}
+
+bool treatment_add_override(struct treatment *t, const char *name, const char *reason)
+{
+    struct treatment_override *o = &t->overrides[t->override_count];
+
+    if (t->override_count == TREATMENT_OVERRIDES_MAX || reason[0] == '\0' || strlen(reason) > TREATMENT_TEXT_MAX)
+        return false;
+    snprintf(o->name, sizeof(o->name), "%s", name);
+    snprintf(o->reason, sizeof(o->reason), "%s", reason);
+    t->override_count++;
+    return true;
+}

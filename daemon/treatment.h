@@ -1,0 +1,144 @@
+/*
+ * A treatment session: one subject, one pen, one cartridge, one plan. Pure: what the pen does, who asks and what time it is are told to
+ * it, and it says what may be done. Nothing here sends, stores or waits: session.h does.
+ *
+ *     PREPARED --ARM sent--> ARMING --the pen is ARMED--> ARMED --its trigger--> RUNNING --at rest--> PAUSED --ARM sent--> ARMING ...
+ *        |                     |refused, late, lost         |at rest               |                    |
+ *        |                     +---------> PAUSED <---------+                      |                    |
+ *        +-------------------------------- end, by whoever may ----------------------------------------+--> ENDING --all is in--> ENDED
+ *
+ * Nothing goes on by itself: behind every run there is an ARM that somebody asked for, who held the lease then, and who named the
+ * configuration. A pen that is ARMED or RUNNING while its session is not is stopped at once.
+ */
+#pragma once
+
+#include "policy.h"
+
+#define TREATMENT_FAULTS_MAX 16
+#define TREATMENT_OVERRIDES_MAX 16
+#define TREATMENT_TEXT_MAX 100
+
+enum treatment_state { /* mnc.SessionState */
+    TREATMENT_NONE,
+    TREATMENT_PREPARED,
+    TREATMENT_ARMING,
+    TREATMENT_ARMED,
+    TREATMENT_RUNNING,
+    TREATMENT_PAUSED,
+    TREATMENT_ENDING,
+    TREATMENT_ENDED,
+};
+
+enum treatment_end { /* mnc.SessionEnd */
+    END_NONE,
+    END_COMPLETED,
+    END_ABORTED,
+    END_INTERRUPTED, /* the daemon died meanwhile */
+};
+
+/* What the pen is doing, as far as it matters here. */
+enum treatment_pen {
+    PEN_IS_GONE,    /* unplugged, restarted, or its session is being begun anew: whatever it was told is void */
+    PEN_IS_AT_REST, /* SAFE, FAULT, or on the way there: nothing starts the needles */
+    PEN_IS_ARMED,
+    PEN_IS_RUNNING, /* or STOPPING */
+};
+
+struct treatment_zone { /* planned, and done */
+    enum policy_zone zone;
+    uint32_t depth_um, stroke_rate_dhz;
+    uint32_t strokes, runs, depth_peak_um;
+    uint64_t motor_ms;
+};
+
+struct treatment_override {
+    char name[28];                    /* of the zone, item or limit */
+    char reason[TREATMENT_TEXT_MAX + 1]; /* or who has confirmed it */
+};
+
+struct treatment {
+    enum treatment_state state;
+    uint32_t number;                  /* of the journal, from 1 */
+    uint64_t id;                      /* what pens know it by: another one in every journal */
+    char serial[33], subject[33], indication[28], by[64];
+    struct policy_input input;        /* of which the steps are in the order of zones[] */
+    uint64_t numbed_at_us;            /* in the caller's time; 0: not at all */
+    struct treatment_zone zones[POLICY_STEPS_MAX];
+    size_t zone_count;
+    size_t zone_now;
+    uint32_t generation;              /* of the configuration that was set for zone_now; 0: none yet */
+    struct treatment_override overrides[TREATMENT_OVERRIDES_MAX];
+    size_t override_count;
+    uint32_t faults[TREATMENT_FAULTS_MAX];
+    size_t fault_count;
+    uint64_t cartridge_uid;
+    uint32_t cartridge_lot, needle_count, products;
+    uint64_t begun_us, ended_us;      /* Unix time */
+    enum treatment_end end;
+    bool arm_answered;                /* ARMING: the pen has taken it, and its status will say so */
+    bool incomplete;                  /* it ended without the pen's last records */
+    char text[TREATMENT_TEXT_MAX + 1]; /* what happened last, in words */
+};
+
+/* Who asks, and what is the case. */
+struct treatment_world {
+    bool has_lease;      /* the one who asks controls the pen ... */
+    bool is_free;        /* ... or nobody does */
+    const char *owner;   /* NULL: nobody */
+    const char *journal_error; /* ""; else why nothing can be recorded */
+    enum treatment_pen pen;
+    bool pen_is_safe;    /* exactly SAFE: configurable and armable */
+    bool pen_is_old;     /* its firmware does not know zones and treatments */
+    uint32_t generation; /* of the pen's configuration */
+    uint32_t asked_generation; /* by whoever asks: what he has seen */
+    uint64_t now_us;     /* as numbed_at_us */
+};
+
+enum refusal_kind { REFUSED_NOT, REFUSED_LEASE, REFUSED_STATE, REFUSED_JOURNAL, REFUSED_POLICY, REFUSED_CONFLICT, REFUSED_PEN };
+
+struct refusal {
+    enum refusal_kind kind;
+    char text[240]; /* "2007 LEASE_LOST: ..."; one sentence */
+};
+
+/* True, or a refusal. Each is asked before the thing is done, and nothing is done by asking. */
+bool treatment_may_begin(const struct treatment_world *w, const struct findings *found, struct refusal *r);
+bool treatment_may_select(const struct treatment *t, const struct treatment_world *w, struct refusal *r);
+bool treatment_may_arm(struct treatment *t, const struct policy *p, const struct treatment_world *w, struct refusal *r);
+/* Whoever controls the pen, or anybody of the role while nobody does. */
+bool treatment_may_end(const struct treatment *t, const struct treatment_world *w, struct refusal *r);
+
+/* Minutes of numbing until now. */
+uint32_t treatment_numbing_min(const struct treatment *t, uint64_t now_us);
+/* The zone's index, or zone_count. */
+size_t treatment_find_zone(const struct treatment *t, uint32_t zone);
+
+/* The configuration for a zone is in the pen; before that, it is not. */
+void treatment_selecting(struct treatment *t, size_t zone);
+void treatment_selected(struct treatment *t, uint32_t generation);
+/* ARM goes out, and its answer comes. */
+void treatment_arm_sent(struct treatment *t);
+void treatment_arm_answered(struct treatment *t, bool taken);
+/* The pen has taken ARM and is not ARMED after a second. */
+void treatment_arm_late(struct treatment *t);
+/* What the pen does now. True: it must be stopped, because nobody here has asked for that. */
+bool treatment_pen_is(struct treatment *t, enum treatment_pen pen, const char *why);
+/* Its program has lost the pen. */
+void treatment_lease_lost(struct treatment *t, const char *why);
+void treatment_end(struct treatment *t, enum treatment_end end);
+/* Everything is in, or will not come. */
+void treatment_ended(struct treatment *t, uint64_t now_unix_us, bool incomplete);
+
+/* From the pen's records. */
+void treatment_add_run(struct treatment *t, uint32_t zone, uint32_t strokes, uint32_t motor_ms, uint32_t depth_peak_um, const char *how_ended);
+void treatment_add_fault(struct treatment *t, uint32_t code);
+/* False: there are too many, or the reason is too long or empty. */
+bool treatment_add_override(struct treatment *t, const char *name, const char *reason);
+
+bool treatment_is_open(const struct treatment *t);
+/* May the needles of its pen move, or come to move, by what was asked of it? */
+bool treatment_is_live(const struct treatment *t);
+uint64_t treatment_motor_ms(const struct treatment *t);
+
+/* "2001 NUMBING_NOT_ELAPSED"; "" for 0. */
+const char *refusal_name(unsigned code);

@@ -1,0 +1,489 @@
+/*
+ * The calls about treatment sessions and the policy in force.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "decode.h"
+
+enum { POLICY_TEXT_MAX = 4000 /* the daemon takes messages of 4096 bytes */ };
+
+static void copy(char *out, size_t cap, const char *text)
+{
+    snprintf(out, cap, "%s", text != NULL ? text : "");
+}
+
+/* ---- what comes ---- */
+
+static void take_findings(struct mn_finding *out, size_t *count, size_t cap, size_t n, Mnc__Finding *const *in)
+{
+    for (*count = 0; *count < n && *count < cap; ++*count) {
+        const Mnc__Finding *f = in[*count];
+        struct mn_finding *o = &out[*count];
+
+        *o = (struct mn_finding){.decision = f->has_decision ? (enum mn_decision)f->decision : MN_DECISION_BLOCK, .code = f->code, .value = f->value, .limit = f->limit};
+        copy(o->name, sizeof(o->name), f->name);
+        copy(o->unit, sizeof(o->unit), f->unit);
+        copy(o->source, sizeof(o->source), f->source);
+        copy(o->text, sizeof(o->text), f->text);
+    }
+}
+
+static void take_zones(struct mn_session *out, const Mnc__Session *in)
+{
+    for (out->zone_count = 0; out->zone_count < in->n_zone && out->zone_count < MN_STEPS_MAX; out->zone_count++) {
+        const Mnc__SessionZone *z = in->zone[out->zone_count];
+
+        out->zone[out->zone_count] = (struct mn_session_zone){
+            .zone = z->zone,
+            .depth_um = z->depth_um,
+            .stroke_rate_dhz = z->stroke_rate_dhz,
+            .runs = z->runs,
+            .strokes = z->strokes,
+            .punctures = z->punctures,
+            .motor_ms = z->motor_ms,
+            .depth_peak_um = z->depth_peak_um,
+        };
+    }
+}
+
+bool decode_session(struct mn_session *out, const Mnc__Session *in)
+{
+    memset(out, 0, sizeof(*out));
+    if (!in->has_number || in->serial == NULL || in->subject == NULL)
+        return false;
+    out->number = in->number;
+    copy(out->serial, sizeof(out->serial), in->serial);
+    copy(out->subject, sizeof(out->subject), in->subject);
+    copy(out->indication, sizeof(out->indication), in->indication);
+    copy(out->by, sizeof(out->by), in->by);
+    copy(out->text, sizeof(out->text), in->text);
+    copy(out->policy_name, sizeof(out->policy_name), in->policy_name);
+    out->state = in->has_state ? (enum mn_session_state)in->state : MN_SESSION_UNKNOWN;
+    out->end = in->has_end ? (enum mn_session_end)in->end : MN_END_NONE;
+    out->begun_us = in->begun_us;
+    out->ended_us = in->ended_us;
+    out->incomplete = in->incomplete;
+    out->cartridge_uid = in->cartridge_uid;
+    out->cartridge_lot = in->cartridge_lot;
+    out->needle_count = in->needle_count;
+    out->products = in->products;
+    out->zone_now = in->zone_now;
+    out->config_generation = in->config_generation;
+    if (in->policy_sha256.len == sizeof(out->policy_sha256))
+        memcpy(out->policy_sha256, in->policy_sha256.data, sizeof(out->policy_sha256));
+    take_zones(out, in);
+    take_findings(out->finding, &out->finding_count, MN_SESSION_FINDINGS_MAX, in->n_finding, in->finding);
+    for (; out->fault_count < in->n_fault_code && out->fault_count < 16; out->fault_count++)
+        out->fault[out->fault_count] = in->fault_code[out->fault_count];
+    for (; out->adverse_count < in->n_adverse && out->adverse_count < 16; out->adverse_count++)
+        out->adverse[out->adverse_count] = in->adverse[out->adverse_count];
+    for (; out->override_count < in->n_override && out->override_count < 16; out->override_count++) {
+        copy(out->override[out->override_count].name, sizeof(out->override[0].name), in->override[out->override_count]->name);
+        copy(out->override[out->override_count].reason, sizeof(out->override[0].reason), in->override[out->override_count]->reason);
+    }
+    return true;
+}
+
+/* The findings of a reply, kept by the client until the next. False without memory. */
+static bool keep_findings(mn_client *c, const Mnc__SessionReply *m)
+{
+    struct mn_findings *f = c->findings != NULL ? c->findings : malloc(sizeof(*f));
+
+    if (f == NULL)
+        return false;
+    c->findings = f;
+    f->worst = MN_DECISION_OK;
+    take_findings(f->finding, &f->count, MN_FINDINGS_MAX, m->n_finding, m->finding);
+    for (size_t i = 0; i < f->count; i++)
+        f->worst = f->finding[i].decision > f->worst ? f->finding[i].decision : f->worst;
+    return true;
+}
+
+static bool on_checked(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
+{
+    (void)call;
+    if (m->body_case != MNC__SERVER_MESSAGE__BODY_SESSION || !keep_findings(c, m->session))
+        return false;
+    r->findings = c->findings;
+    return true;
+}
+
+/* The sentence of the first finding that forbids it. */
+static void refuse(mn_client *c, struct mn_result *r)
+{
+    const struct mn_findings *f = c->findings;
+    size_t i = 0;
+
+    while (i < f->count && f->finding[i].decision != f->worst)
+        i++;
+    r->error = MN_ERR_POLICY;
+    r->findings = f;
+    if (i == f->count) {
+        snprintf(c->refusal, sizeof(c->refusal), "the treatment policy forbids it");
+    } else {
+        const char *name = f->finding[i].name;
+
+        for (size_t k = 0; k < mn_refusal_count(); k++)
+            name = mn_refusal_at(k)->code == f->finding[i].code ? mn_refusal_at(k)->name : name;
+        snprintf(c->refusal, sizeof(c->refusal), "%u %s: %s", f->finding[i].code, name, f->finding[i].text);
+    }
+    r->message = c->refusal;
+}
+
+static bool on_session(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
+{
+    struct mn_session *out;
+
+    (void)call;
+    if (m->body_case != MNC__SERVER_MESSAGE__BODY_SESSION)
+        return false;
+    if (m->session->session == NULL) {
+        if (!keep_findings(c, m->session))
+            return false;
+        refuse(c, r);
+        return true;
+    }
+    out = malloc(sizeof(*out));
+    c->owned = out;
+    if (out == NULL || !decode_session(out, m->session->session))
+        return false;
+    r->session = out;
+    return true;
+}
+
+static bool on_sessions(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
+{
+    struct mn_sessions *out = &r->sessions;
+
+    (void)call;
+    if (m->body_case != MNC__SERVER_MESSAGE__BODY_SESSIONS)
+        return false;
+    out->before = m->sessions->before;
+    out->session = calloc(m->sessions->n_session + 1, sizeof(*out->session));
+    c->owned = out->session;
+    for (size_t i = 0; out->session != NULL && i < m->sessions->n_session; i++)
+        out->count += decode_session(&out->session[out->count], m->sessions->session[i]);
+    return out->session != NULL;
+}
+
+/* ---- what goes ---- */
+
+struct packed_plan {
+    Mnc__Plan m;
+    Mnc__PlanStep steps[MN_STEPS_MAX], *step_pointers[MN_STEPS_MAX];
+    Mnc__Answer answers[MN_QUESTIONS_MAX], *answer_pointers[MN_QUESTIONS_MAX];
+};
+
+static char *text(const char *s)
+{
+    return (char *)(uintptr_t)s;
+}
+
+static void pack_answers(struct packed_plan *p, const struct mn_plan *plan)
+{
+    for (size_t i = 0; i < mn_question_count() && i < MN_QUESTIONS_MAX; i++) {
+        const struct mn_answer *a = &plan->answer[i];
+        Mnc__Answer *m = &p->answers[p->m.n_answer];
+
+        if (!a->answered)
+            continue;
+        mnc__answer__init(m);
+        m->item = text(mn_question_at(i)->name);
+        m->has_yes = true;
+        m->yes = a->yes;
+        m->has_hours_ago = a->ever;
+        m->hours_ago = a->hours_ago;
+        m->has_zones = a->zones != 0;
+        m->zones = a->zones;
+        m->confirmed_by = text(a->confirmed_by);
+        p->answer_pointers[p->m.n_answer++] = m;
+    }
+    p->m.answer = p->answer_pointers;
+}
+
+/* False: it has too many steps. */
+static bool pack_plan(struct packed_plan *p, const struct mn_plan *plan)
+{
+    mnc__plan__init(&p->m);
+    if (plan->step_count > MN_STEPS_MAX)
+        return false;
+    p->m.subject = text(plan->subject);
+    p->m.indication = text(plan->indication);
+    p->m.has_numbing_min = plan->numbed;
+    p->m.numbing_min = plan->numbing_min;
+    p->m.numbing_waiver = text(plan->numbing_waiver);
+    p->m.has_products = true;
+    p->m.products = plan->products;
+    for (size_t i = 0; i < plan->step_count; i++) {
+        Mnc__PlanStep *m = &p->steps[i];
+
+        mnc__plan_step__init(m);
+        m->has_zone = m->has_depth_um = m->has_stroke_rate_dhz = true;
+        m->zone = plan->step[i].zone;
+        m->depth_um = plan->step[i].depth_um;
+        m->stroke_rate_dhz = plan->step[i].stroke_rate_dhz;
+        m->interval_override = text(plan->step[i].interval_override);
+        p->step_pointers[i] = m;
+    }
+    p->m.n_step = plan->step_count;
+    p->m.step = p->step_pointers;
+    pack_answers(p, plan);
+    return true;
+}
+
+static bool is_named(mn_client *c, const char *serial)
+{
+    if (serial != NULL && serial[0] != '\0')
+        return true;
+    client_fail(c, MN_ERR_INVALID, "which pen? a serial number is needed");
+    return false;
+}
+
+/* Waits for a result that the union points to. */
+#define WAIT_POINTED(c, out_pointer, async_call)                                                                       \
+    struct waiter w = {.out = (out_pointer), .size = sizeof(*(out_pointer)), .points = (out_pointer) != NULL};          \
+    return client_finish((c), &w, (async_call))
+
+int mn_session_check_async(mn_client *c, const char *serial, const struct mn_plan *plan, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__SessionCheck check = MNC__SESSION_CHECK__INIT;
+    struct packed_plan packed;
+
+    if (!is_named(c, serial))
+        return MN_ERR_INVALID;
+    if (!pack_plan(&packed, plan))
+        return client_fail(c, MN_ERR_INVALID, "a plan has 1 to %d zones", MN_STEPS_MAX);
+    check.serial = text(serial);
+    check.plan = &packed.m;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_SESSION_CHECK;
+    m.session_check = &check;
+    return call_start(c, &m, serial, timeout_ms, on_checked, done, user);
+}
+
+int mn_session_check(mn_client *c, const char *serial, const struct mn_plan *plan, struct mn_findings *out, int timeout_ms)
+{
+    WAIT_POINTED(c, out, mn_session_check_async(c, serial, plan, timeout_ms, client_wake, &w));
+}
+
+int mn_session_begin_async(mn_client *c, const char *serial, const struct mn_plan *plan, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__SessionBegin begin = MNC__SESSION_BEGIN__INIT;
+    struct packed_plan packed;
+
+    if (!is_named(c, serial))
+        return MN_ERR_INVALID;
+    if (!pack_plan(&packed, plan))
+        return client_fail(c, MN_ERR_INVALID, "a plan has 1 to %d zones", MN_STEPS_MAX);
+    begin.serial = text(serial);
+    begin.plan = &packed.m;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_SESSION_BEGIN;
+    m.session_begin = &begin;
+    return call_start(c, &m, serial, timeout_ms, on_session, done, user);
+}
+
+int mn_session_begin(mn_client *c, const char *serial, const struct mn_plan *plan, struct mn_session *out, int timeout_ms)
+{
+    WAIT_POINTED(c, out, mn_session_begin_async(c, serial, plan, timeout_ms, client_wake, &w));
+}
+
+int mn_session_select_async(mn_client *c, const char *serial, unsigned zone, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__SessionSelect select = MNC__SESSION_SELECT__INIT;
+
+    if (!is_named(c, serial))
+        return MN_ERR_INVALID;
+    select.serial = text(serial);
+    select.has_zone = true;
+    select.zone = zone;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_SESSION_SELECT;
+    m.session_select = &select;
+    return call_start(c, &m, serial, timeout_ms, on_session, done, user);
+}
+
+int mn_session_select(mn_client *c, const char *serial, unsigned zone, struct mn_session *out, int timeout_ms)
+{
+    WAIT_POINTED(c, out, mn_session_select_async(c, serial, zone, timeout_ms, client_wake, &w));
+}
+
+int mn_session_arm_async(mn_client *c, const char *serial, uint32_t config_generation, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__SessionArm arm = MNC__SESSION_ARM__INIT;
+
+    if (!is_named(c, serial))
+        return MN_ERR_INVALID;
+    arm.serial = text(serial);
+    arm.has_config_generation = true;
+    arm.config_generation = config_generation;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_SESSION_ARM;
+    m.session_arm = &arm;
+    return call_start(c, &m, serial, timeout_ms, on_session, done, user);
+}
+
+int mn_session_arm(mn_client *c, const char *serial, uint32_t config_generation, struct mn_session *out, int timeout_ms)
+{
+    WAIT_POINTED(c, out, mn_session_arm_async(c, serial, config_generation, timeout_ms, client_wake, &w));
+}
+
+int mn_session_end_async(mn_client *c, const char *serial, bool completed, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__SessionEndNow end = MNC__SESSION_END_NOW__INIT;
+
+    if (!is_named(c, serial))
+        return MN_ERR_INVALID;
+    end.serial = text(serial);
+    end.has_completed = true;
+    end.completed = completed;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_SESSION_END;
+    m.session_end = &end;
+    return call_start(c, &m, serial, timeout_ms, on_session, done, user);
+}
+
+int mn_session_end(mn_client *c, const char *serial, bool completed, struct mn_session *out, int timeout_ms)
+{
+    WAIT_POINTED(c, out, mn_session_end_async(c, serial, completed, timeout_ms, client_wake, &w));
+}
+
+/* ---- lists ---- */
+
+static int list(mn_client *c, const char *subject, uint32_t number, uint32_t before, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__SessionList l = MNC__SESSION_LIST__INIT;
+
+    l.subject = text(subject);
+    l.has_number = number != 0;
+    l.number = number;
+    l.has_before = before != 0;
+    l.before = before;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_SESSION_LIST;
+    m.session_list = &l;
+    return call_start(c, &m, NULL, timeout_ms, on_sessions, done, user);
+}
+
+int mn_session_list_async(mn_client *c, const char *subject, uint32_t before, int timeout_ms, mn_result_fn *done, void *user)
+{
+    return list(c, subject, 0, before, timeout_ms, done, user);
+}
+
+int mn_session_list(mn_client *c, const char *subject, uint32_t before, struct mn_sessions *out, int timeout_ms)
+{
+    *out = (struct mn_sessions){0};
+    WAIT(c, out, mn_session_list_async(c, subject, before, timeout_ms, client_wake, &w));
+}
+
+int mn_session_get(mn_client *c, uint32_t number, struct mn_session *out, int timeout_ms)
+{
+    struct mn_sessions found = {0};
+    struct waiter w = {.out = &found, .size = sizeof(found)};
+    int r = client_finish(c, &w, list(c, NULL, number != 0 ? number : UINT32_MAX - 1, 0, timeout_ms, client_wake, &w));
+
+    if (r == MN_OK && found.count == 0)
+        r = client_fail(c, MN_ERR_NO_SESSION, "there is no session %u", number);
+    if (r == MN_OK)
+        *out = found.session[0];
+    mn_sessions_free(&found);
+    return r;
+}
+
+void mn_sessions_free(struct mn_sessions *sessions)
+{
+    if (sessions == NULL)
+        return;
+    free(sessions->session);
+    *sessions = (struct mn_sessions){0};
+}
+
+int mn_session_adverse_async(mn_client *c, uint32_t session, unsigned what, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__AdverseEvent e = MNC__ADVERSE_EVENT__INIT;
+
+    e.has_session = e.has_what = true;
+    e.session = session;
+    e.what = what;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_ADVERSE_EVENT;
+    m.adverse_event = &e;
+    return call_start(c, &m, NULL, timeout_ms, client_on_done, done, user);
+}
+
+int mn_session_adverse(mn_client *c, uint32_t session, unsigned what, int timeout_ms)
+{
+    struct waiter w = {0};
+
+    return client_finish(c, &w, mn_session_adverse_async(c, session, what, timeout_ms, client_wake, &w));
+}
+
+/* ---- the policy in force ---- */
+
+static bool on_policy(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
+{
+    const Mnc__PolicyReply *p = m->policy;
+    struct mn_policy *out = m->body_case == MNC__SERVER_MESSAGE__BODY_POLICY ? calloc(1, sizeof(*out)) : NULL;
+
+    (void)call;
+    if (out == NULL)
+        return false;
+    c->owned = out;
+    out->good = p->good;
+    copy(out->text, sizeof(out->text), p->text);
+    copy(out->name, sizeof(out->name), p->name);
+    if (p->sha256.len == sizeof(out->sha256))
+        memcpy(out->sha256, p->sha256.data, sizeof(out->sha256));
+    for (; out->count < p->n_row && out->count < sizeof(out->row) / sizeof(out->row[0]); out->count++) {
+        struct mn_policy_row *row = &out->row[out->count];
+
+        copy(row->table, sizeof(row->table), p->row[out->count]->table);
+        copy(row->name, sizeof(row->name), p->row[out->count]->name);
+        copy(row->value, sizeof(row->value), p->row[out->count]->value);
+        copy(row->default_value, sizeof(row->default_value), p->row[out->count]->default_value);
+        copy(row->source, sizeof(row->source), p->row[out->count]->source);
+    }
+    r->policy = out;
+    return true;
+}
+
+/* Without the lines that are comments alone, whose ends stay: a sentence about it names the right line. False: it is too long all the same. */
+static bool without_comments(char out[POLICY_TEXT_MAX], const char *in)
+{
+    size_t n = 0;
+
+    while (*in != '\0' && n < POLICY_TEXT_MAX - 1) {
+        size_t line = strcspn(in, "\n");
+
+        if (in[strspn(in, " \t")] == '#')
+            in += line;
+        for (; *in != '\0' && *in != '\n' && n < POLICY_TEXT_MAX - 1; in++)
+            out[n++] = *in;
+        if (*in == '\n' && n < POLICY_TEXT_MAX - 1)
+            out[n++] = *in++;
+    }
+    out[n] = '\0';
+    return *in == '\0';
+}
+
+int mn_policy_get_async(mn_client *c, const char *file_text, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__PolicyGet get = MNC__POLICY_GET__INIT;
+    char short_text[POLICY_TEXT_MAX];
+
+    if (file_text != NULL && !without_comments(short_text, file_text))
+        return client_fail(c, MN_ERR_INVALID, "the policy is longer than %d bytes without its comments: `mnd --check-policy FILE` looks at it", POLICY_TEXT_MAX - 1);
+    get.text = file_text != NULL ? short_text : NULL;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_POLICY_GET;
+    m.policy_get = &get;
+    return call_start(c, &m, NULL, timeout_ms, on_policy, done, user);
+}
+
+int mn_policy_get(mn_client *c, const char *file_text, struct mn_policy *out, int timeout_ms)
+{
+    WAIT_POINTED(c, out, mn_policy_get_async(c, file_text, timeout_ms, client_wake, &w));
+}

@@ -1,0 +1,359 @@
+/*
+ * How long it takes from a cause to needles that stand still: wall clock, the pen's firmware and model in this process so that both ends of the
+ * measurement are of one clock, the daemon and the program that armed it in processes of their own. Every run is a session that was armed, and a
+ * trigger that was pressed; the cause comes at some moment of it. MN_STOPPING_RUNS: of each cause [10].
+ */
+#include "harness.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "port.h"
+
+enum { LIMIT_US = 350000, STOP_LIMIT_US = 50000, RUNS_MAX = 100000 };
+
+static const char *const P = "STOPPER";
+static struct harness h;
+static struct port pen;
+static pid_t program;
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* The daemon's last word on the pen. */
+static const struct mn_pen *seen(void)
+{
+    static const struct mn_pen never;
+
+    for (size_t i = 0; i < h.pen_count; i++) {
+        if (strcmp(h.pens[i].serial, P) == 0)
+            return &h.pens[i];
+    }
+    return &never;
+}
+
+/* A moment of the pen and of the program that looks on. */
+static void turn(void)
+{
+    struct pollfd fds[2] = {{.fd = mn_fd(h.c), .events = mn_events(h.c)}, {.fd = pen.fd, .events = POLLIN}};
+
+    port_advance(&pen, now_us() / 1000);
+    poll(fds, pen.fd >= 0 ? 2 : 1, 1);
+    if (pen.fd >= 0 && fds[1].revents != 0 && !port_readable(&pen))
+        port_detach(&pen);
+    mn_process(h.c);
+}
+
+#define UNTIL(condition, limit_ms)                                                                                     \
+    do {                                                                                                               \
+        uint64_t end_us_ = now_us() + (uint64_t)(limit_ms) * 1000;                                                     \
+        while (!(condition)) {                                                                                         \
+            if (now_us() > end_us_)                                                                                    \
+                fail_msg("%s:%d: not within %d ms: %s; %s; session %s %s", __FILE__, __LINE__, (int)(limit_ms), #condition, \
+                         mn_state_name((enum mn_state)pen.vpen.pen.state), mn_session_state_name(h.session.state), h.session.text);                     \
+            turn();                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
+static void say(const char *line)
+{
+    char answer[256];
+
+    port_command(&pen, line, answer, sizeof(answer));
+    assert_memory_equal(answer, "ok", 2);
+}
+
+static void plug(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    uint64_t end_us = now_us() + 20000000;
+
+    strcpy(address.sun_path, h.sim_socket);
+    while (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+        assert_true(now_us() < end_us);
+        turn();
+    }
+    port_attach(&pen, fd, fd, fd);
+}
+
+static int start(void **state)
+{
+    static const struct impair_config good;
+
+    (void)state;
+    harness_start(&h, 0, NULL);
+    assert_int_equal(port_init(&pen, P, 1, NULL, &good), 0);
+    pen.now_ms = now_us() / 1000;
+    pen.fd = pen.bulk_fd = pen.interrupt_fd = -1;
+    plug();
+    UNTIL(seen()->link == MN_LINK_READY && seen()->state == MN_STATE_SAFE, 20000);
+    harness_ok(&h, mn_subscribe_async(h.c, NULL, true, T, NULL, NULL));
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    port_deinit(&pen);
+    harness_stop(&h);
+    return 0;
+}
+
+static void hang_up(int signal)
+{
+    (void)signal;
+    _exit(0); /* the kernel closes its socket */
+}
+
+/* The program that has the pen's lease, and has armed it. */
+static void start_program(void)
+{
+    program = fork();
+    assert_true(program >= 0);
+    if (program == 0) {
+        mn_client *c = harness_client(&h);
+        int r;
+
+        signal(SIGTERM, hang_up);
+        r = harness_arm(c, P, NULL);
+        if (r != MN_OK)
+            fprintf(stderr, "# the program: %s\n", mn_message(c));
+        while (r == MN_OK) {
+            struct pollfd fd = {.fd = mn_fd(c), .events = mn_events(c)};
+
+            poll(&fd, 1, 100);
+            r = mn_process(c);
+        }
+        _exit(1);
+    }
+}
+
+static void end_program(int signal)
+{
+    if (program > 0) {
+        kill(program, SIGCONT);
+        kill(program, signal);
+        assert_int_equal(waitpid(program, NULL, 0), program);
+    }
+    program = 0;
+}
+
+/* To needles that move, at some moment of a run. */
+static void run(void)
+{
+    uint64_t until_us;
+
+    say("trigger release");
+    UNTIL(!pen.vpen.pen.trigger_was, 1000);
+    if (pen.vpen.pen.faults.word != 0) {
+        mn_faults_clear_async(h.c, P, 0, false, T, NULL, NULL);
+        UNTIL((pen.vpen.pen.faults.word & ~FAULT_MASK(BATTERY_LOW)) == 0, 5000);
+    }
+    UNTIL(seen()->link == MN_LINK_READY && seen()->state == MN_STATE_SAFE, 10000);
+    start_program();
+    UNTIL(pen.vpen.pen.state == mnp_State_STATE_ARMED, 10000);
+    say("trigger press");
+    UNTIL(pen.vpen.model.rate_hz > 50, 2000);
+    until_us = now_us() + (uint64_t)rand() % 60000; /* at any phase of heartbeats */
+    while (now_us() < until_us)
+        turn();
+    assert_int_equal(pen.vpen.pen.state, mnp_State_STATE_RUNNING);
+}
+
+/* Microseconds from then to standstill. */
+static uint64_t standstill_us(uint64_t since_us)
+{
+    uint64_t end_us = since_us + 5000000;
+
+    while (pen.vpen.model.rate_hz > 0.5 && now_us() < end_us)
+        turn();
+    return now_us() - since_us;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+static void measure(const char *cause, uint64_t limit_us, uint64_t (*cause_and_wait)(void), void (*afterwards)(void))
+{
+    const char *text = getenv("MN_STOPPING_RUNS");
+    size_t runs = text != NULL ? strtoul(text, NULL, 10) : 10;
+    uint64_t *us = calloc(RUNS_MAX, sizeof(*us));
+
+    assert_non_null(us);
+    assert_in_range(runs, 1, RUNS_MAX);
+    for (size_t i = 0; i < runs; i++) {
+        run();
+        us[i] = cause_and_wait();
+        if (us[i] > limit_us)
+            print_message("# %s: run %zu took %.1f ms\n", cause, i, (double)us[i] / 1000);
+        afterwards();
+        say("charge 90");
+    }
+    qsort(us, runs, sizeof(*us), compare);
+    print_message("# %s: %zu runs, to standstill min %.1f p50 %.1f p99 %.1f max %.1f ms (limit %.0f)\n", cause, runs, (double)us[0] / 1000,
+                  (double)us[runs / 2] / 1000, (double)us[runs - 1 - runs / 100] / 1000, (double)us[runs - 1] / 1000, (double)limit_us / 1000);
+    assert_true(us[runs - 1] <= limit_us);
+    free(us);
+}
+
+/* ---- causes ---- */
+
+static uint64_t kill_program(void)
+{
+    uint64_t t = now_us();
+
+    kill(program, SIGKILL);
+    return standstill_us(t);
+}
+
+static uint64_t program_hangs_up(void)
+{
+    uint64_t t = now_us();
+
+    kill(program, SIGTERM);
+    return standstill_us(t);
+}
+
+/* From the loss of the lease, as all who watch are told of it. */
+static uint64_t program_freezes(void)
+{
+    uint64_t t;
+
+    kill(program, SIGSTOP);
+    UNTIL(seen()->lease_name[0] == '\0', 5000);
+    t = now_us();
+    return standstill_us(t);
+}
+
+static uint64_t kill_daemon(void)
+{
+    uint64_t t = now_us();
+
+    kill(h.daemon, SIGKILL);
+    return standstill_us(t);
+}
+
+static uint64_t stop_daemon(void)
+{
+    uint64_t t = now_us();
+
+    kill(h.daemon, SIGSTOP);
+    return standstill_us(t);
+}
+
+static uint64_t pull_cable(void)
+{
+    uint64_t t = now_us();
+
+    say("unplug 0.4");
+    return standstill_us(t);
+}
+
+static uint64_t say_stop(void)
+{
+    uint64_t t = now_us();
+
+    harness_ok(&h, mn_stop_async(h.c, P, T, NULL, NULL));
+    return standstill_us(t);
+}
+
+static void program_ends(void)
+{
+    end_program(SIGKILL);
+    UNTIL(seen()->lease_name[0] == '\0' && seen()->link == MN_LINK_READY, 10000);
+}
+
+/* Another daemon, a new session, and so a new cartridge. */
+static void daemon_again(void)
+{
+    uint64_t reconnects = h.reconnects;
+
+    end_program(SIGKILL);
+    if (h.daemon > 0) {
+        kill(h.daemon, SIGKILL);
+        waitpid(h.daemon, NULL, 0);
+    }
+    if (pen.fd >= 0)
+        port_detach(&pen);
+    harness_restart_daemon(&h);
+    UNTIL(h.reconnects > reconnects, 20000);
+    plug();
+    UNTIL(seen()->link == MN_LINK_READY && h.session.state == MN_SESSION_ENDED && h.session.end == MN_END_INTERRUPTED, 20000);
+    say("cartridge insert");
+    UNTIL(seen()->cartridge == MN_CARTRIDGE_NEW, 2000);
+}
+
+static void a_program_that_is_killed(void **state)
+{
+    (void)state;
+    measure("program killed", LIMIT_US, kill_program, program_ends);
+}
+
+static void a_program_that_hangs_up(void **state)
+{
+    (void)state;
+    measure("program hangs up", LIMIT_US, program_hangs_up, program_ends);
+}
+
+static void a_program_that_freezes(void **state)
+{
+    (void)state;
+    measure("program frozen, from the loss of its lease", LIMIT_US, program_freezes, program_ends);
+}
+
+static void a_daemon_that_is_killed(void **state)
+{
+    (void)state;
+    measure("daemon killed", LIMIT_US, kill_daemon, daemon_again);
+}
+
+static void a_daemon_that_is_stopped(void **state)
+{
+    (void)state;
+    measure("daemon stopped", LIMIT_US, stop_daemon, daemon_again);
+}
+
+static void a_cable_that_is_pulled(void **state)
+{
+    (void)state;
+    measure("cable pulled", LIMIT_US, pull_cable, program_ends);
+}
+
+static void a_stop_under_full_telemetry(void **state)
+{
+    (void)state;
+    measure("STOP under full telemetry", STOP_LIMIT_US, say_stop, program_ends);
+}
+
+#define EACH(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        EACH(a_program_that_is_killed), EACH(a_program_that_hangs_up), EACH(a_program_that_freezes), EACH(a_daemon_that_is_killed),
+        EACH(a_daemon_that_is_stopped), EACH(a_cable_that_is_pulled),  EACH(a_stop_under_full_telemetry),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("stopping", tests, NULL, NULL);
+}

@@ -41,7 +41,7 @@ unsigned yaml_line_of(const char *text, const char *key, size_t n)
         if (strncmp(line, key, n) == 0 && line[n + strspn(line + n, " ")] == ':')
             return number;
         line = strchr(line, '\n');
-        line += line != NULL;
+        line = line != NULL ? line + 1 : NULL;
     }
     return 0;
 }
@@ -53,7 +53,7 @@ static void key_at(const char *text, unsigned number, char *out, size_t cap)
 
     while (line != NULL && --number > 0) {
         line = strchr(line, '\n');
-        line += line != NULL;
+        line = line != NULL ? line + 1 : NULL;
     }
     if (line != NULL)
         line += strspn(line, " -");

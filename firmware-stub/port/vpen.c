@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define STANDSTILL_HZ 0.5
+
 enum { WATCHDOG_MS = 40 }; /* host gone (250), hung just before that was noticed (40), and the motor running out (50): still within 350 */
 
 const char vpen_help[] = "  trigger press | release        the person's finger\n"
@@ -159,6 +161,9 @@ void vpen_advance(struct vpen *v, uint32_t ms)
 {
     for (uint32_t i = 0; i < ms; i++) {
         model_step(&v->model, &v->actuators, &v->sensors);
+        v->clock_ms++;
+        if (v->model.rate_hz > STANDSTILL_HZ)
+            v->moved_ms = v->clock_ms;
         if (v->dark)
             vpen_power_cycle(v, mnp_ResetCause_RESET_POWER_ON);
         if (!v->hung)
@@ -300,10 +305,10 @@ static void truth(const struct vpen *v, char *answer, size_t cap)
 
     snprintf(answer, cap,
              "ok state=%d rate_hz=%.1f depth_um=%" PRId32 " current_ma=%.0f motor_c=%.1f grip_c=%.1f battery_mv=%.0f "
-             "charge_pct=%.1f load=%" PRId32 " trigger=%d time_ms=%" PRIu64 " fault_word=0x%08" PRIx32 " records=%" PRIu32,
+             "charge_pct=%.1f load=%" PRId32 " trigger=%d time_ms=%" PRIu64 " fault_word=0x%08" PRIx32 " records=%" PRIu32 " clock_ms=%" PRIu64 " moved_ms=%" PRIu64,
              (int)v->pen.state, m->rate_hz, v->sensors.depth_um, m->current_ma, m->motor_c, m->grip_c, m->battery_mv,
              100 * m->charge_mah / MODEL_CAPACITY_MAH, m->load_permille, m->trigger, v->pen.now_ms, v->pen.faults.word,
-             v->pen.records.newest);
+             v->pen.records.newest, v->clock_ms, v->moved_ms);
 }
 
 void vpen_command(struct vpen *v, const char *line, char *answer, size_t cap)

@@ -23,6 +23,7 @@ struct vpen {
     bool nvm_broken; /* writes fail, for tests */
     bool dark;       /* the power went in a write */
     uint32_t cut_in, cut_bytes; /* in the how manyth write that will be (0: never), and how much of it arrives */
+    uint64_t clock_ms, moved_ms; /* of the model, which no reset of the firmware sets back: now, and when the needles last moved */
     bool hung;       /* the firmware has stopped; only the model goes on */
     uint32_t hung_ms;
     uint32_t random;

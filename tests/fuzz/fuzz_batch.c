@@ -14,6 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct mn_telemetry t;
     Mnc__JournalRecord one = MNC__JOURNAL_RECORD__INIT;
     Mnc__RecordsReply *page;
+    Mnc__Session *session;
+    static struct mn_session shown;
     struct mn_record record;
     struct mn_records records;
     struct mn_status status;
@@ -37,6 +39,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (page != NULL && decode_records(&records, page))
         mn_records_free(&records);
     mnc__records_reply__free_unpacked(page, NULL);
+    session = mnc__session__unpack(NULL, size, data);
+    if (session != NULL)
+        decode_session(&shown, session);
+    mnc__session__free_unpacked(session, NULL);
     decode_status(&status, &bytes);
     decode_info(&info, &bytes);
     decode_config(&config, &bytes);

@@ -1,6 +1,6 @@
 /*
  * The daemon against any bytes: the first byte chooses who sends them, a program at the socket or a pen on its link. A pen's
- * bytes come raw and as payloads of right frames, after a right HELLO or before it.
+ * bytes come raw and as payloads of right frames, after a right HELLO or before it. Or they are a plan, or a site's policy.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,9 +9,13 @@
 
 #include "client.h"
 #include "control.h"
+#include "history.h"
+#include "inquiry.h"
 #include "log.h"
+#include "plan.h"
 #include "reading.h"
 #include "request.h"
+#include "session.h"
 #include "pen.pb-c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -111,10 +115,13 @@ static void from_program(sd_event *event, struct hub *hub, const uint8_t *data, 
 {
     bool ended = false;
     struct client_env env = {.event = event, .hub = hub, .queue_bytes = 65536, .dispatch = request, .ended = on_ended, .ctx = &ended};
+    static struct site site;
     struct client *c;
     int fds[2];
 
-    if (readings_new(&env.readings, &env) < 0 || control_new(&env.control, &env) < 0 ||
+    site_default(&site);
+    if (readings_new(&env.readings, &env) < 0 || control_new(&env.control, &env) < 0 || sessions_new(&env.sessions, &env, &site) < 0 ||
+        inquiries_new(&env.inquiries, &env, &site) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) < 0 || client_new(&c, &env, fds[0]) < 0)
         abort();
     hub_add(hub, (struct subscriber *)c);
@@ -124,11 +131,55 @@ static void from_program(sd_event *event, struct hub *hub, const uint8_t *data, 
         sd_event_run(event, 0);
     hub_remove(hub, (struct subscriber *)c, c);
     control_forget(env.control, c);
+    sessions_forget(env.sessions, c);
+    inquiries_forget(env.inquiries, c);
     readings_forget(env.readings, c);
     client_free(c);
+    inquiries_free(env.inquiries);
+    sessions_free(env.sessions);
     control_free(env.control);
     readings_free(env.readings);
     close(fds[1]);
+}
+
+/* A plan that is taken can be looked at by the policy, and recorded. */
+static void as_plan(const uint8_t *data, size_t size)
+{
+    static uint8_t bytes[STORE_NOTE_MAX];
+    Mnc__Plan *m = mnc__plan__unpack(NULL, size, data);
+    struct treatment t = {.serial = "FUZZ", .number = 1};
+    struct journal_record r;
+    struct findings found;
+    struct policy policy;
+    char why[200];
+
+    policy_default(&policy);
+    if (m != NULL && plan_read(&t, m, 1000000, why, sizeof(why))) {
+        policy_evaluate(&policy, &t.input, &found);
+        if (found.count > POLICY_FINDINGS_MAX || !history_begun(&r, &t, &found, NULL, bytes))
+            abort();
+    }
+    mnc__plan__free_unpacked(m, NULL);
+}
+
+/* No policy that is taken allows more than the defaults and the other sources do. */
+static void as_policy(const uint8_t *data, size_t size)
+{
+    char text[8193], why[300];
+    struct policy before;
+    struct site site;
+
+    memcpy(text, data, size);
+    text[size] = '\0';
+    policy_default(&before);
+    if (site_parse(&site, text, strlen(text), "fuzz", why, sizeof(why)) < 0)
+        return;
+    for (int z = 0; z < ZONE_END; z++) {
+        if (site.policy.cap_um[z] > before.cap_um[z])
+            abort();
+    }
+    if (site.policy.limits[POLICY_depth_limit] > 2000 || site.policy.limits[POLICY_interval_floor] < 7)
+        abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -142,7 +193,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sd_event_run(event, 0); /* sets the loop's clock */
     if (size < 1 || size > 8192 || hub_new(&hub, event) < 0)
         return 0;
-    if (data[0] & 1)
+    if (data[0] == 'n')
+        as_policy(data, size);
+    else if (data[0] == 'p')
+        as_plan(data + 1, size - 1);
+    else if (data[0] & 1)
         from_pen(hub, data + 1, size - 1);
     else
         from_program(event, hub, data + 1, size - 1);

@@ -99,7 +99,8 @@ static void start_daemon(struct harness *h, unsigned pens, const char *extra)
     for (char *word = strtok(wrap, " "); word != NULL && n < 16; word = strtok(NULL, " "))
         arguments[n++] = word;
     arguments[n++] = MN_BIN_DIR "/mnd";
-    arguments[n++] = "--no-usb";
+    if (getenv("MN_HARNESS_USB") == NULL)
+        arguments[n++] = "--no-usb";
     arguments[n++] = "--socket";
     arguments[n++] = h->socket;
     arguments[n++] = "--sim-socket";

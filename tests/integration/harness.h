@@ -1,6 +1,7 @@
 /*
  * A daemon and its simulated pens for a test: each in a directory of its own, started and ended by the test, asked through
- * libmn like any program. MN_WRAP (environment) goes before the daemon's command: "valgrind -q --error-exitcode=99".
+ * libmn like any program. MN_WRAP (environment) goes before the daemon's command: "valgrind -q --error-exitcode=99". With MN_HARNESS_USB it
+ * looks for real pens, too.
  */
 #pragma once
 

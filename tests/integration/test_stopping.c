@@ -2,6 +2,9 @@
  * How long it takes from a cause to needles that stand still: wall clock, the pen's firmware and model in this process so that both ends of the
  * measurement are of one clock, the daemon and the program that armed it in processes of their own. Every run is a session that was armed, and a
  * trigger that was pressed; the cause comes at some moment of it. MN_STOPPING_RUNS: of each cause [10].
+ *
+ * MN_STOPPING_CONTROL: the control socket of a penstub of serial number STOPPER that is a USB device instead (in the virtual machine), with
+ * MN_STOPPING_UDC, the file that binds it, and MN_STOPPING_UDC_NAME. Then the clock is that of its model, read just before the cause.
  */
 #include "harness.h"
 
@@ -45,13 +48,62 @@ static const struct mn_pen *seen(void)
     return &never;
 }
 
+/* What is really the case with the pen. */
+struct truth {
+    int state;
+    double rate_hz;
+    int trigger;
+    unsigned fault_word;
+    uint64_t clock_ms, moved_ms;
+};
+
+static const char *control; /* NULL: it is here */
+
+/* One line to the pen that is a USB device. */
+static void tell(const char *line, char *answer, size_t cap)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    ssize_t n;
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", control);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_true(send(fd, line, strlen(line), MSG_NOSIGNAL) > 0);
+    n = recv(fd, answer, cap - 1, 0);
+    assert_true(n > 0);
+    answer[n] = '\0';
+    close(fd);
+}
+
+static struct truth truth(void)
+{
+    struct truth t = {.state = (int)pen.vpen.pen.state, .rate_hz = pen.vpen.model.rate_hz, .trigger = pen.vpen.pen.trigger_was, .fault_word = pen.vpen.pen.faults.word};
+    unsigned long long clock_ms, moved_ms;
+    char answer[512], *at;
+
+    if (control == NULL)
+        return t;
+    tell("truth", answer, sizeof(answer));
+    assert_int_equal(sscanf(answer, "ok state=%d rate_hz=%lf", &t.state, &t.rate_hz), 2);
+    at = strstr(answer, "trigger=");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "trigger=%d time_ms=%*u fault_word=%x", &t.trigger, &t.fault_word), 2);
+    at = strstr(answer, "clock_ms=");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "clock_ms=%llu moved_ms=%llu", &clock_ms, &moved_ms), 2);
+    t.clock_ms = clock_ms;
+    t.moved_ms = moved_ms;
+    return t;
+}
+
 /* A moment of the pen and of the program that looks on. */
 static void turn(void)
 {
     struct pollfd fds[2] = {{.fd = mn_fd(h.c), .events = mn_events(h.c)}, {.fd = pen.fd, .events = POLLIN}};
 
-    port_advance(&pen, now_us() / 1000);
-    poll(fds, pen.fd >= 0 ? 2 : 1, 1);
+    if (control == NULL)
+        port_advance(&pen, now_us() / 1000);
+    poll(fds, pen.fd >= 0 ? 2 : 1, control == NULL ? 1 : 10);
     if (pen.fd >= 0 && fds[1].revents != 0 && !port_readable(&pen))
         port_detach(&pen);
     mn_process(h.c);
@@ -63,16 +115,19 @@ static void turn(void)
         while (!(condition)) {                                                                                         \
             if (now_us() > end_us_)                                                                                    \
                 fail_msg("%s:%d: not within %d ms: %s; %s; session %s %s", __FILE__, __LINE__, (int)(limit_ms), #condition, \
-                         mn_state_name((enum mn_state)pen.vpen.pen.state), mn_session_state_name(h.session.state), h.session.text);                     \
+                         mn_state_name((enum mn_state)truth().state), mn_session_state_name(h.session.state), h.session.text);                     \
             turn();                                                                                                    \
         }                                                                                                              \
     } while (0)
 
 static void say(const char *line)
 {
-    char answer[256];
+    char answer[512];
 
-    port_command(&pen, line, answer, sizeof(answer));
+    if (control != NULL)
+        tell(line, answer, sizeof(answer));
+    else
+        port_command(&pen, line, answer, sizeof(answer));
     assert_memory_equal(answer, "ok", 2);
 }
 
@@ -82,6 +137,10 @@ static void plug(void)
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     uint64_t end_us = now_us() + 20000000;
 
+    if (control != NULL) {
+        close(fd);
+        return;
+    }
     strcpy(address.sun_path, h.sim_socket);
     while (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
         assert_true(now_us() < end_us);
@@ -95,12 +154,19 @@ static int start(void **state)
     static const struct impair_config good;
 
     (void)state;
+    control = getenv("MN_STOPPING_CONTROL");
     harness_start(&h, 0, NULL);
-    assert_int_equal(port_init(&pen, P, 1, NULL, &good), 0);
+    if (control == NULL)
+        assert_int_equal(port_init(&pen, P, 1, NULL, &good), 0);
     pen.now_ms = now_us() / 1000;
     pen.fd = pen.bulk_fd = pen.interrupt_fd = -1;
     plug();
-    UNTIL(seen()->link == MN_LINK_READY && seen()->state == MN_STATE_SAFE, 20000);
+    UNTIL(seen()->link == MN_LINK_READY && seen()->state >= MN_STATE_SAFE, 20000);
+    say("trigger release");
+    say("cartridge insert"); /* what is in a USB device has served another journal's session */
+    UNTIL(!truth().trigger && seen()->cartridge == MN_CARTRIDGE_NEW, 5000);
+    harness_ok(&h, mn_faults_clear_async(h.c, P, 0, false, T, NULL, NULL));
+    UNTIL(seen()->state == MN_STATE_SAFE, 5000);
     harness_ok(&h, mn_subscribe_async(h.c, NULL, true, T, NULL, NULL));
     return 0;
 }
@@ -108,7 +174,8 @@ static int start(void **state)
 static int stop(void **state)
 {
     (void)state;
-    port_deinit(&pen);
+    if (control == NULL)
+        port_deinit(&pen);
     harness_stop(&h);
     return 0;
 }
@@ -158,27 +225,41 @@ static void run(void)
     uint64_t until_us;
 
     say("trigger release");
-    UNTIL(!pen.vpen.pen.trigger_was, 1000);
-    if (pen.vpen.pen.faults.word != 0) {
+    UNTIL(!truth().trigger, 1000);
+    UNTIL(seen()->link == MN_LINK_READY, 10000);
+    if (truth().fault_word != 0) {
         mn_faults_clear_async(h.c, P, 0, false, T, NULL, NULL);
-        UNTIL((pen.vpen.pen.faults.word & ~FAULT_MASK(BATTERY_LOW)) == 0, 5000);
+        UNTIL((truth().fault_word & ~FAULT_MASK(BATTERY_LOW)) == 0, 5000);
     }
     UNTIL(seen()->link == MN_LINK_READY && seen()->state == MN_STATE_SAFE, 10000);
     start_program();
-    UNTIL(pen.vpen.pen.state == mnp_State_STATE_ARMED, 10000);
+    UNTIL(truth().state == mnp_State_STATE_ARMED, 20000);
     say("trigger press");
-    UNTIL(pen.vpen.model.rate_hz > 50, 2000);
+    UNTIL(truth().rate_hz > 50, 2000);
     until_us = now_us() + (uint64_t)rand() % 60000; /* at any phase of heartbeats */
     while (now_us() < until_us)
         turn();
-    assert_int_equal(pen.vpen.pen.state, mnp_State_STATE_RUNNING);
+    assert_int_equal(truth().state, mnp_State_STATE_RUNNING);
+}
+
+/* The moment just before a cause: microseconds of this process, or of the pen that is a USB device. */
+static uint64_t before(void)
+{
+    return control != NULL ? truth().clock_ms * 1000 : now_us();
 }
 
 /* Microseconds from then to standstill. */
 static uint64_t standstill_us(uint64_t since_us)
 {
-    uint64_t end_us = since_us + 5000000;
+    uint64_t end_us = (control != NULL ? now_us() : since_us) + 5000000;
+    struct truth t;
 
+    if (control != NULL) {
+        do
+            turn();
+        while (((t = truth()).rate_hz > 0.5 || t.clock_ms < t.moved_ms + 300) && now_us() < end_us);
+        return t.moved_ms * 1000 > since_us ? t.moved_ms * 1000 - since_us : 0;
+    }
     while (pen.vpen.model.rate_hz > 0.5 && now_us() < end_us)
         turn();
     return now_us() - since_us;
@@ -218,7 +299,7 @@ static void measure(const char *cause, uint64_t limit_us, uint64_t (*cause_and_w
 
 static uint64_t kill_program(void)
 {
-    uint64_t t = now_us();
+    uint64_t t = before();
 
     kill(program, SIGKILL);
     return standstill_us(t);
@@ -226,7 +307,7 @@ static uint64_t kill_program(void)
 
 static uint64_t program_hangs_up(void)
 {
-    uint64_t t = now_us();
+    uint64_t t = before();
 
     kill(program, SIGTERM);
     return standstill_us(t);
@@ -239,13 +320,13 @@ static uint64_t program_freezes(void)
 
     kill(program, SIGSTOP);
     UNTIL(seen()->lease_name[0] == '\0', 5000);
-    t = now_us();
+    t = before();
     return standstill_us(t);
 }
 
 static uint64_t kill_daemon(void)
 {
-    uint64_t t = now_us();
+    uint64_t t = before();
 
     kill(h.daemon, SIGKILL);
     return standstill_us(t);
@@ -253,23 +334,44 @@ static uint64_t kill_daemon(void)
 
 static uint64_t stop_daemon(void)
 {
-    uint64_t t = now_us();
+    uint64_t t = before();
 
     kill(h.daemon, SIGSTOP);
     return standstill_us(t);
 }
 
+static void program_ends(void);
+
+static void bind_usb(bool in)
+{
+    FILE *f = fopen(getenv("MN_STOPPING_UDC"), "we");
+
+    assert_non_null(f);
+    fprintf(f, "%s\n", in ? getenv("MN_STOPPING_UDC_NAME") : "");
+    fclose(f);
+}
+
 static uint64_t pull_cable(void)
 {
-    uint64_t t = now_us();
+    uint64_t t = before();
 
-    say("unplug 0.4");
+    if (control != NULL)
+        bind_usb(false);
+    else
+        say("unplug 0.4");
     return standstill_us(t);
+}
+
+static void cable_back(void)
+{
+    if (control != NULL)
+        bind_usb(true);
+    program_ends();
 }
 
 static uint64_t say_stop(void)
 {
-    uint64_t t = now_us();
+    uint64_t t = before();
 
     harness_ok(&h, mn_stop_async(h.c, P, T, NULL, NULL));
     return standstill_us(t);
@@ -334,7 +436,7 @@ static void a_daemon_that_is_stopped(void **state)
 static void a_cable_that_is_pulled(void **state)
 {
     (void)state;
-    measure("cable pulled", LIMIT_US, pull_cable, program_ends);
+    measure("cable pulled", LIMIT_US, pull_cable, cable_back);
 }
 
 static void a_stop_under_full_telemetry(void **state)

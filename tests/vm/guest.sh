@@ -1,8 +1,8 @@
 #!/bin/bash
 # In the USB machine: two pens on two controllers, through the real kernel, udevd with the real rule, and an unprivileged
-# user. Speaks TAP. Usage: guest.sh DIRECTORY-OF-BINARIES PLUG-CYCLES
+# user. Speaks TAP. Usage: guest.sh DIRECTORY-OF-BINARIES PLUG-CYCLES STOPS
 set -u
-built=$1 cycles=$2
+built=$1 cycles=$2 runs=$3
 top=$(pwd)
 own=$(mktemp -d) # not the checkout: the unprivileged users need not be able to enter that
 bin=$own/bin
@@ -147,7 +147,7 @@ a_stalled_pipe_is_cleared_and_the_session_begun_anew() {
 stalls_seen() { [ "$(grep -c "VM-0002: the pen stalled a pipe" $state/mnd.log)" -ge "$1" ]; }
 # A session with the first pen, armed, until its program is ended.
 treatment() {
-    mnctl --pen VM-0001 session plan --subject "S-$RANDOM-$RANDOM" --zone cheek:0.5mm --waive-numbing test | sed 's/answer: ""/answer: "no"/' > $state/plan.yaml
+    mnctl --pen VM-0001 session plan --subject "S-$RANDOM-$RANDOM" --zone cheek:1.2mm:120Hz --waive-numbing test | sed 's/answer: ""/answer: "no"/' > $state/plan.yaml
     chmod 644 $state/plan.yaml
     mnctl --pen VM-0001 session end > /dev/null 2>&1
     exec_as clinic $bin/mnctl --pen VM-0001 session start $state/plan.yaml --yes
@@ -161,6 +161,23 @@ pulling_the_cable_stops_the_needles() {
     pen 1 truth; pen 1 truth | grep -q "rate_hz=0.0"; local r=$?
     kill $p; wait $p; pen 1 "trigger release"; plug 1; within 3 ready VM-0001
     mnctl --pen VM-0001 faults clear
+    return $r
+}
+# Each way to stop, a few times, by the clock of the pen's model; with a daemon of the test's own.
+every_way_to_stop_is_fast_enough() {
+    local r
+    kill $mnd; wait $mnd
+    power_off 1
+    echo STOPPER > /sys/kernel/config/usb_gadget/pen1/strings/0x409/serialnumber
+    "$bin/penstub" --ffs /dev/ffs-pen1 --serial STOPPER --seed 1 --nvm "$state/nvm.stopper" --control "$state/control.1" > "$state/ready.1" 2> "$state/penstub.1.log" &
+    stub[1]=$!
+    within 5 grep -q ready "$state/ready.1" && plug 1
+    MN_STOPPING_RUNS=$runs MN_HARNESS_USB=1 MN_STOPPING_CONTROL=$state/control.1 MN_STOPPING_UDC=/sys/kernel/config/usb_gadget/pen1/UDC MN_STOPPING_UDC_NAME=dummy_udc.0 \
+        "$built/bin/test_stopping"
+    r=$?
+    power_off 1
+    echo VM-0001 > /sys/kernel/config/usb_gadget/pen1/strings/0x409/serialnumber
+    start_mnd; power_on 1; within 10 both_pens_are_there
     return $r
 }
 power_cycled_the_pen_keeps_configuration_and_records() {
@@ -310,6 +327,8 @@ check unbinding_in_mid_stream_removes_the_pen_and_binding_brings_it_back unbindi
 sed 's/^/# /' $state/why
 check a_stalled_pipe_is_cleared_and_the_session_begun_anew a_stalled_pipe_is_cleared_and_the_session_begun_anew
 check pulling_the_cable_stops_the_needles pulling_the_cable_stops_the_needles
+check every_way_to_stop_is_fast_enough every_way_to_stop_is_fast_enough
+grep -a '^# .*to standstill' $state/why
 check power_cycled_the_pen_keeps_configuration_and_records power_cycled_the_pen_keeps_configuration_and_records
 check mnd_is_at_rest_when_its_pens_are_gone mnd_is_at_rest_when_its_pens_are_gone
 check both_pens_come_back both_pens_are_there

@@ -1,5 +1,4 @@
 /* The after-care card of a session: what not to do before when, what to expect, whom to call. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -113,7 +112,6 @@ static void write_page(FILE *out, const struct mn_session *s)
 int aftercare(struct app *a, const struct mn_session *s, const char *path)
 {
     FILE *out;
-    bool good;
 
     if (s->state != MN_SESSION_ENDED) {
         fprintf(stderr, "mnctl: session %" PRIu32 " has not ended: the card's times count from its end\n", s->number);
@@ -125,19 +123,9 @@ int aftercare(struct app *a, const struct mn_session *s, const char *path)
         print_text(s);
         return flush_output();
     }
-    out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
-    if (out == NULL) {
-        fprintf(stderr, "mnctl: cannot write %s: %s\n", path, strerror(errno));
+    out = output_open(path, "we");
+    if (out == NULL)
         return EXIT_ERROR;
-    }
     write_page(out, s);
-    if (out == stdout)
-        return flush_output();
-    good = !ferror(out);
-    if (fclose(out) != 0 || !good) {
-        fprintf(stderr, "mnctl: cannot write %s: %s\n", path, strerror(errno));
-        return EXIT_ERROR;
-    }
-    printf("%s\n", path);
-    return flush_output();
+    return output_close(out, path);
 }

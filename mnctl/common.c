@@ -88,6 +88,30 @@ int flush_output(void)
     return EXIT_ERROR;
 }
 
+FILE *output_open(const char *path, const char *mode)
+{
+    FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, mode);
+
+    if (out == NULL)
+        fprintf(stderr, "mnctl: cannot write %s: %s\n", path, strerror(errno));
+    return out;
+}
+
+int output_close(FILE *out, const char *path)
+{
+    bool good;
+
+    if (out == stdout)
+        return flush_output();
+    good = !ferror(out);
+    if (fclose(out) != 0 || !good) {
+        fprintf(stderr, "mnctl: cannot write %s: %s\n", path, strerror(errno));
+        return EXIT_ERROR;
+    }
+    printf("%s\n", path);
+    return flush_output();
+}
+
 int print_json(json_t *j, bool one_line)
 {
     int r = j == NULL || json_dumpf(j, stdout, one_line ? JSON_COMPACT : JSON_INDENT(2)) != 0 ? EXIT_ERROR : EXIT_OK;

@@ -1,5 +1,4 @@
 /* faults show: one fault, with the telemetry around it, in the terminal or as a page to mail. */
-#include <errno.h>
 #include <inttypes.h>
 #include <langinfo.h>
 #include <locale.h>
@@ -265,23 +264,12 @@ static void write_page(FILE *out, const struct page *page)
 
 static int write_file(const struct page *page, const char *path)
 {
-    FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
-    bool good;
+    FILE *out = output_open(path, "we");
 
-    if (out == NULL) {
-        fprintf(stderr, "mnctl: cannot write %s: %s\n", path, strerror(errno));
+    if (out == NULL)
         return EXIT_ERROR;
-    }
     write_page(out, page);
-    if (out == stdout)
-        return flush_output();
-    good = !ferror(out);
-    if (fclose(out) != 0 || !good) {
-        fprintf(stderr, "mnctl: cannot write %s: %s\n", path, strerror(errno));
-        return EXIT_ERROR;
-    }
-    printf("%s\n", path);
-    return flush_output();
+    return output_close(out, path);
 }
 
 static json_t *json_plot(const struct plot *p, bool high)

@@ -69,6 +69,10 @@ int print_json(json_t *j, bool one_line);
 /* stdout has taken everything: else a sentence and EXIT_ERROR. */
 int flush_output(void);
 
+/* A file to write into, - for stdout; NULL after a sentence. mode as of fopen(). Its end: EXIT_OK, and its path is printed, or EXIT_ERROR after a sentence. */
+FILE *output_open(const char *path, const char *mode);
+int output_close(FILE *out, const char *path);
+
 /* "" unless stdout is a terminal. */
 enum colour { COLOUR_NONE, COLOUR_GOOD, COLOUR_WARN, COLOUR_BAD, COLOUR_DIM, COLOUR_BOLD };
 const char *colour(enum colour c);

@@ -1,6 +1,5 @@
 /* session: a treatment from its plan to its summary. */
 #include <ctype.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -413,22 +412,11 @@ static int make_plan(struct app *a, int argc, char **argv)
     }
     if (r != EXIT_OK)
         return r;
-    if (path == NULL) {
-        plan_write(stdout, &w);
-        return flush_output();
-    }
-    out = fopen(path, "wex");
-    if (out == NULL) {
-        fprintf(stderr, "mnctl: cannot write %s: %s\n", path, strerror(errno));
+    out = output_open(path != NULL ? path : "-", "wex");
+    if (out == NULL)
         return EXIT_ERROR;
-    }
     plan_write(out, &w);
-    if (fclose(out) != 0) {
-        fprintf(stderr, "mnctl: cannot write %s: %s\n", path, strerror(errno));
-        return EXIT_ERROR;
-    }
-    printf("%s\n", path);
-    return flush_output();
+    return output_close(out, path != NULL ? path : "-");
 }
 
 static int check(struct app *a, int argc, char **argv)

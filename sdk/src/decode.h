@@ -28,5 +28,8 @@ Mnp__TelemetryBatch *decode_telemetry(struct mn_telemetry *out, const char *seri
 
 /* False: a needed field is absent. */
 bool decode_session(struct mn_session *out, const Mnc__Session *in);
+void decode_policy(struct mn_policy *out, const Mnc__PolicyReply *in);
+/* As many as there is room for. */
+void decode_findings(struct mn_finding *out, size_t *count, size_t cap, size_t n, Mnc__Finding *const *in);
 
 void encode_config(Mnp__Config *out, const struct mn_config *in);

@@ -258,7 +258,7 @@ static void the_interval_comes_from_the_journal(void **state)
     run_for(300);
     end_session(true);
     harness_say(&h, P, "cartridge insert");
-    harness_run(&h, 100);
+    harness_until(&h, harness_pen(&h, P)->cartridge == MN_CARTRIDGE_NEW, T);
     mn_faults_clear(h.c, P, 0, false, NULL, T);
     refused(&plan, "2002 INTERVAL_TOO_SHORT: CHEEK was treated 0 d ago: at least 7 d");
     plan.step[0].interval_override = "the patient insists"; /* below the floor nobody may */
@@ -414,8 +414,9 @@ static void when_the_daemon_dies_it_is_recorded_as_interrupted(void **state)
     harness_say(&h, P, "trigger release");
     harness_say(&h, P, "cartridge insert");
     harness_until(&h, mn_lease_take(h.c, P, T) == MN_OK, T);
-    harness_run(&h, 100);
+    harness_until(&h, harness_pen(&h, P)->cartridge == MN_CARTRIDGE_NEW && !harness_pen(&h, P)->trigger, T);
     mn_faults_clear(h.c, P, 0, false, NULL, T);
+    harness_until(&h, harness_pen(&h, P)->state == MN_STATE_SAFE, T);
     refused(&plan, "2002 INTERVAL_TOO_SHORT: CHEEK was treated 0 d ago: at least 7 d"); /* it counts */
     plan = harness_plan();
     begin(&plan, &s);

@@ -8,6 +8,8 @@
 #include "history.h"
 #include "session.h"
 
+enum { INQUIRIES_PER_CLIENT = 4 };
+
 struct inquiry { /* in the journal, for a list or before an adverse event */
     struct journal_work work;
     struct inquiry *next;
@@ -119,14 +121,17 @@ static void done_list(struct journal_work *w, bool ran)
 static void inquire(struct inquiries *all, struct inquiry wanted)
 {
     struct inquiry *q;
+    unsigned n = 0;
 
     if (hub_journal(all->env->hub) == NULL) {
         client_refuse(wanted.client, wanted.id, MNC__ERROR_CODE__ERROR_JOURNAL, "%s", hub_journal_error(all->env->hub));
         return;
     }
-    q = malloc(sizeof(*q));
+    for (q = all->first; q != NULL; q = q->next)
+        n += q->client == wanted.client;
+    q = n < INQUIRIES_PER_CLIENT ? malloc(sizeof(*q)) : NULL;
     if (q == NULL) {
-        client_refuse(wanted.client, wanted.id, MNC__ERROR_CODE__ERROR_BUSY, "the daemon is out of memory");
+        client_refuse(wanted.client, wanted.id, MNC__ERROR_CODE__ERROR_BUSY, "this program has asked %u times for sessions that have not come yet", n);
         return;
     }
     *q = wanted;

@@ -43,6 +43,25 @@ static bool read_indication(struct treatment *t, const char *name, char *why, si
     return name == NULL || name[0] == '\0' || t->indication[0] != '\0' || bad(why, cap, "there is no indication %.40s", name);
 }
 
+/* What every pen's settings have as their ranges. */
+static bool is_setting(const char *name, uint32_t value, char *why, size_t cap)
+{
+    static const struct {
+        const char *name;
+        uint32_t min, max, step;
+    } settings[] = {
+#define SETTING(name, tag, unit, min, max, step, default_value, text) {#name, min, max, step},
+#include "config.def"
+#undef SETTING
+    };
+
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        if (strcmp(settings[i].name, name) == 0 && (value < settings[i].min || value > settings[i].max || (settings[i].step > 1 && value % settings[i].step != 0)))
+            return bad(why, cap, "%s is %u in the plan; it must be %u to %u in steps of %u", name, value, settings[i].min, settings[i].max, settings[i].step);
+    }
+    return true;
+}
+
 static bool read_steps(struct treatment *t, const Mnc__Plan *m, char *why, size_t cap)
 {
     if (m->n_step == 0 || m->n_step > POLICY_STEPS_MAX)
@@ -53,6 +72,8 @@ static bool read_steps(struct treatment *t, const Mnc__Plan *m, char *why, size_
 
         if (!step->has_zone || !step->has_depth_um || !step->has_stroke_rate_dhz)
             return bad(why, cap, "a step of a plan needs zone, depth_um and stroke_rate_dhz");
+        if (!is_setting("depth_um", step->depth_um, why, cap) || !is_setting("stroke_rate_dhz", step->stroke_rate_dhz, why, cap))
+            return false;
         if (treatment_find_zone(t, step->zone) < i)
             return bad(why, cap, "zone %s stands twice in the plan", policy_zone_name((enum policy_zone)step->zone));
         *p = (struct policy_step){.zone = (enum policy_zone)step->zone, .depth_um = step->depth_um, .days_since = POLICY_NEVER};

@@ -19,6 +19,7 @@ enum {
     RESTORE_LATE_US = 30000000, /* for a pen that was there when the daemon died */
     PEN_TIMEOUT_MS = 1000,
     OPEN_MAX = 256,
+    OPENINGS_PER_CLIENT = 4,
 };
 
 /* A program that is to be answered; client NULL: it has gone. */
@@ -488,15 +489,6 @@ static void check_cartridge(const struct treatment *t, const Mnp__Info *info, st
         snprintf(text, sizeof(text), "%u um in %s is deeper than the cartridge goes: %u um", t->zones[i].depth_um, policy_zone_name(t->zones[i].zone), c->max_depth_um);
         add_cartridge(found, 1306, "CARTRIDGE_DEPTH_MISMATCH", t->zones[i].depth_um, c->max_depth_um, text);
     }
-    if (info->has_rate_min_dhz && info->has_rate_max_dhz) {
-        for (size_t i = 0; i < t->zone_count; i++) {
-            if (t->zones[i].stroke_rate_dhz >= info->rate_min_dhz && t->zones[i].stroke_rate_dhz <= info->rate_max_dhz)
-                continue;
-            snprintf(text, sizeof(text), "%s: %u dhz is not a rate of this pen: %u to %u", policy_zone_name(t->zones[i].zone), t->zones[i].stroke_rate_dhz,
-                     info->rate_min_dhz, info->rate_max_dhz);
-            add_cartridge(found, 2005, "plan", 0, 0, text);
-        }
-    }
 }
 
 /* Only what was found: nothing begins. */
@@ -610,7 +602,10 @@ static void begin(struct sessions *all, struct client *c, uint32_t id, const cha
     struct asker asker = {c, id};
     struct refusal refusal;
     char why[200];
+    unsigned waiting = 0;
 
+    for (o = all->openings; o != NULL; o = o->next)
+        waiting += o->asker.client == c;
     if (serial == NULL || hub_pen(all->env->hub, serial) == NULL) {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_NO_PEN, "no pen with serial number %.40s is plugged in", serial != NULL ? serial : "");
         return;
@@ -633,9 +628,9 @@ static void begin(struct sessions *all, struct client *c, uint32_t id, const cha
         refuse_with(&asker, MNC__ERROR_CODE__ERROR_BUSY, serial, "earlier sessions are being read from the journal: try again");
         return;
     }
-    o = calloc(1, sizeof(*o));
+    o = waiting < OPENINGS_PER_CLIENT ? calloc(1, sizeof(*o)) : NULL;
     if (o == NULL) {
-        refuse_with(&asker, MNC__ERROR_CODE__ERROR_BUSY, serial, "the daemon is out of memory");
+        refuse_with(&asker, MNC__ERROR_CODE__ERROR_BUSY, serial, "too many plans of this program are being looked at, or there is no memory");
         return;
     }
     snprintf(o->t.serial, sizeof(o->t.serial), "%s", serial);

@@ -68,6 +68,31 @@ says sim_of_nonsense 5 'error: unknown command' $P sim dance
 says stop_all 0 'all pens: stopped' mnctl stop --all
 says policy_page_is_the_policy 0 '^ok$' bash -c "mnctl policy show --markdown | diff - $(cd "$(dirname "$0")/../.." && pwd)/docs/policy.md && echo ok"
 says policy_json 0 '^17 24$' bash -c 'mnctl --json policy show | python3 -c "import json,sys; p = json.load(sys.stdin); print(len(p[\"zones\"]), len(p[\"questions\"]))"'
+printf 'name: Nord\nlimits:\n  - {name: depth_limit, value: 1200}\n' > "$dir/site.yaml"
+says policy_check 0 'a good policy of Nord; 1 figures are not the defaults' mnctl policy check "$dir/site.yaml"
+says policy_diff 1 'limits +depth_limit +1500 um -> 1200 um' mnctl policy diff "$dir/site.yaml"
+says policy_check_without_a_daemon 0 'is a good policy of Nord, SHA-256 [0-9a-f]{64}' mnd --check-policy "$dir/site.yaml"
+printf 'name: Nord\nlimits:\n  - {name: depth_limit, value: 1600}\n' > "$dir/site.yaml"
+says a_policy_that_allows_too_much 5 'depth_limit is 1500 um, and 1600 is less strict: less strict is only 2000 with source: S4' mnctl policy check "$dir/site.yaml"
+says a_daemon_with_it_does_not_start 1 'the treatment policy is not taken: .*1600 is less strict' mnd --no-usb --socket "$dir/other.sock" --policy "$dir/site.yaml"
+says policy_of_no_file 2 'nowhere.yaml: No such file' mnctl policy check "$dir/nowhere.yaml"
+says policy_misspelt 2 'there is no policy shwo; did you mean show' mnctl policy shwo
+says session_misspelt 2 'there is no session strat; did you mean start' mnctl session strat
+says session_of_a_misspelt_zone 2 'there is no zone CHEK; did you mean CHEEK' mnctl session plan --zone chek:1mm
+says session_of_a_misspelt_indication 2 'there is no indication skars; did you mean SCARS' mnctl session plan --indication skars
+says session_of_a_name 2 'the subject is a key of 1 to 32 printable characters without blanks, not "Jane Doe"' mnctl session plan --subject 'Jane Doe'
+says session_zone_without_depth 2 '--zone takes ZONE:DEPTH or ZONE:DEPTH:RATE' mnctl session plan --zone cheek
+says session_unknown_option 2 'session start takes no --now' mnctl session start --now
+says session_without_a_terminal 2 'there is no terminal: --yes says that it is wanted' $P session start
+says session_of_no_file 2 'nowhere.yaml: No such file' $P session check "$dir/nowhere.yaml"
+printf 'subjekt: K\n' > "$dir/bad.yaml"
+says session_file_with_a_misspelt_key 2 'bad.yaml, line 1: Unexpected key: subjekt' $P session check "$dir/bad.yaml"
+: > "$dir/bad.yaml"
+says session_file_that_is_empty 2 'bad.yaml is empty' $P session check "$dir/bad.yaml"
+says session_check_finds_what_is_missing 5 'BLOCK +2005 not answered: When was isotretinoin last taken' $P session check --subject K-1 --zone cheek:1mm
+says session_show_of_none 5 'there is no session 99' mnctl session show 99
+says session_end_of_none 5 'no session of pen SIM-0001 is open' $P session end
+says session_json 0 '^\[\]$' bash -c "mnctl --json session status | tr -d ' \n'; echo"
 says policy_in_the_terminal 0 'NSAID +within 3 d: BLOCK; within 7 d: WARN' mnctl policy show
 says guide_lists_indications 0 'SCARS +5 to 6' mnctl guide
 says guide_says_how_deep_and_how_long_before 0 'FOREHEAD +750 um +20 min +bony' mnctl guide scars

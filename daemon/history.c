@@ -274,10 +274,10 @@ static bool on_restore(void *ctx, const struct journal_record *r)
     return true;
 }
 
-void history_add_run(struct treatment *t, const struct journal_record *r)
+static void add_run(struct treatment *t, const struct journal_record *r)
 {
     static const char *const ends[] = {"", "the trigger was released", "stopped", "stopped by a fault", "stopped: the link was lost"}; /* mnp.EndReason */
-    Mnp__Record *record = r->kind == MNC__JOURNAL_KIND__JOURNAL_RUN && strcmp(r->serial, t->serial) == 0 ? mnp__record__unpack(NULL, r->length, r->bytes) : NULL;
+    Mnp__Record *record = mnp__record__unpack(NULL, r->length, r->bytes);
 
     if (record != NULL && record->body_case == MNP__RECORD__BODY_RUN && record->run->treatment == t->id)
         treatment_add_run(t, record->run->zone, record->run->strokes, record->run->duration_ms, record->run->depth_peak_um,
@@ -285,15 +285,25 @@ void history_add_run(struct treatment *t, const struct journal_record *r)
     mnp__record__free_unpacked(record, NULL);
 }
 
-static bool on_run(void *ctx, const struct journal_record *r)
+void history_add_record(struct treatment *t, const struct journal_record *r)
 {
-    history_add_run(ctx, r);
+    if (strcmp(r->serial, t->serial) != 0)
+        return;
+    if (r->kind == MNC__JOURNAL_KIND__JOURNAL_RUN)
+        add_run(t, r);
+    else if (r->kind == MNC__JOURNAL_KIND__JOURNAL_FAULT && r->code != 0 && r->host_us >= t->begun_us)
+        treatment_add_fault(t, r->code);
+}
+
+static bool on_record(void *ctx, const struct journal_record *r)
+{
+    history_add_record(ctx, r);
     return true;
 }
 
 int history_restore(struct store *s, uint64_t journal_id, struct treatment *open, size_t cap, size_t *count, uint32_t *next_number)
 {
-    struct journal_filter runs = {.kinds = UINT32_C(1) << MNC__JOURNAL_KIND__JOURNAL_RUN};
+    struct journal_filter own = {.kinds = UINT32_C(1) << MNC__JOURNAL_KIND__JOURNAL_RUN | UINT32_C(1) << MNC__JOURNAL_KIND__JOURNAL_FAULT};
     struct restoring v = {.open = open, .cap = cap};
     int r = store_sessions(s, 0, on_restore, &v);
 
@@ -302,9 +312,9 @@ int history_restore(struct store *s, uint64_t journal_id, struct treatment *open
         bool end = false;
 
         open[i].id = journal_id + open[i].number;
-        snprintf(runs.serial, sizeof(runs.serial), "%s", open[i].serial);
+        snprintf(own.serial, sizeof(own.serial), "%s", open[i].serial);
         while (r == 0 && !end)
-            r = store_read(s, &position, &runs, on_run, &open[i], &end, &missed);
+            r = store_read(s, &position, &own, on_record, &open[i], &end, &missed);
     }
     *count = r == 0 ? v.count : 0;
     *next_number = v.newest + 1;

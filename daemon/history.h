@@ -45,5 +45,5 @@ struct history_list {
 int history_list(struct store *s, struct history_list *l);
 void history_list_free(struct history_list *l);
 
-/* A pen's record of a run, into the session that it belongs to; with how it ended. */
-void history_add_run(struct treatment *t, const struct journal_record *r);
+/* A pen's record into the session that it belongs to: a run, with how it ended, or a fault meanwhile. */
+void history_add_record(struct treatment *t, const struct journal_record *r);

@@ -314,9 +314,7 @@ static void on_pen(void *ctx, struct pen *p)
 /* A pen's record of what was done, or of what went wrong meanwhile. */
 static void take_record(struct session *s, const struct journal_record *r)
 {
-    history_add_run(&s->t, r);
-    if (r->kind == MNC__JOURNAL_KIND__JOURNAL_FAULT && r->host_us >= s->t.begun_us && r->code != 0)
-        treatment_add_fault(&s->t, r->code);
+    history_add_record(&s->t, r);
     if (!s->motor_noticed && treatment_motor_ms(&s->t) >= (uint64_t)s->all->site->policy.limits[POLICY_motor_notice] * 60000) {
         s->motor_noticed = true;
         snprintf(s->t.text, sizeof(s->t.text), "notice: the motor has run for %u min in this session", s->all->site->policy.limits[POLICY_motor_notice]);
@@ -696,6 +694,19 @@ void session_select(struct sessions *all, struct client *c, uint32_t id, const M
         configure(s, zone);
 }
 
+static const char *fault_name(uint32_t code)
+{
+    switch (code) {
+#define FAULT(bit, code, name, priority, kind, effect, text)                                                           \
+    case code:                                                                                                         \
+        return #name;
+#include "faults.def"
+#undef FAULT
+    default:
+        return "(of a later firmware)";
+    }
+}
+
 static void on_armed(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
 {
     struct session *s = ctx;
@@ -712,7 +723,7 @@ static void on_armed(void *ctx, uint32_t id, enum pen_result result, uint16_t ty
             look(s->all, p);
         say_session(s);
     } else if (e != NULL && e->has_fault_code) {
-        snprintf(why, sizeof(why), "fault %u forbids it: %.120s", e->fault_code, e->text != NULL ? e->text : "");
+        snprintf(why, sizeof(why), "fault %u %s forbids it", e->fault_code, fault_name(e->fault_code));
         refuse_with(&s->asker, MNC__ERROR_CODE__ERROR_STATE, s->t.serial, why);
     } else {
         refuse_with(&s->asker, MNC__ERROR_CODE__ERROR_STATE, s->t.serial, e != NULL && e->text != NULL ? e->text : "it did not answer ARM, and is stopped");

@@ -193,6 +193,10 @@ static void what_was_never_ended_is_found_with_its_runs(void **state)
         r.bytes = bytes;
         insert(&r);
     }
+    r = (struct journal_record){.serial = "P", .number = 4, .kind = MNC__JOURNAL_KIND__JOURNAL_FAULT, .code = 1601, .host_us = NOW_US + 1, .bytes = bytes};
+    insert(&r);
+    r = (struct journal_record){.serial = "Q", .number = 1, .kind = MNC__JOURNAL_KIND__JOURNAL_FAULT, .code = 1101, .host_us = NOW_US + 1, .bytes = bytes};
+    insert(&r);
     assert_int_equal(history_restore(fx.s, store_id(fx.s), open, 8, &count, &next), 0);
     assert_int_equal(count, 1);
     assert_int_equal(next, 3);
@@ -202,6 +206,8 @@ static void what_was_never_ended_is_found_with_its_runs(void **state)
     assert_string_equal(open[0].subject, "A");
     assert_int_equal(open[0].zones[0].runs, 2);
     assert_int_equal(open[0].zones[0].strokes, 154);
+    assert_int_equal(open[0].fault_count, 1);
+    assert_int_equal(open[0].faults[0], 1601);
 }
 
 static void lists_have_what_began_and_how_it_ended(void **state)

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_MAX = 32 };
+enum { KEY_MAX = 32, NUMBING_MAX_MIN = 1440 };
 
 static bool bad(char *why, size_t cap, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -86,10 +86,23 @@ static bool read_steps(struct treatment *t, const Mnc__Plan *m, char *why, size_
     return true;
 }
 
+/* What is half said is no answer: a "yes" without how long ago would else be "never", and how long ago without a "yes" would be "no". */
+static bool is_answer(const Mnc__Answer *a, const char *item, bool timed, char *why, size_t cap)
+{
+    if (timed && a->yes && !a->has_hours_ago)
+        return bad(why, cap, "%s is answered by how long ago it was, or never", item);
+    if (!timed && (!a->has_yes || a->has_hours_ago))
+        return bad(why, cap, "%s is answered by yes or no", item);
+    return true;
+}
+
 static bool read_answers(struct treatment *t, const Mnc__Plan *m, char *why, size_t cap)
 {
-    static const char *const names[] = {
-#define SCREEN(name, hours, decision, hours_2, decision_2, in_zone, source, question) #name,
+    static const struct {
+        const char *name;
+        bool timed;
+    } items[] = {
+#define SCREEN(name, hours, decision, hours_2, decision_2, in_zone, source, question) {#name, (hours) != 0},
 #include "policy/screening.def"
     };
 
@@ -97,19 +110,23 @@ static bool read_answers(struct treatment *t, const Mnc__Plan *m, char *why, siz
         const Mnc__Answer *a = m->answer[i];
         size_t item = 0;
 
-        while (item < SCREEN_ITEMS && (a->item == NULL || strcmp(names[item], a->item) != 0))
+        while (item < SCREEN_ITEMS && (a->item == NULL || strcmp(items[item].name, a->item) != 0))
             item++;
         if (item == SCREEN_ITEMS)
             return bad(why, cap, "there is no screening item %.40s", a->item != NULL ? a->item : "without a name");
+        if (t->input.answers[item].answered)
+            return bad(why, cap, "%s is answered twice", items[item].name);
+        if (!is_answer(a, items[item].name, items[item].timed, why, cap))
+            return false;
         t->input.answers[item] = (struct policy_answer){
             .answered = true,
             .yes = a->yes,
             .hours_ago = a->has_hours_ago ? a->hours_ago : POLICY_NEVER,
-            .zones = a->has_zones ? a->zones : UINT32_MAX,
+            .zones = a->zones != 0 ? a->zones : UINT32_MAX,
             .confirmed = a->confirmed_by != NULL && a->confirmed_by[0] != '\0',
         };
-        if (t->input.answers[item].confirmed && (!is_key(a->confirmed_by) || !treatment_add_override(t, names[item], a->confirmed_by)))
-            return bad(why, cap, "who has confirmed %s is a key of 1 to %d printable characters without blanks", names[item], KEY_MAX);
+        if (t->input.answers[item].confirmed && (!is_key(a->confirmed_by) || !treatment_add_override(t, items[item].name, a->confirmed_by)))
+            return bad(why, cap, "who has confirmed %s is a key of 1 to %d printable characters without blanks", items[item].name, KEY_MAX);
     }
     return true;
 }
@@ -120,11 +137,9 @@ bool plan_read(struct treatment *t, const Mnc__Plan *m, uint64_t now_us, char *w
         return bad(why, cap, "a plan needs a subject: an opaque key of 1 to %d printable characters without blanks, and nobody's name", KEY_MAX);
     snprintf(t->subject, sizeof(t->subject), "%s", m->subject);
     t->products = m->products;
-    if (m->has_numbing_min) {
-        uint64_t ago = (uint64_t)m->numbing_min * 60000000;
-
-        t->numbed_at_us = now_us > ago ? now_us - ago : 1;
-    }
+    if (m->has_numbing_min && m->numbing_min > NUMBING_MAX_MIN)
+        return bad(why, cap, "numbing was applied 0 to %d minutes ago, not %u", NUMBING_MAX_MIN, m->numbing_min);
+    t->said_us = now_us;
     t->input.numbing_min = m->has_numbing_min ? m->numbing_min : POLICY_NEVER;
     t->input.numbing_waived = m->numbing_waiver != NULL;
     if (t->input.numbing_waived && !treatment_add_override(t, "numbing", m->numbing_waiver))

@@ -6,5 +6,5 @@
 #include "client.pb-c.h"
 #include "treatment.h"
 
-/* Fills subject, indication, zones, answers, numbing, products and overrides; now_us is the time that treatment_world has. False: one sentence in why. */
+/* Fills subject, indication, zones, answers, numbing, products and overrides; now_us is the time that treatment_world has: how long the machine has been up does not matter. False: one sentence in why. */
 bool plan_read(struct treatment *t, const Mnc__Plan *m, uint64_t now_us, char *why, size_t cap);

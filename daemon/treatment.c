@@ -55,7 +55,11 @@ uint64_t treatment_motor_ms(const struct treatment *t)
 
 uint32_t treatment_numbing_min(const struct treatment *t, uint64_t now_us)
 {
-    return t->numbed_at_us == 0 ? POLICY_NEVER : now_us < t->numbed_at_us ? 0 : (uint32_t)((now_us - t->numbed_at_us) / 60000000);
+    uint64_t more_min = now_us > t->said_us ? (now_us - t->said_us) / 60000000 : 0;
+
+    if (t->input.numbing_min == POLICY_NEVER)
+        return POLICY_NEVER;
+    return more_min < POLICY_NEVER - 1 - t->input.numbing_min ? t->input.numbing_min + (uint32_t)more_min : POLICY_NEVER - 1;
 }
 
 size_t treatment_find_zone(const struct treatment *t, uint32_t zone)
@@ -123,8 +127,9 @@ bool treatment_may_select(const struct treatment *t, const struct treatment_worl
     return controls(w, r) && rests(t, r) && pen_can(w, r);
 }
 
-bool treatment_may_arm(struct treatment *t, const struct policy *p, const struct treatment_world *w, struct refusal *r)
+bool treatment_may_arm(const struct treatment *t, const struct policy *p, const struct treatment_world *w, struct refusal *r)
 {
+    struct policy_input now = t->input;
     struct findings found;
 
     if (!controls(w, r) || !can_record(w, r) || !rests(t, r) || !pen_can(w, r))
@@ -135,8 +140,8 @@ bool treatment_may_arm(struct treatment *t, const struct policy *p, const struct
         return refuse(r, REFUSED_CONFLICT, "the pen's configuration has changed since the zone was chosen: choose it again");
     if (w->asked_generation != t->generation)
         return refuse(r, REFUSED_CONFLICT, "ARM names configuration %u, and the zone's is %u", w->asked_generation, t->generation);
-    t->input.numbing_min = treatment_numbing_min(t, w->now_us);
-    policy_evaluate(p, &t->input, &found);
+    now.numbing_min = treatment_numbing_min(t, w->now_us);
+    policy_evaluate(p, &now, &found);
     return policy_allows(&found, r);
 }
 

@@ -62,7 +62,7 @@ struct treatment {
     uint64_t id;                      /* what pens know it by: another one in every journal */
     char serial[33], subject[33], indication[28], by[64];
     struct policy_input input;        /* of which the steps are in the order of zones[] */
-    uint64_t numbed_at_us;            /* in the caller's time; 0: not at all */
+    uint64_t said_us;                 /* when the plan was said, in the caller's time: numbing in input is as of then */
     struct treatment_zone zones[POLICY_STEPS_MAX];
     size_t zone_count;
     size_t zone_now;
@@ -91,7 +91,7 @@ struct treatment_world {
     bool pen_is_old;     /* its firmware does not know zones and treatments */
     uint32_t generation; /* of the pen's configuration */
     uint32_t asked_generation; /* by whoever asks: what he has seen */
-    uint64_t now_us;     /* as numbed_at_us */
+    uint64_t now_us;     /* as said_us */
 };
 
 enum refusal_kind { REFUSED_NOT, REFUSED_LEASE, REFUSED_STATE, REFUSED_JOURNAL, REFUSED_POLICY, REFUSED_CONFLICT, REFUSED_PEN };
@@ -104,11 +104,11 @@ struct refusal {
 /* True, or a refusal. Each is asked before the thing is done, and nothing is done by asking. */
 bool treatment_may_begin(const struct treatment_world *w, const struct findings *found, struct refusal *r);
 bool treatment_may_select(const struct treatment *t, const struct treatment_world *w, struct refusal *r);
-bool treatment_may_arm(struct treatment *t, const struct policy *p, const struct treatment_world *w, struct refusal *r);
+bool treatment_may_arm(const struct treatment *t, const struct policy *p, const struct treatment_world *w, struct refusal *r);
 /* Whoever controls the pen, or anybody of the role while nobody does. */
 bool treatment_may_end(const struct treatment *t, const struct treatment_world *w, struct refusal *r);
 
-/* Minutes of numbing until now. */
+/* Minutes of numbing until now; POLICY_NEVER: none. */
 uint32_t treatment_numbing_min(const struct treatment *t, uint64_t now_us);
 /* The zone's index, or zone_count. */
 size_t treatment_find_zone(const struct treatment *t, uint32_t zone);

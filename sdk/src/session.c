@@ -308,7 +308,7 @@ int mn_session_get(mn_client *c, uint32_t number, struct mn_session *out, int ti
 {
     struct mn_sessions found = {0};
     struct waiter w = {.out = &found, .size = sizeof(found)};
-    int r = client_finish(c, &w, list(c, NULL, number != 0 ? number : UINT32_MAX - 1, 0, timeout_ms, client_wake, &w));
+    int r = number != 0 ? client_finish(c, &w, list(c, NULL, number, 0, timeout_ms, client_wake, &w)) : MN_OK;
 
     if (r == MN_OK && found.count == 0)
         r = client_fail(c, MN_ERR_NO_SESSION, "there is no session %u", number);

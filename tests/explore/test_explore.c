@@ -565,7 +565,7 @@ static const char *lease_event(struct daemon *s, int event, int program)
 
 static void plan(struct treatment *t, uint64_t now_us)
 {
-    *t = (struct treatment){.state = TREATMENT_PREPARED, .number = 1, .id = 77, .zone_count = 1, .numbed_at_us = now_us};
+    *t = (struct treatment){.state = TREATMENT_PREPARED, .number = 1, .id = 77, .zone_count = 1, .said_us = now_us};
     t->zones[0] = (struct treatment_zone){.zone = ZONE_CHEEK, .depth_um = 500, .stroke_rate_dhz = 1000};
     t->input.steps[0] = (struct policy_step){.zone = ZONE_CHEEK, .depth_um = 500, .days_since = POLICY_NEVER};
     t->input.step_count = 1;
@@ -582,10 +582,11 @@ static const char *begin(struct daemon *s, int program)
 
     if (treatment_is_open(&s->t))
         return NULL; /* session.c refuses it before it is asked */
-    plan(&s->t, s->now_us + 1);
+    plan(&s->t, s->now_us);
     s->t.state = TREATMENT_NONE;
-    s->t.input.numbing_min = 60; /* it is looked at again before ARM */
+    s->t.input.numbing_min = 60;
     policy_evaluate(&policy, &s->t.input, &found);
+    s->t.input.numbing_min = 0; /* it is looked at again before ARM */
     if (!treatment_may_begin(&w, &found, &r))
         return w.has_lease && s->journal && w.pen_is_safe ? "a session was refused for nothing" : NULL;
     if (!w.has_lease || !s->journal || !w.pen_is_safe)
@@ -605,7 +606,7 @@ static const char *try_arm(struct daemon *s, int program, bool wrong_generation)
     if (!treatment_is_open(&s->t))
         return NULL;
     w.asked_generation += wrong_generation;
-    w.now_us = s->numbing ? s->t.numbed_at_us + UINT64_C(3600000000) : s->t.numbed_at_us + 60000000;
+    w.now_us = s->t.said_us + (s->numbing ? UINT64_C(3600000000) : 60000000);
     should = w.has_lease && s->journal && w.pen_is_safe && !wrong_generation && s->t.generation != 0 && s->generation <= s->t.generation && s->numbing &&
              (before == TREATMENT_PREPARED || before == TREATMENT_PAUSED);
     may = treatment_may_arm(&s->t, &policy, &w, &r);

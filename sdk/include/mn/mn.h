@@ -513,7 +513,7 @@ struct mn_plan {
     } step[MN_STEPS_MAX];
     struct mn_answer answer[MN_QUESTIONS_MAX]; /* in the order of mn_question_at() */
     bool numbed;
-    uint32_t numbing_min;     /* minutes since it was applied */
+    uint32_t numbing_min;     /* minutes since it was applied: 0..1440 */
     const char *numbing_waiver; /* why not to wait for it; NULL */
     uint32_t products;        /* bits of mn_product_at() */
 };

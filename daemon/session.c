@@ -507,6 +507,24 @@ static void say_findings(struct asker *a, const struct findings *found)
     a->client = NULL;
 }
 
+/* What the journal does not have yet: what is being done to this subject with other pens, or was when the daemon died. */
+static void add_open(const struct sessions *all, struct treatment *t)
+{
+    for (const struct session *s = all->open; s != NULL; s = s->next) {
+        if (strcmp(s->t.subject, t->subject) != 0)
+            continue;
+        for (size_t i = 0; i < s->t.zone_count; i++) {
+            const struct treatment_zone *z = &s->t.zones[i];
+            size_t k = treatment_find_zone(t, z->zone);
+
+            if (k == t->zone_count || (z->strokes == 0 && s->t.end != END_INTERRUPTED))
+                continue;
+            t->input.steps[k].days_since = 0;
+            t->input.steps[k].last_depth_um = z->depth_um;
+        }
+    }
+}
+
 /* All is known: it begins, or is refused. */
 static void decide(struct opening *o, const Mnp__Info *info)
 {
@@ -522,6 +540,7 @@ static void decide(struct opening *o, const Mnp__Info *info)
         refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_BUSY, o->t.serial, "the daemon is out of memory");
         return;
     }
+    add_open(all, &o->t);
     policy_evaluate(&all->site->policy, &o->t.input, found);
     check_cartridge(&o->t, info, found);
     if (o->check_only) {

@@ -275,6 +275,29 @@ static void the_interval_comes_from_the_journal(void **state)
     begin(&plan, &s);
 }
 
+static void what_is_done_with_another_pen_counts_before_it_is_ended(void **state)
+{
+    static const char *const Q = "SIM-0002";
+    struct mn_plan plan = harness_plan();
+    char subject[MN_KEY_MAX + 1];
+    struct mn_session s;
+
+    (void)state;
+    harness_start(&h, 2, NULL);
+    harness_ok(&h, mn_lease_take(h.c, P, T));
+    harness_ok(&h, mn_lease_take(h.c, Q, T));
+    strcpy(subject, plan.subject);
+    plan.subject = subject;
+    begin(&plan, &s);
+    harness_ok(&h, mn_session_arm(h.c, P, s.config_generation, NULL, T));
+    run_for(200);
+    assert_int_equal(mn_session_begin(h.c, Q, &plan, NULL, T), MN_ERR_POLICY);
+    assert_string_equal(mn_message(h.c), "2002 INTERVAL_TOO_SHORT: CHEEK was treated 0 d ago: at least 7 d");
+    plan.step[0].zone = CHIN;
+    harness_ok(&h, mn_session_begin(h.c, Q, &plan, NULL, T));
+    harness_stop(&h);
+}
+
 static void a_used_cartridge_serves_no_other_session(void **state)
 {
     struct mn_plan plan = harness_plan();
@@ -635,6 +658,7 @@ int main(int argc, char **argv)
         ONE(adverse_events_stand_with_their_session),
         ONE(many_sessions_are_listed_by_pages_the_newest_first),
         ONE(a_site_may_be_stricter_or_have_another_source),
+        cmocka_unit_test(what_is_done_with_another_pen_counts_before_it_is_ended),
         cmocka_unit_test(when_the_daemon_dies_it_is_recorded_as_interrupted),
         cmocka_unit_test(the_site_s_policy_is_in_force_and_recorded),
         cmocka_unit_test(nothing_is_begun_without_a_journal),

@@ -310,10 +310,10 @@ int mn_session_get(mn_client *c, uint32_t number, struct mn_session *out, int ti
     struct waiter w = {.out = &found, .size = sizeof(found)};
     int r = number != 0 ? client_finish(c, &w, list(c, NULL, number, 0, timeout_ms, client_wake, &w)) : MN_OK;
 
-    if (r == MN_OK && (found.count == 0 || found.session == NULL))
-        r = client_fail(c, MN_ERR_NO_SESSION, "there is no session %u", number);
-    if (r == MN_OK)
+    if (r == MN_OK && found.count > 0 && found.session != NULL)
         *out = found.session[0];
+    else if (r == MN_OK)
+        r = client_fail(c, MN_ERR_NO_SESSION, "there is no session %u", number);
     mn_sessions_free(&found);
     return r;
 }

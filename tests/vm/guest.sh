@@ -155,7 +155,7 @@ treatment() {
 # The motor turns, the cable is pulled: how long did the firmware let it turn? The model's own clock says.
 pulling_the_cable_stops_the_needles() {
     treatment > $state/arm.txt & local p=$!
-    within 3 grep -q ARMED $state/arm.txt && pen 1 "trigger press" && sleep 1
+    within 20 grep -q ARMED $state/arm.txt && pen 1 "trigger press" && sleep 1
     pen 1 truth | grep -q "state=5" || { pen 1 truth; kill $p; return 1; }
     unplug 1; sleep 0.4
     pen 1 truth; pen 1 truth | grep -q "rate_hz=0.0"; local r=$?

@@ -1,10 +1,7 @@
-/* EVP's first use without memory crashes inside libcrypto 3.0; this function neither allocates nor fails. */
-#define OPENSSL_SUPPRESS_DEPRECATED
-
 #include "site.h"
 
 #include <errno.h>
-#include <openssl/sha.h>
+#include <nettle/sha2.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,6 +260,15 @@ static bool take_all(struct site *s, const struct file *f, struct reason *why)
     return good;
 }
 
+static void sha256(uint8_t out[SITE_SHA256], const char *text, size_t n)
+{
+    struct sha256_ctx c;
+
+    sha256_init(&c);
+    sha256_update(&c, n, (const uint8_t *)text);
+    sha256_digest(&c, SITE_SHA256, out);
+}
+
 int site_parse(struct site *s, const char *text, size_t n, const char *path, char *why, size_t cap)
 {
     char reason[300] = "";
@@ -275,7 +281,7 @@ int site_parse(struct site *s, const char *text, size_t n, const char *path, cha
         return r;
     if (take_all(s, f, &(struct reason){reason, sizeof(reason)})) {
         snprintf(s->name, sizeof(s->name), "%s", f->name);
-        SHA256((const unsigned char *)text, n, s->sha256);
+        sha256(s->sha256, text, n);
     } else {
         snprintf(why, cap, "%s: %s", path, reason);
         site_default(s);

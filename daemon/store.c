@@ -1,12 +1,9 @@
-/* The functions below EVP neither allocate nor fail; EVP's first use without memory crashes inside libcrypto 3.0. */
-#define OPENSSL_SUPPRESS_DEPRECATED
-
 #include "store.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <libgen.h>
-#include <openssl/sha.h>
+#include <nettle/sha2.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,11 +99,11 @@ static void put_u64(uint8_t *p, uint64_t v)
 
 static void sha256(uint8_t out[STORE_HASH], const uint8_t *bytes, size_t n)
 {
-    SHA256_CTX c;
+    struct sha256_ctx c;
 
-    SHA256_Init(&c);
-    SHA256_Update(&c, bytes, n);
-    SHA256_Final(out, &c);
+    sha256_init(&c);
+    sha256_update(&c, n, bytes);
+    sha256_digest(&c, SHA256_DIGEST_SIZE, out);
 }
 
 /* SHA-256 of the hash before, the serial number with its 0, eight fields of 8 bytes, and the content. False: that is too long. */

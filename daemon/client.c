@@ -17,23 +17,18 @@
 enum {
     MESSAGE_MAX = 4096,       /* from a client */
     IN_BYTES = MESSAGE_MAX + 4,
-    TELEMETRY_RING = 64,
-    URGENT_RING = 256,
-    IOV_MAX_OUT = 32,
-    REQUESTS_PER_TURN = 4, /* of one client ... */
-    CLIENTS_PER_TURN = 4,  /* ... and clients of the line: then it is the pens' turn */
-};
-
-struct ring {
-    struct buf **slots;
-    unsigned cap, head, fill;
+    URGENT_MAX = 256,         /* messages that wait */
+    RUNS_MAX = 32,            /* of bytes, in one write */
+    REQUESTS_AT_ONCE = 16,    /* of one client; what it has sent beyond them waits in the line ... */
+    REQUESTS_PER_TURN = 2,    /* ... of which so many are taken ... */
+    TURN_US = 1000,           /* ... every so often: 2000 a second, of all who ask faster than they are served */
 };
 
 struct client {
     struct subscriber subscriber;
     struct client_env *env;
     int fd;
-    sd_event_source *io, *flush;
+    sd_event_source *io;
     uint32_t io_events;
     char name[64]; /* for logs: "mnctl 0.1.0 (pid 42)" */
     pid_t pid;
@@ -44,13 +39,12 @@ struct client {
     uint8_t in[IN_BYTES];
     size_t in_fill;
 
-    struct buf *urgent_slots[URGENT_RING], *telemetry_slots[TELEMETRY_RING];
-    struct ring urgent, telemetry;
-    struct buf *out[IOV_MAX_OUT]; /* taken from the rings, being written */
-    unsigned out_count;
-    size_t out_offset; /* into out[0] */
-    size_t urgent_bytes;
-    uint64_t dropped;
+    struct buf *urgent[URGENT_MAX]; /* a ring: replies and events, in order */
+    unsigned urgent_head, urgent_fill;
+    size_t urgent_bytes, urgent_sent; /* waiting; of the first one */
+    struct buf *cut;  /* what is left of a message from a tape, which may be written over ... */
+    size_t cut_sent;  /* ... less this */
+    uint64_t missed;  /* messages on tapes, counted so far */
     bool blocked; /* the socket is full: EPOLLOUT will tell */
 };
 
@@ -66,24 +60,11 @@ static void update_io(struct client *c)
 
 /* ---- out ---- */
 
-static struct buf *ring_pop(struct ring *r)
+/* What it says and is told, for those who monitor; they themselves would only see their own seeing. */
+static void traffic(struct client *c, Mnc__TrafficKind kind, const uint8_t *bytes, size_t n)
 {
-    struct buf *b;
-
-    if (r->fill == 0)
-        return NULL;
-    b = r->slots[r->head];
-    r->head = (r->head + 1) % r->cap;
-    r->fill--;
-    return b;
-}
-
-static bool ring_push(struct ring *r, struct buf *b)
-{
-    if (r->fill == r->cap)
-        return false;
-    r->slots[(r->head + r->fill++) % r->cap] = buf_ref(b);
-    return true;
+    if (c->subscriber.traffic.tape == NULL)
+        fanout_traffic(hub_fanout(c->env->hub), kind, c->name, c->pid, bytes, n);
 }
 
 static void account(struct client *c, ssize_t bytes)
@@ -92,61 +73,155 @@ static void account(struct client *c, ssize_t bytes)
     c->user->queued_bytes += (size_t)bytes;
 }
 
-static void refill(struct client *c)
+static void urgent_pop(struct client *c)
 {
-    struct buf *b;
+    struct buf *b = c->urgent[c->urgent_head];
 
-    while (c->out_count < IOV_MAX_OUT && (b = ring_pop(&c->urgent)) != NULL) {
-        account(c, -(ssize_t)b->length);
-        c->out[c->out_count++] = b;
-    }
-    while (c->out_count < IOV_MAX_OUT && (b = ring_pop(&c->telemetry)) != NULL)
-        c->out[c->out_count++] = b;
+    account(c, -(ssize_t)b->length);
+    c->urgent_head = (c->urgent_head + 1) % URGENT_MAX;
+    c->urgent_fill--;
+    c->urgent_sent = 0;
+    buf_unref(b);
 }
 
-static void sent(struct client *c, size_t n)
+static void urgent_push(struct client *c, struct buf *b)
 {
-    unsigned done = 0;
+    c->urgent[(c->urgent_head + c->urgent_fill++) % URGENT_MAX] = buf_ref(b);
+    account(c, b->length);
+}
 
-    n += c->out_offset;
-    while (done < c->out_count && n >= c->out[done]->length) {
-        n -= c->out[done]->length;
-        buf_unref(c->out[done++]);
+struct gathered {
+    struct iovec runs[RUNS_MAX];
+    int count;
+    size_t bytes, telemetry_bytes;
+};
+
+static size_t bytes_of(const struct iovec *runs, int count)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < count; i++)
+        n += runs[i].iov_len;
+    return n;
+}
+
+/* What was begun, what is urgent, what is on the tapes. */
+static void gather(const struct client *c, struct gathered *g)
+{
+    int n = 0, telemetry;
+
+    if (c->cut != NULL)
+        g->runs[n++] = (struct iovec){c->cut->bytes + c->cut_sent, c->cut->length - c->cut_sent};
+    for (unsigned i = 0; i < c->urgent_fill && n < RUNS_MAX; i++) {
+        struct buf *b = c->urgent[(c->urgent_head + i) % URGENT_MAX];
+        size_t begin = i == 0 ? c->urgent_sent : 0;
+
+        g->runs[n++] = (struct iovec){b->bytes + begin, b->length - begin};
     }
-    memmove(c->out, c->out + done, (c->out_count - done) * sizeof(c->out[0]));
-    c->out_count -= done;
-    c->out_offset = n;
+    telemetry = reader_gather(&c->subscriber.telemetry, g->runs + n, RUNS_MAX - n);
+    g->telemetry_bytes = bytes_of(g->runs + n, telemetry);
+    n += telemetry;
+    n += reader_gather(&c->subscriber.traffic, g->runs + n, RUNS_MAX - n);
+    g->count = n;
+    g->bytes = bytes_of(g->runs, n);
+}
+
+/* Telemetry that it has been told, for those who monitor. */
+static void show_told(struct client *c, uint64_t from)
+{
+    const struct reader *r = &c->subscriber.telemetry;
+
+    for (; from < r->next; from++) {
+        if (r->wants == NULL || r->wants(r->ctx, tape_message(r->tape, from)->tag))
+            traffic(c, MNC__TRAFFIC_KIND__TRAFFIC_TO_PROGRAM, tape_bytes(r->tape, from) + 4, tape_message(r->tape, from)->length - 4);
+    }
+}
+
+/* n bytes from a tape are written, all that was gathered there or a part. False: no memory for the rest of a message. */
+static bool tape_sent(struct client *c, struct reader *r, size_t n)
+{
+    uint64_t from = r->next;
+    struct iovec cut;
+
+    reader_advance(r, n, &cut);
+    if (r == &c->subscriber.telemetry && fanout_is_monitored(hub_fanout(c->env->hub)))
+        show_told(c, from);
+    if (cut.iov_len == 0)
+        return true;
+    c->cut = buf_new(cut.iov_len);
+    if (c->cut == NULL)
+        return false;
+    memcpy(c->cut->bytes, cut.iov_base, cut.iov_len);
+    c->cut->length = (uint32_t)cut.iov_len;
+    c->cut_sent = 0;
+    return true;
+}
+
+/* So many of the bytes that were gathered are written; so many of them are from the telemetry's tape. False: the client cannot go on. */
+static bool sent(struct client *c, size_t n, size_t telemetry_bytes)
+{
+    size_t part;
+
+    if (c->cut != NULL) {
+        part = c->cut->length - c->cut_sent;
+        c->cut_sent += n < part ? n : part;
+        if (n < part)
+            return true;
+        n -= part;
+        buf_unref(c->cut);
+        c->cut = NULL;
+    }
+    while (c->urgent_fill > 0 && n > 0) {
+        part = c->urgent[c->urgent_head]->length - c->urgent_sent;
+        if (n < part) {
+            c->urgent_sent += n;
+            return true;
+        }
+        n -= part;
+        urgent_pop(c);
+    }
+    part = n < telemetry_bytes ? n : telemetry_bytes;
+    return (part == 0 || tape_sent(c, &c->subscriber.telemetry, part)) && (n == part || tape_sent(c, &c->subscriber.traffic, n - part));
 }
 
 /* Writes until nothing is left or the socket is full. False: the client is gone. */
 static bool write_out(struct client *c)
 {
-    for (;;) {
-        struct iovec iov[IOV_MAX_OUT];
-        struct msghdr m = {.msg_iov = iov};
+    struct gathered g;
+
+    do {
+        struct msghdr m = {.msg_iov = g.runs};
         ssize_t n;
 
-        if (c->out_count == 0)
-            refill(c);
-        if (c->out_count == 0)
+        gather(c, &g);
+        if (g.count == 0)
             return true;
-        for (unsigned i = 0; i < c->out_count; i++)
-            iov[i] = (struct iovec){c->out[i]->bytes, c->out[i]->length};
-        iov[0].iov_base = c->out[0]->bytes + c->out_offset;
-        iov[0].iov_len -= c->out_offset;
-        m.msg_iovlen = c->out_count;
+        m.msg_iovlen = (size_t)g.count;
         n = sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno == EAGAIN) {
+        if ((n < 0 && errno != EAGAIN) || (n > 0 && !sent(c, (size_t)n, g.telemetry_bytes)))
+            return false;
+        if (n < (ssize_t)g.bytes) { /* the socket is full */
             c->blocked = true;
             update_io(c);
             return true;
         }
-        if (n < 0)
-            return false;
-        sent(c, (size_t)n);
-    }
+    } while (g.count == RUNS_MAX);
+    return true;
+}
+
+/* Goes over what it was too slow for, and counts it. */
+static void catch_up(struct client *c)
+{
+    struct subscriber *s = &c->subscriber;
+    uint64_t now_us = 0;
+
+    sd_event_now(c->env->event, CLOCK_MONOTONIC, &now_us);
+    reader_due_us(&s->telemetry, now_us);
+    reader_due_us(&s->traffic, now_us);
+    c->env->telemetry_dropped += s->telemetry.missed + s->traffic.missed - c->missed;
+    c->missed = s->telemetry.missed + s->traffic.missed;
 }
 
 static void end(struct client *c)
@@ -155,21 +230,18 @@ static void end(struct client *c)
         return;
     c->ending = true;
     sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
-    sd_event_source_set_enabled(c->flush, SD_EVENT_OFF);
     c->env->ended(c->env->ctx, c);
 }
 
-static void flush(struct client *c)
+static void flush(struct subscriber *s)
 {
-    if (!c->blocked && !c->ending && !write_out(c))
-        end(c);
-}
+    struct client *c = (struct client *)s;
 
-static int on_flush(sd_event_source *s, void *userdata)
-{
-    (void)s;
-    flush(userdata);
-    return 0;
+    if (c->ending)
+        return;
+    catch_up(c);
+    if (!c->blocked && !write_out(c))
+        end(c);
 }
 
 void client_end(struct client *c, const char *reason)
@@ -184,10 +256,9 @@ void client_end(struct client *c, const char *reason)
     goodbye.reason = (char *)(uintptr_t)reason;
     m.body_case = MNC__SERVER_MESSAGE__BODY_GOODBYE;
     m.goodbye = &goodbye;
-    b = hub_encode(&m);
-    if (b != NULL && ring_push(&c->urgent, b)) {
-        account(c, b->length);
-        c->blocked = false;
+    b = fanout_encode(&m);
+    if (b != NULL && c->urgent_fill < URGENT_MAX) {
+        urgent_push(c, b);
         write_out(c);
     }
     buf_unref(b);
@@ -199,58 +270,40 @@ static bool has_room(struct client *c, size_t bytes)
 {
     char reason[200];
 
-    if (c->urgent.fill < URGENT_RING && c->urgent_bytes + bytes <= c->env->queue_bytes) {
+    if (c->urgent_fill < URGENT_MAX && c->urgent_bytes + bytes <= c->env->queue_bytes) {
         if (c->user->queued_bytes + bytes <= c->env->user_queue_bytes)
             return true;
         snprintf(reason, sizeof(reason), "the programs of user %u do not read: %zu bytes wait for all of them, the limit is %" PRIu32,
                  (unsigned)c->user->uid, c->user->queued_bytes, c->env->user_queue_bytes);
     } else {
         snprintf(reason, sizeof(reason), "it does not read: %zu bytes in %u messages wait, the limit is %" PRIu32 " bytes, %d messages",
-                 c->urgent_bytes, c->urgent.fill, c->env->queue_bytes, URGENT_RING);
+                 c->urgent_bytes, c->urgent_fill, c->env->queue_bytes, URGENT_MAX);
     }
     client_end(c, reason);
     return false;
 }
 
-/* What it says and is told, for those who monitor; they themselves would only see their own seeing. */
-static void traffic(struct client *c, Mnc__TrafficKind kind, const uint8_t *bytes, size_t n)
-{
-    if (!c->subscriber.monitoring)
-        hub_traffic(c->env->hub, kind, c->name, c->pid, bytes, n);
-}
-
-static void push(struct subscriber *s, struct buf *b, enum push_class class)
+static void push(struct subscriber *s, struct buf *b)
 {
     struct client *c = (struct client *)s;
 
     if (c->ending)
         return;
     traffic(c, MNC__TRAFFIC_KIND__TRAFFIC_TO_PROGRAM, b->bytes + 4, b->length - 4);
-    if (class == PUSH_LIVE) {
-        if (c->telemetry.fill == c->telemetry.cap) {
-            buf_unref(ring_pop(&c->telemetry));
-            c->dropped++;
-            c->env->telemetry_dropped++;
-        }
-        ring_push(&c->telemetry, b);
-    } else {
-        if (!has_room(c, b->length))
-            return;
-        ring_push(&c->urgent, b);
-        account(c, b->length);
-    }
-    if (!c->blocked)
-        sd_event_source_set_enabled(c->flush, SD_EVENT_ONESHOT);
+    if (!has_room(c, b->length))
+        return;
+    urgent_push(c, b);
+    fanout_urgent(hub_fanout(c->env->hub), s);
 }
 
 void client_tell(struct client *c, Mnc__ServerMessage *m)
 {
-    struct buf *b = hub_encode(m);
+    struct buf *b = fanout_encode(m);
 
     if (b == NULL)
         client_end(c, "the daemon is out of memory");
     else
-        push(&c->subscriber, b, PUSH_URGENT);
+        push(&c->subscriber, b);
     buf_unref(b);
 }
 
@@ -320,6 +373,12 @@ static size_t take_message(struct client *c)
     return c->ending ? 0 : 4 + (size_t)length;
 }
 
+static void next_turn(const struct client_env *env)
+{
+    sd_event_source_set_time_relative(env->turn, TURN_US);
+    sd_event_source_set_enabled(env->turn, SD_EVENT_ONESHOT);
+}
+
 static void stand_in_line(struct client *c)
 {
     struct client_env *env = c->env;
@@ -331,7 +390,8 @@ static void stand_in_line(struct client *c)
         env->line_end->next_in_line = c;
     env->line_end = c;
     c->in_line = true;
-    sd_event_source_set_enabled(env->turn, SD_EVENT_ON);
+    if (env->line == c)
+        next_turn(env);
 }
 
 static void leave_line(struct client *c)
@@ -352,10 +412,10 @@ static void leave_line(struct client *c)
     c->in_line = false;
 }
 
-/* Takes a few messages from the buffer and sends what there is to say; with more to take, it stands in line. */
-static void serve(struct client *c)
+/* Takes some messages from the buffer and sends what there is to say; with more to take, it stands in line. */
+static void serve(struct client *c, int requests)
 {
-    for (int i = 0; i < REQUESTS_PER_TURN && has_message(c); i++) {
+    for (int i = 0; i < requests && has_message(c); i++) {
         size_t n = take_message(c);
 
         if (n == 0)
@@ -363,29 +423,31 @@ static void serve(struct client *c)
         memmove(c->in, c->in + n, c->in_fill - n);
         c->in_fill -= n;
     }
-    flush(c);
+    fanout_settle(hub_fanout(c->env->hub));
+    fanout_keep_up(hub_fanout(c->env->hub));
     if (c->ending)
         return;
-    sd_event_source_set_enabled(c->flush, SD_EVENT_OFF); /* it is done */
     if (has_message(c))
         stand_in_line(c);
     update_io(c);
 }
 
-int client_turn(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+int client_turn(sd_event_source *s, uint64_t usec, void *userdata)
 {
     struct client_env *env = userdata;
 
-    (void)fd;
-    (void)revents;
-    for (int i = 0; i < CLIENTS_PER_TURN && env->line != NULL; i++) {
+    (void)s;
+    (void)usec;
+    for (int i = 0; i < REQUESTS_PER_TURN && env->line != NULL; i++) {
         struct client *c = env->line;
 
         leave_line(c);
         if (!c->ending)
-            serve(c);
+            serve(c, 1);
     }
-    return sd_event_source_set_enabled(s, env->line != NULL ? SD_EVENT_ON : SD_EVENT_OFF);
+    if (env->line != NULL)
+        next_turn(env);
+    return 0;
 }
 
 static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
@@ -396,7 +458,7 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
     (void)s;
     if (revents & EPOLLOUT) {
         c->blocked = false;
-        flush(c);
+        flush(&c->subscriber);
         if (c->ending)
             return 0;
         update_io(c);
@@ -411,7 +473,7 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
         return 0;
     }
     c->in_fill += (size_t)n;
-    serve(c);
+    serve(c, REQUESTS_AT_ONCE);
     return 0;
 }
 
@@ -428,9 +490,8 @@ int client_new(struct client **out, struct client_env *env, int fd)
     }
     c->env = env;
     c->fd = fd;
-    c->urgent = (struct ring){.slots = c->urgent_slots, .cap = URGENT_RING};
-    c->telemetry = (struct ring){.slots = c->telemetry_slots, .cap = TELEMETRY_RING};
     c->subscriber.push = push;
+    c->subscriber.flush = flush;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
         cred = (struct ucred){.uid = (uid_t)-1, .gid = (gid_t)-1};
     c->pid = cred.pid;
@@ -442,9 +503,8 @@ int client_new(struct client **out, struct client_env *env, int fd)
         return -ENOMEM;
     }
     c->io_events = EPOLLIN;
-    if ((r = sd_event_add_io(env->event, &c->io, fd, c->io_events, on_io, c)) < 0 ||
-        (r = sd_event_add_defer(env->event, &c->flush, on_flush, c)) < 0 ||
-        (r = sd_event_source_set_enabled(c->flush, SD_EVENT_OFF)) < 0) {
+    r = sd_event_add_io(env->event, &c->io, fd, c->io_events, on_io, c);
+    if (r < 0) {
         client_free(c);
         return r;
     }
@@ -495,24 +555,18 @@ const struct user *client_user(const struct client *c)
 
 void client_free(struct client *c)
 {
-    struct buf *b;
-
     if (c == NULL)
         return;
-    if (c->dropped != 0)
-        log_info("client %s read too slowly: %" PRIu64 " telemetry batches or monitored transfers were dropped", c->name, c->dropped);
+    if (c->missed != 0)
+        log_info("client %s read too slowly: %" PRIu64 " telemetry batches or monitored transfers were dropped", c->name, c->missed);
     sd_event_source_disable_unref(c->io);
-    sd_event_source_disable_unref(c->flush);
     if (c->in_line)
         leave_line(c);
-    if (c->user != NULL) {
-        account(c, -(ssize_t)c->urgent_bytes);
+    while (c->urgent_fill > 0)
+        urgent_pop(c);
+    if (c->user != NULL)
         user_leave(&c->env->users, c->user);
-    }
-    while ((b = ring_pop(&c->urgent)) != NULL || (b = ring_pop(&c->telemetry)) != NULL)
-        buf_unref(b);
-    for (unsigned i = 0; i < c->out_count; i++)
-        buf_unref(c->out[i]);
+    buf_unref(c->cut);
     close(c->fd);
     free(c);
 }

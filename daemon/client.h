@@ -1,10 +1,10 @@
 /*
  * One connection of a program: its messages in, its queue out. Replies and events of pens wait in one queue, which is
- * bounded in bytes: a client that does not read them is disconnected, with a reason in the log. Telemetry waits in a ring
- * that drops its oldest and counts. What is urgent goes first, and one system call takes as much of both as there is.
+ * bounded in bytes: a client that does not read them is disconnected, with a reason in the log. Telemetry waits on tapes that all
+ * share; of those a client has its place only. What is urgent goes first, and one system call takes as much of both as there is.
  *
- * A client that asks faster than it is served waits in a line with its like: some of them have a few requests taken in each
- * turn of the loop, so that all their floods together keep neither the pens nor a newcomer with a single request for long.
+ * A client that asks faster than it is served waits in a line with its like, of which a few requests are taken every millisecond. So all
+ * floods together keep neither the pens nor a newcomer with a single request for long, and cost little: who floods waits for its full socket.
  */
 #pragma once
 
@@ -33,9 +33,7 @@ struct client_env {
     uint32_t queue_bytes, user_queue_bytes;
     struct user *users;
     struct client *line, *line_end; /* clients whose requests wait */
-    /* client_turn() on the env and a descriptor that is always readable; on while there is a line. A deferred source will not do:
-     * sd-event runs those before all others, however often they come. */
-    sd_event_source *turn;
+    sd_event_source *turn; /* a timer that calls client_turn() on the env while there is a line */
     uint64_t began_us;
     unsigned clients;           /* connected now */
     uint64_t telemetry_dropped; /* batches that slow clients did not get */
@@ -51,7 +49,7 @@ int client_new(struct client **out, struct client_env *env, int fd);
 void client_free(struct client *c);
 
 /* The handler of env->turn. */
-int client_turn(sd_event_source *s, int fd, uint32_t revents, void *env);
+int client_turn(sd_event_source *s, uint64_t usec, void *env);
 
 /* Whose program it is; good as long as the client is. */
 const struct user *client_user(const struct client *c);

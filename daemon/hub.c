@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "frame.h"
 #include "log.h"
@@ -20,9 +19,7 @@ struct hub {
     struct pen *closed[PENS_MAX]; /* waiting to be freed */
     unsigned closed_count;
     uint32_t last_id;
-    struct subscriber *subscribers;
-    unsigned monitors;
-    uint64_t traffic; /* counted while somebody monitors */
+    struct fanout *fanout;
     struct journal *journal; /* NULL: it could not be opened */
     char journal_error[300]; /* one sentence; "" while it is written */
     char journal_path[PATH_MAX];
@@ -38,27 +35,6 @@ struct hub {
     bool record_waits; /* some pen's record had no room: it is asked again when there is */
     struct hub_counters counters;
 };
-
-struct buf *hub_encode(const Mnc__ServerMessage *m)
-{
-    size_t n = mnc__server_message__get_packed_size(m);
-    struct buf *b = buf_new(4 + n);
-
-    if (b == NULL) {
-        log_error("no memory for a message to clients");
-        return NULL;
-    }
-    mn_put_u32(b->bytes, (uint32_t)n);
-    b->length = (uint32_t)(4 + mnc__server_message__pack(m, b->bytes + 4));
-    return b;
-}
-
-static void push_to(struct subscriber *s, struct buf **shared, const Mnc__ServerMessage *m, enum push_class class)
-{
-    if (*shared == NULL && (*shared = hub_encode(m)) == NULL)
-        return;
-    s->push(s, *shared, class);
-}
 
 static const struct owner *owner_of(const struct hub *h, const char *serial)
 {
@@ -99,17 +75,6 @@ void hub_pen_info(const struct hub *h, const struct pen *p, Mnc__PenInfo *info, 
     info->lease_pid = (uint32_t)o->pid;
 }
 
-void hub_tell_watchers(struct hub *h, const Mnc__ServerMessage *m)
-{
-    struct buf *b = NULL;
-
-    for (struct subscriber *s = h->subscribers; s != NULL; s = s->next) {
-        if (s->watching)
-            push_to(s, &b, m, PUSH_URGENT);
-    }
-    buf_unref(b);
-}
-
 void hub_pen_changed(struct hub *h, struct pen *p)
 {
     Mnc__LinkCounters counters;
@@ -119,13 +84,24 @@ void hub_pen_changed(struct hub *h, struct pen *p)
     hub_pen_info(h, p, &info, &counters);
     m.body_case = MNC__SERVER_MESSAGE__BODY_PEN;
     m.pen = &info;
-    hub_tell_watchers(h, &m);
+    fanout_tell_watchers(h->fanout, &m);
+}
+
+/* A pen makes its batches as small as the program in the greatest hurry needs them. */
+static void pace_pens(struct hub *h)
+{
+    for (unsigned i = 0; i < h->count; i++)
+        pen_pace(h->pens[i], fanout_batch_ms(h->fanout, pen_id(h->pens[i])));
 }
 
 static void on_changed(void *ctx, struct pen *p)
 {
     struct hub *h = ctx;
 
+    if (pen_is_ready(p)) {
+        fanout_found(h->fanout, pen_serial(p), pen_id(p));
+        pen_pace(p, fanout_batch_ms(h->fanout, pen_id(p)));
+    }
     hub_pen_changed(h, p);
     for (unsigned i = 0; i < HUB_WITNESSES; i++) {
         if (h->witnesses[i].pen != NULL)
@@ -133,34 +109,38 @@ static void on_changed(void *ctx, struct pen *p)
     }
 }
 
-static const struct subscription *subscription_to(const struct subscriber *s, const char *serial)
-{
-    for (unsigned i = 0; i < s->count; i++) {
-        if (strcmp(s->of_pen[i].serial, serial) == 0)
-            return &s->of_pen[i];
-    }
-    return &s->all;
-}
-
 static void on_telemetry(void *ctx, struct pen *p, const uint8_t *batch, size_t n)
 {
     struct hub *h = ctx;
-    Mnc__Telemetry t = MNC__TELEMETRY__INIT;
-    Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
-    struct buf *b = NULL;
 
     h->counters.batches++;
-    t.has_pen_id = t.has_batch = true;
-    t.pen_id = pen_id(p);
-    t.serial = (char *)(uintptr_t)pen_serial(p);
-    t.batch = (ProtobufCBinaryData){.len = n, .data = (uint8_t *)(uintptr_t)batch};
-    m.body_case = MNC__SERVER_MESSAGE__BODY_TELEMETRY;
-    m.telemetry = &t;
-    for (struct subscriber *s = h->subscribers; s != NULL; s = s->next) {
-        if (subscription_to(s, t.serial)->telemetry)
-            push_to(s, &b, &m, PUSH_LIVE);
-    }
-    buf_unref(b);
+    fanout_telemetry(h->fanout, pen_id(p), pen_serial(p), batch, n);
+}
+
+static void on_settled(void *ctx)
+{
+    struct hub *h = ctx;
+
+    fanout_settle(h->fanout);
+}
+
+const char *hub_subscribe(struct hub *h, struct subscriber *s, const char *serial, bool telemetry)
+{
+    const char *wrong = fanout_subscribe(h->fanout, s, serial, telemetry);
+    const struct pen *p = serial != NULL && wrong == NULL ? hub_pen(h, serial) : NULL;
+
+    if (p != NULL)
+        fanout_found(h->fanout, serial, pen_id(p));
+    pace_pens(h);
+    return wrong;
+}
+
+const char *hub_pace(struct hub *h, struct subscriber *s, uint32_t decimation, uint32_t latency_ms)
+{
+    const char *wrong = fanout_pace(h->fanout, s, decimation, latency_ms);
+
+    pace_pens(h);
+    return wrong;
 }
 
 /* ---- records ---- */
@@ -345,44 +325,11 @@ void hub_remove_witness(struct hub *h, const void *ctx)
 
 /* ---- looking on ---- */
 
-void hub_traffic(struct hub *h, Mnc__TrafficKind kind, const char *name, pid_t pid, const uint8_t *bytes, size_t n)
-{
-    Mnc__Traffic t = MNC__TRAFFIC__INIT;
-    Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
-    struct buf *b = NULL;
-    struct timespec now;
-
-    if (h->monitors == 0)
-        return;
-    clock_gettime(CLOCK_REALTIME, &now);
-    t.has_number = t.has_time_us = t.has_kind = t.has_data = true;
-    t.number = ++h->traffic;
-    t.time_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-    t.kind = kind;
-    t.name = (char *)(uintptr_t)name;
-    t.has_pid = pid != 0;
-    t.pid = (uint32_t)pid;
-    t.data = (ProtobufCBinaryData){.len = n, .data = (uint8_t *)(uintptr_t)bytes};
-    m.body_case = MNC__SERVER_MESSAGE__BODY_TRAFFIC;
-    m.traffic = &t;
-    for (struct subscriber *s = h->subscribers; s != NULL; s = s->next) {
-        if (s->monitoring)
-            push_to(s, &b, &m, PUSH_LIVE);
-    }
-    buf_unref(b);
-}
-
 static void on_traffic(void *ctx, struct pen *p, Mnc__TrafficKind kind, const uint8_t *bytes, size_t n)
 {
-    hub_traffic(ctx, kind, pen_name(p), 0, bytes, n);
-}
+    struct hub *h = ctx;
 
-void hub_monitor(struct hub *h, struct subscriber *s, bool on)
-{
-    if (s->monitoring == on)
-        return;
-    s->monitoring = on;
-    h->monitors += on ? 1 : (unsigned)-1;
+    fanout_traffic(h->fanout, kind, pen_name(p), 0, bytes, n);
 }
 
 static void on_closed(void *ctx, struct pen *p)
@@ -400,6 +347,7 @@ static void on_closed(void *ctx, struct pen *p)
 static const struct pen_observer observer_of_hub = {
     .changed = on_changed,
     .telemetry = on_telemetry,
+    .settled = on_settled,
     .record = on_record,
     .flight = on_flight,
     .traffic = on_traffic,
@@ -430,6 +378,8 @@ int hub_new(struct hub **out, sd_event *event)
     if (r >= 0)
         r = sd_event_source_set_enabled(h->reap, SD_EVENT_OFF);
     if (r >= 0)
+        r = fanout_new(&h->fanout, event);
+    if (r >= 0)
         r = sd_event_add_time_relative(event, &h->journal_retry, CLOCK_MONOTONIC, 0, 0, on_journal_retry, h);
     if (r >= 0)
         r = sd_event_source_set_enabled(h->journal_retry, SD_EVENT_OFF);
@@ -448,6 +398,7 @@ void hub_free(struct hub *h)
     on_reap(NULL, h);
     sd_event_source_disable_unref(h->reap);
     sd_event_source_disable_unref(h->journal_retry);
+    fanout_free(h->fanout);
     free(h);
 }
 
@@ -469,21 +420,10 @@ bool hub_pen_arrived(void *hub, struct link *l)
     return true;
 }
 
-void hub_add(struct hub *h, struct subscriber *s)
-{
-    s->next = h->subscribers;
-    h->subscribers = s;
-}
-
 void hub_remove(struct hub *h, struct subscriber *s, const void *caller)
 {
-    hub_monitor(h, s, false);
-    for (struct subscriber **at = &h->subscribers; *at != NULL; at = &(*at)->next) {
-        if (*at == s) {
-            *at = s->next;
-            break;
-        }
-    }
+    fanout_remove(h->fanout, s);
+    pace_pens(h);
     hub_forget(h, caller);
 }
 
@@ -491,25 +431,6 @@ void hub_forget(struct hub *h, const void *caller)
 {
     for (unsigned i = 0; i < h->count; i++)
         pen_forget(h->pens[i], caller);
-}
-
-bool hub_subscribe(struct subscriber *s, const char *serial, bool telemetry)
-{
-    unsigned i;
-
-    if (serial == NULL || serial[0] == '\0') {
-        s->count = 0; /* all pens: what was said of single ones is over */
-        s->all.telemetry = telemetry;
-        return true;
-    }
-    for (i = 0; i < s->count && strcmp(s->of_pen[i].serial, serial) != 0; i++)
-        ;
-    if (i == SUBSCRIPTIONS_MAX || strlen(serial) >= sizeof(s->of_pen[i].serial))
-        return false;
-    if (i == s->count)
-        strcpy(s->of_pen[s->count++].serial, serial);
-    s->of_pen[i].telemetry = telemetry;
-    return true;
 }
 
 struct pen *hub_pen(const struct hub *h, const char *serial)
@@ -530,6 +451,11 @@ struct pen *hub_next(const struct hub *h, const struct pen *after)
     while (after != NULL && i < h->count && h->pens[i++] != after)
         ;
     return i < h->count ? h->pens[i] : NULL;
+}
+
+struct fanout *hub_fanout(const struct hub *h)
+{
+    return h->fanout;
 }
 
 unsigned hub_pen_count(const struct hub *h)

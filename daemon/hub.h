@@ -1,40 +1,15 @@
 /*
- * Who wants what: all pens, all subscribers, and the fan-out between them. An event is encoded once, into one shared buffer,
- * and pushed to each subscriber that asked for it. A subscriber decides for itself what to do with a push; it never delays
- * another.
+ * All pens and what becomes of what they say: their telemetry goes to the fan-out, their records to the journal, their changes to those who
+ * watch. It owns the pens, the journal and the fan-out.
  */
 #pragma once
 
-#include "buf.h"
+#include "fanout.h"
 #include "journal.h"
 #include "link_sim.h"
 #include "pen.h"
 
 struct hub;
-
-enum push_class {
-    PUSH_URGENT,    /* replies, pen events: never dropped while the subscriber is connected */
-    PUSH_LIVE,      /* telemetry, traffic: may be dropped, oldest first, and is counted */
-};
-
-#define SUBSCRIPTIONS_MAX 64
-
-struct subscription {
-    char serial[33];
-    bool telemetry;
-};
-
-/* Embedded in a client. The hub only reads it. */
-struct subscriber {
-    struct subscriber *next;
-    bool watching;   /* pens coming, going, changing */
-    bool monitoring; /* see hub_monitor() */
-    struct subscription all;
-    struct subscription of_pen[SUBSCRIPTIONS_MAX];
-    unsigned count;
-    /* Takes a reference of its own if it keeps b. Must not remove a subscriber. */
-    void (*push)(struct subscriber *s, struct buf *b, enum push_class class);
-};
 
 struct hub_counters {
     uint64_t batches;
@@ -68,20 +43,16 @@ void hub_remove_witness(struct hub *h, const void *ctx);
 /* For the buses: ctx is the hub. */
 bool hub_pen_arrived(void *hub, struct link *l);
 
-void hub_add(struct hub *h, struct subscriber *s);
-/* Also ends its calls. */
+struct fanout *hub_fanout(const struct hub *h);
+/* A subscriber that fanout_add() added goes, and its calls end. */
 void hub_remove(struct hub *h, struct subscriber *s, const void *caller);
 
-/* False: too many. An empty serial, or NULL, is all pens. */
-bool hub_subscribe(struct subscriber *s, const char *serial, bool telemetry);
+/* fanout_subscribe() and fanout_pace(), and the pens are told what they have to do. */
+const char *hub_subscribe(struct hub *h, struct subscriber *s, const char *serial, bool telemetry);
+const char *hub_pace(struct hub *h, struct subscriber *s, uint32_t decimation, uint32_t latency_ms);
 
 /* pen_forget() by every pen. */
 void hub_forget(struct hub *h, const void *caller);
-
-/* Every transfer and message from now on, of all pens and programs. */
-void hub_monitor(struct hub *h, struct subscriber *s, bool on);
-/* For those who monitor; costs nothing while nobody does. pid 0: a pen's. */
-void hub_traffic(struct hub *h, Mnc__TrafficKind kind, const char *name, pid_t pid, const uint8_t *bytes, size_t n);
 
 /* The pen of that serial, a ready one before others; NULL: none. */
 struct pen *hub_pen(const struct hub *h, const char *serial);
@@ -96,8 +67,6 @@ void hub_stop_all(struct hub *h);
 /* Who controls the pen, for those who look; NULL: nobody. Tells nobody: hub_pen_changed() does. */
 void hub_set_owner(struct hub *h, const char *serial, const char *name, pid_t pid);
 void hub_pen_changed(struct hub *h, struct pen *p);
-/* An event for all who watch pens. */
-void hub_tell_watchers(struct hub *h, const Mnc__ServerMessage *m);
 /* pen_info() with the owner. */
 void hub_pen_info(const struct hub *h, const struct pen *p, Mnc__PenInfo *info, Mnc__LinkCounters *counters);
 
@@ -106,6 +75,3 @@ void hub_note(struct hub *h, uint32_t kind, const char *serial, const char *text
 
 /* Begins to close every pen; true when none is left. */
 bool hub_close_pens(struct hub *h);
-
-/* Encodes a message for clients: length and content. NULL without memory. */
-struct buf *hub_encode(const Mnc__ServerMessage *m);

@@ -16,7 +16,7 @@
 #include "log.h"
 #include "simlink.h"
 
-enum { ASKERS_MAX = 16, PORTS_MAX = 256, READS_PER_TURN = 16, CONTROLS_MAX = 8 };
+enum { ASKERS_MAX = 16, PORTS_MAX = 256, PORTS_PER_TURN = 64, CONTROLS_MAX = 8 };
 
 struct asker {
     sim_answer_fn *answer;
@@ -29,7 +29,7 @@ struct sim_port {
     struct sim_bus *bus;
     struct sim_port *next;
     int fd;
-    sd_event_source *io;
+    uint32_t io_events; /* that are waited for */
     char serial[64];
     bool attached;      /* a pen is plugged in and announced */
     bool opened;        /* between open() and close() */
@@ -46,9 +46,9 @@ struct sim_port {
 
 struct sim_bus {
     sd_event *event;
-    int fd;
+    int fd, ready_fd; /* listens; epoll of all ports: one turn of the loop for all pens that have sent something */
     char *path;
-    sd_event_source *accept, *child;
+    sd_event_source *accept, *ready, *child;
     pid_t pid;
     link_arrived_fn *arrived;
     void *ctx;
@@ -66,6 +66,16 @@ static int packet(struct sim_port *p, uint8_t tag, const void *bytes, size_t n)
     return errno == EAGAIN ? -EAGAIN : -errno;
 }
 
+/* 0: none, it is at its end. */
+static void wait_for(struct sim_port *p, uint32_t events)
+{
+    struct epoll_event e = {.events = events, .data.ptr = p};
+
+    if (events != p->io_events && epoll_ctl(p->bus->ready_fd, p->io_events == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD, p->fd, &e) < 0)
+        log_error("%s: epoll: %s", p->link.port, strerror(errno));
+    p->io_events = events;
+}
+
 /* Takes the first port, or the one behind another, out of its list and frees it. */
 static void port_free(struct sim_port **at)
 {
@@ -75,7 +85,6 @@ static void port_free(struct sim_port **at)
     p->bus->count--;
     for (unsigned i = 0; i < p->asker_count; i++)
         p->askers[i].answer(p->askers[i].ctx, p->askers[i].id, NULL, "the simulation has ended");
-    sd_event_source_disable_unref(p->io);
     sd_event_source_disable_unref(p->deferred);
     close(p->fd);
     free(p);
@@ -139,7 +148,7 @@ static int sim_send(struct link *l, const uint8_t *bytes, size_t n)
     int r = packet(p, SIMLINK_BULK_OUT, bytes, n);
 
     if (r == -EAGAIN) /* ask to be told when there is room */
-        sd_event_source_set_io_events(p->io, EPOLLIN | EPOLLOUT);
+        wait_for(p, EPOLLIN | EPOLLOUT);
     return r;
 }
 
@@ -182,7 +191,7 @@ static void detach(struct sim_port *p)
 static void hang_up(struct sim_port *p)
 {
     p->dead = true;
-    sd_event_source_set_enabled(p->io, SD_EVENT_OFF);
+    wait_for(p, 0);
     detach(p);
     defer(p);
 }
@@ -262,25 +271,38 @@ static void on_packet(struct sim_port *p, const uint8_t *bytes, size_t n)
     }
 }
 
-static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+/* One packet of a port: epoll tells again if there is another, when all others had their turn. */
+static void on_port(struct sim_port *p, uint32_t events)
 {
-    struct sim_port *p = userdata;
     uint8_t bytes[SIMLINK_PACKET_MAX + 1];
+    ssize_t n;
 
-    if (revents & EPOLLOUT) {
-        sd_event_source_set_io_events(s, EPOLLIN);
+    if (events & EPOLLOUT) {
+        wait_for(p, EPOLLIN);
         if (p->opened && !p->closing && p->attached)
             p->link.handler->on_sendable(p->link.ctx);
     }
-    for (int i = 0; i < READS_PER_TURN && !p->dead; i++) {
-        ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    n = recv(p->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    if (n > 0)
+        on_packet(p, bytes, (size_t)n);
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        hang_up(p);
+}
 
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            break;
-        if (n <= 0)
-            hang_up(p);
-        else
-            on_packet(p, bytes, (size_t)n);
+/* Ports are freed by their deferred sources only: none of these is gone meanwhile. */
+static int on_ready(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+    struct epoll_event events[PORTS_PER_TURN];
+    int n = epoll_wait(fd, events, PORTS_PER_TURN, 0);
+
+    (void)s;
+    (void)revents;
+    (void)userdata;
+    for (int i = 0; i < n; i++) {
+        struct sim_port *p = events[i].data.ptr;
+
+        if (!p->dead)
+            on_port(p, events[i].events);
     }
     return 0;
 }
@@ -305,10 +327,7 @@ static int on_accept(sd_event_source *s, int fd, uint32_t revents, void *userdat
     p->fd = conn;
     p->link = (struct link){.ops = &sim_ops, .simulated = true};
     snprintf(p->link.port, sizeof(p->link.port), "sim %u", ++b->numbered);
-    if (sd_event_add_io(b->event, &p->io, conn, EPOLLIN, on_io, p) < 0 ||
-        sd_event_add_defer(b->event, &p->deferred, on_deferred, p) < 0 ||
-        sd_event_source_set_enabled(p->deferred, SD_EVENT_OFF) < 0) {
-        sd_event_source_disable_unref(p->io);
+    if (sd_event_add_defer(b->event, &p->deferred, on_deferred, p) < 0 || sd_event_source_set_enabled(p->deferred, SD_EVENT_OFF) < 0) {
         sd_event_source_disable_unref(p->deferred);
         close(conn);
         free(p);
@@ -317,6 +336,7 @@ static int on_accept(sd_event_source *s, int fd, uint32_t revents, void *userdat
     p->next = b->ports;
     b->ports = p;
     b->count++;
+    wait_for(p, EPOLLIN);
     return 0;
 }
 
@@ -337,12 +357,15 @@ int sim_bus_new(struct sim_bus **out, sd_event *event, const char *path, link_ar
     b->ctx = ctx;
     b->path = strdup(path);
     b->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    b->ready_fd = epoll_create1(EPOLL_CLOEXEC);
     unlink(path);
-    if (b->path == NULL || b->fd < 0 || bind(b->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+    if (b->path == NULL || b->fd < 0 || b->ready_fd < 0 || bind(b->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
         chmod(path, 0660) < 0 || listen(b->fd, 64) < 0) {
         r = -errno;
     } else {
         r = sd_event_add_io(event, &b->accept, b->fd, EPOLLIN, on_accept, b);
+        if (r >= 0)
+            r = sd_event_add_io(event, &b->ready, b->ready_fd, EPOLLIN, on_ready, b);
     }
     if (r < 0) {
         sim_bus_free(b);
@@ -433,6 +456,9 @@ void sim_bus_free(struct sim_bus *b)
     while (b->ports != NULL)
         port_free(&b->ports);
     sd_event_source_disable_unref(b->accept);
+    sd_event_source_disable_unref(b->ready);
+    if (b->ready_fd >= 0)
+        close(b->ready_fd);
     if (b->fd >= 0)
         close(b->fd);
     if (b->path != NULL)

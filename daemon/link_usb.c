@@ -17,8 +17,8 @@
 enum usb_state { USB_FOUND, USB_OPENING, USB_OPEN, USB_DRAINING };
 
 enum {
-    BULK_IN_COUNT = 4,
-    BULK_IN_BYTES = 4096, /* a multiple of every packet size, more than the largest frame */
+    BULK_IN_COUNT = 8,
+    BULK_IN_BYTES = 16384, /* a multiple of every packet size, more than the largest frame */
     INTERRUPT_IN_COUNT = 2,
     OUT_COUNT = 8,
     CONTROL_COUNT = 2, /* SESSION_RESET, STOP */

@@ -36,6 +36,7 @@ enum {
     CLOCK_GOOD_MS = 10000,      /* then it is compared again, with the next record */
     CLOCK_DRIFT_PPM = 100,      /* of two crystals of 50 ppm each */
     FLIGHT_PATIENCE_MS = 1500,  /* for the second after a fault */
+    PACE_MINOR = 2,             /* of the pens that can be told how long a batch is */
 };
 
 struct request {
@@ -84,6 +85,7 @@ struct pen {
         uint64_t at_us;
     } clock;
     struct flight *flight;
+    uint32_t paced_ms; /* the length of its batches that was said in this session */
     uint64_t heartbeat_ms;
     bool arming;       /* an ARM is on its way ... */
     bool disarm;       /* ... and somebody has said STOP since, on EP0, which may have overtaken it */
@@ -289,6 +291,32 @@ void pen_stop(struct pen *p)
     p->disarm = p->arming;
     if (p->state == PEN_RESETTING || p->state == PEN_GREETING || p->state == PEN_READY)
         control(p, MN_CONTROL_STOP);
+}
+
+/* ---- telemetry ---- */
+
+static void on_paced(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
+{
+    struct pen *p = ctx;
+
+    (void)type;
+    (void)payload;
+    (void)n;
+    if (result != PEN_RESULT_REPLY && p->paced_ms == id)
+        p->paced_ms = 0; /* it is not known what it does: said again with the next change */
+}
+
+void pen_pace(struct pen *p, uint32_t batch_ms)
+{
+    uint8_t payload[MN_FRAME_MAX];
+    Mnp__Pace pace = MNP__PACE__INIT;
+
+    if (p->state != PEN_READY || p->minor < PACE_MINOR || p->paced_ms == batch_ms)
+        return;
+    pace.has_batch_ms = true;
+    pace.batch_ms = batch_ms;
+    if (pen_call(p, MNP__FRAME_TYPE__TYPE_PACE, payload, mnp__pace__pack(&pace, payload), RECORDS_TIMEOUT_MS, on_paced, p, batch_ms) == 0)
+        p->paced_ms = batch_ms;
 }
 
 /* ---- the pen's time ---- */
@@ -635,6 +663,7 @@ static void on_hello(struct pen *p, const struct mn_frame *f)
         p->records_acked = h->records_acked;
         p->ack_refused = false;
         p->clock.known = false;
+        p->paced_ms = MN_BATCH_MS;
         if (reborn || p->flight == NULL) {
             flights_cut(p, true);
             flight_reset(p->flight);
@@ -765,6 +794,7 @@ static void on_status(struct pen *p, const uint8_t *bytes, size_t n)
 static void handle_bytes(void *ctx, enum link_in from, const uint8_t *bytes, size_t n)
 {
     struct pen *p = ctx;
+    enum mn_frame_event e;
     struct mn_frame f;
 
     if (p->state == PEN_DRAINING || p->state == PEN_CLOSED)
@@ -775,20 +805,15 @@ static void handle_bytes(void *ctx, enum link_in from, const uint8_t *bytes, siz
                         from == LINK_INTERRUPT_IN ? MNC__TRAFFIC_KIND__TRAFFIC_INTERRUPT_IN : MNC__TRAFFIC_KIND__TRAFFIC_BULK_IN, bytes, n);
     if (from == LINK_INTERRUPT_IN) {
         on_status(p, bytes, n);
-        return;
-    }
-    for (;;) {
-        switch (mn_frame_next(&p->reader, &bytes, &n, &f)) {
-        case MN_FRAME_NONE:
-            return;
-        case MN_FRAME_OK:
-            on_frame(p, &f);
-            break;
-        case MN_FRAME_BAD:
-            p->counters.bad_frames++;
-            break;
+    } else {
+        while ((e = mn_frame_next(&p->reader, &bytes, &n, &f)) != MN_FRAME_NONE) {
+            if (e == MN_FRAME_OK)
+                on_frame(p, &f);
+            else
+                p->counters.bad_frames++;
         }
     }
+    p->observer.settled(p->observer.ctx);
 }
 
 /* ---- what comes from the link ---- */

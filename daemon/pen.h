@@ -39,6 +39,8 @@ struct pen_observer {
     void (*changed)(void *ctx, struct pen *p);
     /* A checked batch, as the pen sent it. */
     void (*telemetry)(void *ctx, struct pen *p, const uint8_t *batch, size_t n);
+    /* What came in one transfer has been handled. */
+    void (*settled)(void *ctx);
     /* A record, in order of number, with its content. The numbers from first to before it, if first is another, are lost: the pen
      * has overwritten them. False: there is no room for it now; it will be offered again. */
     bool (*record)(void *ctx, struct pen *p, uint32_t first, const struct journal_record *record);
@@ -97,6 +99,9 @@ void pen_info(const struct pen *p, Mnc__PenInfo *info, Mnc__LinkCounters *counte
  */
 int pen_call(struct pen *p, uint16_t type, const uint8_t *payload, size_t n, uint32_t timeout_ms, pen_done_fn *done, void *ctx,
              uint32_t id);
+
+/* Batches of telemetry are to span so many ms at the most, 5 to 50; a pen of a minor before 2 always takes 50. */
+void pen_pace(struct pen *p, uint32_t batch_ms);
 
 /* ctx is going away: its requests go on, but done() is not called. An ARM of its own that is under way ends with STOP. */
 void pen_forget(struct pen *p, const void *ctx);

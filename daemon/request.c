@@ -15,7 +15,7 @@
 
 enum {
     CLIENT_MAJOR = 1,
-    CLIENT_MINOR = 3, /* 1: Monitor; 2: the journal; 3: treatment sessions */
+    CLIENT_MINOR = 4, /* 1: Monitor; 2: the journal; 3: treatment sessions; 4: decimation and latency of telemetry */
     CALL_TIMEOUT_MS = 1000,
     CALL_TIMEOUT_MAX_MS = 60000,
 };
@@ -71,14 +71,23 @@ static void say_pens(struct client *c, const struct client_env *env, uint32_t id
     free(counters);
 }
 
-static void do_subscribe(struct client *c, uint32_t id, const Mnc__Subscribe *s)
+static void do_subscribe(struct client *c, const struct client_env *env, uint32_t id, const Mnc__Subscribe *s)
 {
-    if (s->has_records && s->records)
+    const char *wrong;
+
+    if (s->has_records && s->records) {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_UNSUPPORTED, "mnd %s offers records by RECORDS_READ only, since client protocol 1.2: update the client",
                       MN_VERSION);
-    else if (s->has_telemetry && !hub_subscribe(client_subscriber(c), s->serial, s->telemetry))
-        client_refuse(c, id, MNC__ERROR_CODE__ERROR_BUSY, "at most %d single pens can be subscribed to, each of at most 32 characters",
-                      SUBSCRIPTIONS_MAX);
+        return;
+    }
+    if ((s->has_decimation && s->decimation == 0) || (s->has_latency_max_ms && s->latency_max_ms == 0))
+        wrong = "decimation and latency_max_ms are not 0";
+    else
+        wrong = hub_pace(env->hub, client_subscriber(c), s->decimation, s->latency_max_ms);
+    if (wrong != NULL)
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_MALFORMED, "%s", wrong);
+    else if (s->has_telemetry && (wrong = hub_subscribe(env->hub, client_subscriber(c), s->serial, s->telemetry)) != NULL)
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_BUSY, "%s", wrong);
     else
         client_say_done(c, id);
 }
@@ -98,7 +107,7 @@ static bool call_allowed(uint32_t type)
     case MNP__FRAME_TYPE__TYPE_SELF_TEST:
         return true;
     default:
-        return false; /* HELLO, HEARTBEAT, ARM, RECORDS_GET and RECORDS_ACK are the daemon's own */
+        return false; /* HELLO, HEARTBEAT, PACE, ARM, RECORDS_GET and RECORDS_ACK are the daemon's own */
     }
 }
 
@@ -328,7 +337,7 @@ void request(struct client *c, struct client_env *env, const Mnc__ClientMessage 
         say_pens(c, env, m->id);
         break;
     case MNC__CLIENT_MESSAGE__BODY_SUBSCRIBE:
-        do_subscribe(c, m->id, m->subscribe);
+        do_subscribe(c, env, m->id, m->subscribe);
         break;
     case MNC__CLIENT_MESSAGE__BODY_CALL:
         do_call(c, env, m->id, m->call);
@@ -340,8 +349,10 @@ void request(struct client *c, struct client_env *env, const Mnc__ClientMessage 
         do_daemon_info(c, env, m->id);
         break;
     case MNC__CLIENT_MESSAGE__BODY_MONITOR:
-        hub_monitor(env->hub, client_subscriber(c), !m->monitor->has_on || m->monitor->on);
-        client_say_done(c, m->id);
+        if (fanout_monitor(hub_fanout(env->hub), client_subscriber(c), !m->monitor->has_on || m->monitor->on))
+            client_say_done(c, m->id);
+        else
+            client_end(c, "the daemon is out of memory");
         break;
     case MNC__CLIENT_MESSAGE__BODY_LEASE:
         control_lease(env->control, c, m->id, m->lease);

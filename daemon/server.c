@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -31,7 +30,7 @@ struct node {
 struct server {
     struct client_env env;
     unsigned max_clients, max_clients_per_user;
-    int fd, turn_fd;
+    int fd;
     char *path; /* NULL: the socket is systemd's */
     sd_event_source *accept, *resume, *reap;
     struct node *clients;
@@ -138,7 +137,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
     n->next = s->clients;
     s->clients = n;
     s->env.clients++;
-    hub_add(s->env.hub, client_subscriber(n->client));
+    fanout_add(hub_fanout(s->env.hub), client_subscriber(n->client));
     check_limits(s, n->client);
     return 0;
 }
@@ -203,7 +202,7 @@ int server_new(struct server **out, sd_event *event, const struct config *config
 
     if (s == NULL)
         return -ENOMEM;
-    s->fd = s->turn_fd = -1;
+    s->fd = -1;
     s->max_clients = config->max_clients;
     s->max_clients_per_user = config->max_clients_per_user;
     s->env = (struct client_env){.event = event,
@@ -220,7 +219,6 @@ int server_new(struct server **out, sd_event *event, const struct config *config
     if (passed > 0)
         s->fd = SD_LISTEN_FDS_START;
     r = passed > 0 ? 0 : listen_at(s, config);
-    s->turn_fd = eventfd(1, EFD_CLOEXEC);
     if (r < 0 || (r = readings_new(&s->env.readings, &s->env)) < 0 || (r = control_new(&s->env.control, &s->env)) < 0 ||
         (r = sessions_new(&s->env.sessions, &s->env, site)) < 0 || (r = inquiries_new(&s->env.inquiries, &s->env, site)) < 0 ||
         (r = sd_event_add_io(event, &s->accept, s->fd, EPOLLIN, on_accept, s)) < 0 ||
@@ -228,7 +226,7 @@ int server_new(struct server **out, sd_event *event, const struct config *config
         (r = sd_event_source_set_enabled(s->resume, SD_EVENT_OFF)) < 0 ||
         (r = sd_event_add_defer(event, &s->reap, on_reap, s)) < 0 ||
         (r = sd_event_source_set_enabled(s->reap, SD_EVENT_OFF)) < 0 ||
-        (r = s->turn_fd < 0 ? -errno : sd_event_add_io(event, &s->env.turn, s->turn_fd, EPOLLIN, client_turn, &s->env)) < 0 ||
+        (r = sd_event_add_time_relative(event, &s->env.turn, CLOCK_MONOTONIC, 0, 50, client_turn, &s->env)) < 0 ||
         (r = sd_event_source_set_enabled(s->env.turn, SD_EVENT_OFF)) < 0) {
         server_free(s);
         return r;
@@ -253,8 +251,6 @@ void server_free(struct server *s)
     sd_event_source_disable_unref(s->resume);
     sd_event_source_disable_unref(s->reap);
     sd_event_source_disable_unref(s->env.turn);
-    if (s->turn_fd >= 0)
-        close(s->turn_fd);
     if (s->fd >= 0)
         close(s->fd);
     if (s->path != NULL)

@@ -146,7 +146,7 @@ static void show(struct session *s)
     history_message(&packed, &s->t, NULL, NULL);
     m.body_case = MNC__SERVER_MESSAGE__BODY_SESSION_CHANGED;
     m.session_changed = &packed.m;
-    hub_tell_watchers(s->all->env->hub, &m);
+    fanout_tell_watchers(hub_fanout(s->all->env->hub), &m);
 }
 
 /* ---- the world ---- */

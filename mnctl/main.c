@@ -28,10 +28,12 @@ const struct command commands[] = {
      "reset     to the defaults\n"
      "\n  mnctl config set depth=1.2mm rate=120Hz",
      cmd_config},
-    {"watch", "watch [--seconds N] [--csv]", "live telemetry",
+    {"watch", "watch [--seconds N] [--csv] [--every N] [--latency MS]", "live telemetry",
      "In a terminal: numbers and plots of depth, rate and current; q ends it. Otherwise, or with --json, a line for each batch.\n"
      "  --csv         one line for each fast sample\n"
      "  --seconds N   end by itself\n"
+     "  --every N     only every N-th fast sample: 1, 2, 5, 10, 20, 50, 100, 200, 500 or 1000; those between are not seen\n"
+     "  --latency MS  how old a sample may be when it comes, 5 to 2000 [50]; more is less work\n"
      "\n  mnctl watch --csv --seconds 10 > run.csv",
      cmd_watch},
     {"faults", "faults [--follow | --table | show [ID] [--html FILE] | clear [CODE] [--service]]", "faults: now, as they come, in detail, and cleared",
@@ -191,7 +193,7 @@ static int print_completion(const char *shell)
            "    records) COMPREPLY=($(compgen -W '--since --until --kind --priority --last --follow --after --export --output verify backup' -- \"$cur\"));;\n"
            "    sim) COMPREPLY=($(compgen -W 'trigger load cartridge charge inject clear unplug replug power-cycle power-cut hang halt link truth press "
            "release insert remove all good' -- \"$cur\"));;\n"
-           "    watch) COMPREPLY=($(compgen -W '--seconds --csv --json' -- \"$cur\"));;\n"
+           "    watch) COMPREPLY=($(compgen -W '--seconds --csv --every --latency --json' -- \"$cur\"));;\n"
            "    monitor) COMPREPLY=($(compgen -W '--clients --client --seconds --pcapng --json' -- \"$cur\"));;\n"
            "    ping) COMPREPLY=($(compgen -W '--count --bytes --daemon' -- \"$cur\"));;\n"
            "    lease) COMPREPLY=($(compgen -W 'take take-over request --give' -- \"$cur\"));;\n"

@@ -76,7 +76,7 @@ static void print_csv(const struct mn_telemetry *t)
 
     for (size_t i = 0; i < f->count; i++)
         printf("%s,%" PRIu64 ",%" PRIu64 ",%" PRId32 ",%" PRId32 ",%" PRId32 ",%" PRId32 ",%" PRId32 ",%" PRId32 ",%" PRIu64 "\n", t->serial,
-               f->first_seq + i, f->t0_us + i * f->period_us, f->depth_um[i], f->stroke_rate_dhz[i], f->motor_current_ma[i],
+               f->first_seq + i * f->decimation, f->t0_us + i * f->period_us, f->depth_um[i], f->stroke_rate_dhz[i], f->motor_current_ma[i],
                f->motor_duty_permille[i], f->load_permille[i], f->skin_contact[i], i == 0 ? f->missed : 0);
 }
 
@@ -99,7 +99,7 @@ static void print_batch_json(const struct mn_telemetry *t)
 
     if (f->count > 0)
         json_object_set_new(j, "fast",
-                            json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "first_seq", (json_int_t)f->first_seq, "t0_us",
+                            json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "first_seq", (json_int_t)f->first_seq, "decimation", (json_int_t)f->decimation, "t0_us",
                                       (json_int_t)f->t0_us, "period_us", (json_int_t)f->period_us, "missed", (json_int_t)f->missed,
                                       "depth_um", column(f->depth_um, f->count), "stroke_rate_dhz", column(f->stroke_rate_dhz, f->count),
                                       "motor_current_ma", column(f->motor_current_ma, f->count), "motor_duty_permille",
@@ -290,23 +290,55 @@ static int loop(struct watch *w, uint64_t end_ms)
     return r;
 }
 
-static int parse(struct watch *w, int argc, char **argv, uint64_t *seconds)
+struct wish {
+    unsigned long seconds, every, latency_ms; /* 0: no end; not said */
+};
+
+/* A number behind an option. */
+static int parse_number(const char *option, const char *text, unsigned long low, unsigned long high, unsigned long *out)
 {
+    char *end;
+
+    *out = strtoul(text, &end, 10);
+    if (*text == '\0' || *end != '\0' || *out < low || *out > high)
+        return usage_error("%s takes %lu to %lu, not %s", option, low, high, text);
+    return EXIT_OK;
+}
+
+static int parse(struct watch *w, int argc, char **argv, struct wish *wish)
+{
+    const struct {
+        const char *name;
+        unsigned long low, high, *out;
+    } numbers[] = {{"--seconds", 1, 1000000, &wish->seconds}, {"--every", 1, 1000, &wish->every}, {"--latency", 5, 2000, &wish->latency_ms}};
+
     w->mode = w->app->json ? MODE_JSON : isatty(STDOUT_FILENO) ? MODE_SCREEN : MODE_TEXT;
     for (int i = 1; i < argc; i++) {
-        char *end;
+        int n = 0, r;
 
+        while (n < 3 && strcmp(argv[i], numbers[n].name) != 0)
+            n++;
         if (strcmp(argv[i], "--csv") == 0) {
             w->mode = MODE_CSV;
-        } else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc) {
-            *seconds = strtoul(argv[++i], &end, 10);
-            if (*end != '\0' || *seconds == 0 || *seconds > 1000000)
-                return usage_error("--seconds takes 1 to 1000000, not %s", argv[i]);
+        } else if (n < 3 && i + 1 < argc) {
+            r = parse_number(argv[i], argv[i + 1], numbers[n].low, numbers[n].high, numbers[n].out);
+            if (r != EXIT_OK)
+                return r;
+            i++;
         } else {
-            return usage_error("watch does not take %s (--csv, --seconds N, --json)", argv[i]);
+            return usage_error("watch does not take %s (--csv, --seconds N, --every N, --latency MS, --json)", argv[i]);
         }
     }
     return EXIT_OK;
+}
+
+/* What was not said is as it is without a wish. */
+static int pace(struct app *a, const struct wish *wish)
+{
+    if (wish->every == 0 && wish->latency_ms == 0)
+        return MN_OK;
+    return mn_pace(a->client, wish->every != 0 ? (unsigned)wish->every : 1, wish->latency_ms != 0 ? (unsigned)wish->latency_ms : MN_LATENCY_DEFAULT_MS,
+                   a->timeout_ms);
 }
 
 int cmd_watch(struct app *a, int argc, char **argv)
@@ -315,11 +347,11 @@ int cmd_watch(struct app *a, int argc, char **argv)
                                        {.title = "rate", .unit = "Hz", .scale = 0.1, .full = 150},
                                        {.title = "current", .unit = "mA", .scale = 1, .full = 500}}};
     struct mn_pens pens;
-    uint64_t seconds = 0;
+    struct wish wish = {0};
     int r;
 
     w.app = a;
-    r = parse(&w, argc, argv, &seconds);
+    r = parse(&w, argc, argv, &wish);
     a->on_event = on_event;
     a->event_user = &w;
     if (r == EXIT_OK)
@@ -331,6 +363,9 @@ int cmd_watch(struct app *a, int argc, char **argv)
     r = mn_watch(a->client, true, &pens, a->timeout_ms);
     if (r == MN_OK) {
         mn_pens_free(&pens);
+        r = pace(a, &wish);
+    }
+    if (r == MN_OK) {
         if (w.mode == MODE_CSV)
             printf("serial,seq,t_us,depth_um,stroke_rate_dhz,motor_current_ma,motor_duty_permille,load_permille,skin_contact,missed\n");
         r = mn_subscribe(a->client, a->serial, true, a->timeout_ms);
@@ -339,7 +374,7 @@ int cmd_watch(struct app *a, int argc, char **argv)
         return app_failed(a, r);
     if (w.mode == MODE_SCREEN)
         screen_begin();
-    r = loop(&w, seconds != 0 ? now_ms() + seconds * 1000 : 0);
+    r = loop(&w, wish.seconds != 0 ? now_ms() + wish.seconds * 1000 : 0);
     if (w.mode == MODE_SCREEN)
         endwin();
     if (w.missed > 0)

@@ -38,14 +38,36 @@ static const uint32_t crc32c_table[256] = {
     0x79b737ba, 0x8bdcb4b9, 0x988c474d, 0x6ae7c44e, 0xbe2da0a5, 0x4c4623a6, 0x5f16d052, 0xad7d5351,
 };
 
-uint32_t mn_crc32c(const void *bytes, size_t n)
+static uint32_t crc32c_by_table(uint32_t crc, const uint8_t *p, size_t n)
 {
-    const uint8_t *p = bytes;
-    uint32_t crc = 0xffffffffu;
-
     for (size_t i = 0; i < n; i++)
         crc = (crc >> 8) ^ crc32c_table[(crc ^ p[i]) & 0xffu];
-    return crc ^ 0xffffffffu;
+    return crc;
+}
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(MN_CRC_BY_TABLE)
+/* The same by the processor's own instruction, eight bytes a step: where a host has it, a frame costs a tenth. */
+__attribute__((target("sse4.2"))) static uint32_t crc32c_by_instruction(uint32_t crc, const uint8_t *p, size_t n)
+{
+    for (; n >= 8; p += 8, n -= 8) {
+        uint64_t eight;
+
+        memcpy(&eight, p, 8);
+        crc = (uint32_t)__builtin_ia32_crc32di(crc, eight);
+    }
+    for (; n > 0; p++, n--)
+        crc = __builtin_ia32_crc32qi(crc, *p);
+    return crc;
+}
+#define HAS_INSTRUCTION __builtin_cpu_supports("sse4.2")
+#else
+#define HAS_INSTRUCTION false
+#define crc32c_by_instruction crc32c_by_table
+#endif
+
+uint32_t mn_crc32c(const void *bytes, size_t n)
+{
+    return ~(HAS_INSTRUCTION ? crc32c_by_instruction(UINT32_MAX, bytes, n) : crc32c_by_table(UINT32_MAX, bytes, n));
 }
 
 void mn_put_u16(uint8_t *p, uint16_t v)

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define MN_PROTOCOL_MAJOR 1
-#define MN_PROTOCOL_MINOR 1
+#define MN_PROTOCOL_MINOR 2
 
 #define MN_FRAME_MAGIC 0x4e4du /* 'M' 'N' on the wire */
 #define MN_FRAME_HEADER 16u
@@ -52,6 +52,10 @@ enum mn_control { MN_CONTROL_SESSION_RESET = 1, MN_CONTROL_STOP = 2 };
 #define MN_HEARTBEAT_PERIOD_MS 50
 #define MN_HEARTBEAT_LIMIT_MS 250
 #define MN_STATUS_PERIOD_MS 1000
+
+/* What a batch of telemetry spans at the most, unless PACE asks for less. */
+#define MN_BATCH_MS 50
+#define MN_BATCH_MIN_MS 5
 
 struct mn_frame {
     uint8_t major;

@@ -278,6 +278,25 @@ static void do_self_test(struct pen *p, const struct mn_frame *f, struct link_re
     p->link.progress_permille = 0;
 }
 
+static void do_pace(struct pen *p, const struct mn_frame *f, struct link_reply *r)
+{
+    mnp_Pace pace = mnp_Pace_init_zero;
+
+    if (!decode(f, mnp_Pace_fields, &pace) || !pace.has_batch_ms) {
+        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "PACE needs batch_ms");
+        return;
+    }
+    if (pace.batch_ms < MN_BATCH_MIN_MS || pace.batch_ms > MN_BATCH_MS) {
+        mnp_Error e = {.has_field = true, .field = "batch_ms", .has_value = true, .value = pace.batch_ms, .has_min = true, .min = MN_BATCH_MIN_MS,
+                       .has_max = true, .max = MN_BATCH_MS, .has_step = true, .step = 1};
+
+        refuse_with(r, f->type, &e, mnp_ErrorCode_ERROR_OUT_OF_RANGE, "a batch spans 5 to 50 ms");
+        return;
+    }
+    p->telemetry.batch_ms = pace.batch_ms;
+    answer(r, f->type | MN_TYPE_REPLY, mnp_Pace_fields, &pace);
+}
+
 typedef void request_fn(struct pen *p, const struct mn_frame *f, struct link_reply *r);
 
 static const struct {
@@ -296,6 +315,7 @@ static const struct {
     [mnp_FrameType_TYPE_RECORDS_GET] = {do_records_get, false},
     [mnp_FrameType_TYPE_RECORDS_ACK] = {do_records_ack, false},
     [mnp_FrameType_TYPE_SELF_TEST] = {do_self_test, false},
+    [mnp_FrameType_TYPE_PACE] = {do_pace, false},
 };
 
 static void session_end(struct pen *p)
@@ -319,6 +339,7 @@ static void do_hello(struct pen *p, const struct mn_frame *f)
     link_open(&p->link, p->port->random(p->port->ctx) | 1);
     p->link.sequence_in = (uint16_t)(f->sequence + 1);
     p->strokes_session = 0;
+    p->telemetry.batch_ms = MN_BATCH_MS;
     if (!good) {
         refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "HELLO needs nonce and minor");
         return;

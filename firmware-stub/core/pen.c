@@ -376,6 +376,7 @@ void pen_init(struct pen *p, const struct pen_port *port, mnp_ResetCause cause, 
     pen_store_counters(p);
     record_boot(p);
     memory_check(p);
+    p->telemetry.batch_ms = MN_BATCH_MS;
     apply_telemetry_rates(p);
 }
 

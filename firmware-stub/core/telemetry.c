@@ -191,7 +191,7 @@ void telemetry_step(struct telemetry *t, uint64_t now_ms, const struct pen_senso
         sample_fast(t, in, f);
     if (group_due(&t->slow, now_ms))
         sample_slow(t, in, f);
-    if (now_ms - t->batch_began_ms >= TELEMETRY_BATCH_MS || t->fast.count == TELEMETRY_BATCH_MS) {
+    if (now_ms - t->batch_began_ms >= t->batch_ms || t->fast.count == MN_BATCH_MS) {
         batch_close(t, f);
         t->batch_began_ms = now_ms;
     }

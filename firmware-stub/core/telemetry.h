@@ -1,17 +1,17 @@
 /*
- * Telemetry: samples become columns of delta-coded varints as they are taken, and every 50 ms the columns become one
+ * Telemetry: samples become columns of delta-coded varints as they are taken, and every 50 ms, or as soon as PACE asks, the columns become one
  * TelemetryBatch payload. The bytes are written here, not by nanopb, because a packed column is only bytes and this is
  * the pen's hottest path. Payloads wait in a small ring for the endpoint; when it is full the oldest goes, and is counted.
  */
 #pragma once
 
+#include "frame.h"
 #include "hal.h"
 #include "pen.pb.h"
 
-#define TELEMETRY_BATCH_MS 50u
 #define TELEMETRY_FAST_COLUMNS 6
 #define TELEMETRY_SLOW_COLUMNS 12
-#define TELEMETRY_COLUMN_CAP (TELEMETRY_BATCH_MS * 2)  /* a delta takes at most two bytes, see put_delta() */
+#define TELEMETRY_COLUMN_CAP (MN_BATCH_MS * 2)  /* a delta takes at most two bytes, see put_delta() */
 #define TELEMETRY_SLOW_CAP 6                           /* two samples, the first of up to three bytes */
 #define TELEMETRY_PAYLOAD_CAP 900
 #define TELEMETRY_RING 8
@@ -42,6 +42,7 @@ struct telemetry {
     uint8_t fast_bytes[TELEMETRY_FAST_COLUMNS][TELEMETRY_COLUMN_CAP];
     uint8_t slow_bytes[TELEMETRY_SLOW_COLUMNS][TELEMETRY_SLOW_CAP];
     uint64_t batch_began_ms;
+    uint32_t batch_ms; /* MN_BATCH_MIN_MS to MN_BATCH_MS */
     uint32_t dropped; /* samples, since boot */
     struct telemetry_payload ring[TELEMETRY_RING];
     uint8_t head, fill;

@@ -9,7 +9,7 @@
 #include "client.h"
 #include "decode.h"
 
-enum { PAYLOAD_MAX = MN_ECHO_MAX, AGAIN_TIMEOUT_MS = 5000, LEASE_SLACK_MS = 2000 /* the daemon's own deadline comes first */ };
+enum { PAYLOAD_MAX = MN_ECHO_MAX, AGAIN_TIMEOUT_MS = 5000, PACE_MINOR = 4, LEASE_SLACK_MS = 2000 /* the daemon's own deadline comes first */ };
 
 static void subscribe_again(mn_client *c);
 
@@ -394,6 +394,39 @@ static int subscribe_send(mn_client *c, const struct subscription *wanted, int t
     return call_start(c, &m, NULL, timeout_ms, client_on_done, done, user);
 }
 
+static int pace_send(mn_client *c, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__Subscribe s = MNC__SUBSCRIBE__INIT;
+
+    s.has_decimation = s.has_latency_max_ms = true;
+    s.decimation = c->decimation;
+    s.latency_max_ms = c->latency_max_ms;
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_SUBSCRIBE;
+    m.subscribe = &s;
+    return call_start(c, &m, NULL, timeout_ms, client_on_done, done, user);
+}
+
+int mn_pace_async(mn_client *c, unsigned decimation, unsigned latency_max_ms, int timeout_ms, mn_result_fn *done, void *user)
+{
+    if (decimation == 0 || latency_max_ms == 0)
+        return client_fail(c, MN_ERR_INVALID, "decimation is at least 1, and the greatest latency at least 5 ms");
+    if (c->state == CLIENT_CONNECTED && c->daemon_minor < PACE_MINOR)
+        return client_fail(c, MN_ERR_UNSUPPORTED, "mnd %s speaks client protocol 1.%u, and telemetry is paced since 1.%d: update the daemon",
+                           c->daemon_version, c->daemon_minor, PACE_MINOR);
+    c->decimation = decimation;
+    c->latency_max_ms = latency_max_ms;
+    c->resubscribe = subscribe_again;
+    return pace_send(c, timeout_ms, done, user);
+}
+
+int mn_pace(mn_client *c, unsigned decimation, unsigned latency_max_ms, int timeout_ms)
+{
+    struct waiter w = {0};
+
+    return client_finish(c, &w, mn_pace_async(c, decimation, latency_max_ms, timeout_ms, client_wake, &w));
+}
+
 int mn_subscribe_async(mn_client *c, const char *serial, bool on, int timeout_ms, mn_result_fn *done, void *user)
 {
     struct subscription wanted = {.telemetry = on};
@@ -418,6 +451,8 @@ static void watched_again(mn_client *c, const struct mn_result *r, void *user)
 
 static void subscribe_again(mn_client *c)
 {
+    if (c->decimation != 0 && c->daemon_minor >= PACE_MINOR)
+        pace_send(c, AGAIN_TIMEOUT_MS, NULL, NULL);
     for (size_t i = 0; i < c->subscription_count; i++)
         subscribe_send(c, &c->subscriptions[i], AGAIN_TIMEOUT_MS, NULL, NULL);
     if (c->watching)

@@ -22,7 +22,7 @@
 
 enum {
     CLIENT_MAJOR = 1,
-    CLIENT_MINOR = 3,
+    CLIENT_MINOR = 4,
     MESSAGE_MAX = 1 << 20, /* of the daemon; a list of 256 pens is some 100 KiB */
     IN_BYTES_FIRST = 16 * 1024,
     OUT_BYTES_MAX = 1 << 20,
@@ -225,6 +225,7 @@ static bool on_greeted(mn_client *c, struct mn_result *r, const struct call *cal
     if (m->body_case != MNC__SERVER_MESSAGE__BODY_HELLO || !m->hello->has_major)
         return false;
     snprintf(c->daemon_version, sizeof(c->daemon_version), "%s", m->hello->daemon_version != NULL ? m->hello->daemon_version : "?");
+    c->daemon_minor = m->hello->minor;
     c->role = m->hello->has_role ? (enum mn_role)m->hello->role : MN_ROLE_OPERATOR; /* before minor 2 all were */
     c->state = CLIENT_CONNECTED;
     return true;
@@ -317,12 +318,13 @@ static struct stream *stream_of(mn_client *c, const char *serial)
     return s;
 }
 
-static uint64_t count_missed(uint64_t *next, bool known, uint64_t first, size_t count)
+/* Of samples whose numbers are `step` apart. */
+static uint64_t count_missed(uint64_t *next, bool known, uint64_t first, size_t count, uint64_t step)
 {
-    uint64_t missed = known && count > 0 && first > *next ? first - *next : 0;
+    uint64_t missed = known && count > 0 && first > *next ? (first - *next + step - 1) / step : 0;
 
     if (count > 0)
-        *next = first + count;
+        *next = first + count * step;
     return missed;
 }
 
@@ -334,13 +336,16 @@ static void on_telemetry(mn_client *c, const Mnc__Telemetry *t)
 
     if (t->serial == NULL || (batch = decode_telemetry(&out, t->serial, &t->batch)) == NULL)
         return;
+    if (t->has_decimation && t->decimation > 0)
+        out.fast.decimation = t->decimation;
     s = stream_of(c, t->serial);
     if (s != NULL) {
-        bool same_life = s->boot_id == out.boot_id;
+        bool same_life = s->boot_id == out.boot_id && s->decimation == out.fast.decimation;
 
         s->boot_id = out.boot_id;
-        out.fast.missed = count_missed(&s->next_fast, same_life && s->next_fast != 0, out.fast.first_seq, out.fast.count);
-        out.slow.missed = count_missed(&s->next_slow, same_life && s->next_slow != 0, out.slow.first_seq, out.slow.count);
+        s->decimation = out.fast.decimation;
+        out.fast.missed = count_missed(&s->next_fast, same_life && s->next_fast != 0, out.fast.first_seq, out.fast.count, out.fast.decimation);
+        out.slow.missed = count_missed(&s->next_slow, same_life && s->next_slow != 0, out.slow.first_seq, out.slow.count, 1);
     }
     client_event(c, &(struct mn_event){.kind = MN_EVENT_TELEMETRY, .telemetry = &out});
     mnp__telemetry_batch__free_unpacked(batch, NULL);

@@ -26,6 +26,7 @@ struct stream { /* telemetry of one pen: where the next batch should begin */
     char serial[MN_SERIAL_MAX + 1];
     uint32_t boot_id;
     uint64_t next_fast, next_slow;
+    uint32_t decimation; /* of next_fast */
 };
 
 struct subscription { /* to be asked for again after a reconnection */
@@ -54,6 +55,7 @@ struct mn_client {
     mn_event_fn *on_event;
     void *user;
     char daemon_version[17];
+    uint32_t daemon_minor;
     enum mn_role role;
     char goodbye[256];
     int greeting_error; /* -1: not known yet */
@@ -67,6 +69,7 @@ struct mn_client {
     struct stream *streams;
     struct subscription *subscriptions;
     size_t subscription_count;
+    uint32_t decimation, latency_max_ms; /* of them; 0: never said */
     struct follow follow;
     void (*resubscribe)(mn_client *c); /* after a reconnection; NULL: nothing was subscribed to */
 

@@ -448,14 +448,14 @@ static bool sum_up(int32_t *column, size_t n, size_t count)
 
 static bool take_fast(struct mn_fast *out, const Mnp__FastGroup *g)
 {
-    *out = (struct mn_fast){.first_seq = g->first_seq, .t0_us = g->t0_us, .period_us = g->period_us, .count = g->count};
+    *out = (struct mn_fast){.first_seq = g->first_seq, .t0_us = g->t0_us, .period_us = g->period_us, .decimation = 1, .count = g->count};
     return COLUMN(g, depth_um) && COLUMN(g, stroke_rate_dhz) && COLUMN(g, motor_current_ma) && COLUMN(g, motor_duty_permille) &&
            COLUMN(g, load_permille) && COLUMN(g, skin_contact);
 }
 
 static bool take_slow(struct mn_slow *out, const Mnp__SlowGroup *g)
 {
-    *out = (struct mn_slow){.first_seq = g->first_seq, .t0_us = g->t0_us, .period_us = g->period_us, .count = g->count};
+    *out = (struct mn_slow){.first_seq = g->first_seq, .t0_us = g->t0_us, .period_us = g->period_us, .decimation = 1, .count = g->count};
     return COLUMN(g, depth_set_um) && COLUMN(g, rate_set_dhz) && COLUMN(g, motor_temp_dc) && COLUMN(g, grip_temp_dc) &&
            COLUMN(g, battery_temp_dc) && COLUMN(g, battery_mv) && COLUMN(g, battery_ma) && COLUMN(g, battery_soc_pct) &&
            COLUMN(g, battery_cycles) && COLUMN(g, vbus_mv) && COLUMN(g, motor_rail_mv) && COLUMN(g, logic_rail_mv);

@@ -10,6 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     ProtobufCBinaryData bytes = {.len = size, .data = (uint8_t *)(uintptr_t)data};
+    uint8_t fewer[BATCH_DECIMATED_MAX];
     struct batch_facts facts;
     struct mn_telemetry t;
     Mnc__JournalRecord one = MNC__JOURNAL_RECORD__INIT;
@@ -25,12 +26,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct mn_result r = {0};
     char text[256];
 
-    if (size <= MN_FRAME_PAYLOAD_MAX && batch_check(data, size, &facts)) {
+    if (size > 0 && size <= MN_FRAME_PAYLOAD_MAX && batch_check(data, size, &facts)) {
         Mnp__TelemetryBatch *b = decode_telemetry(&t, "FUZZ", &bytes);
 
         if (b == NULL)
             __builtin_trap();
         mnp__telemetry_batch__free_unpacked(b, NULL);
+        bytes.len = batch_decimate(data, size, 1 + data[size / 2] % 200 * 5, fewer, sizeof(fewer));
+        bytes.data = fewer;
+        if (bytes.len > 0) {
+            b = batch_check(fewer, bytes.len, &facts) ? decode_telemetry(&t, "FUZZ", &bytes) : NULL;
+            if (b == NULL)
+                __builtin_trap();
+            mnp__telemetry_batch__free_unpacked(b, NULL);
+        }
+        bytes = (ProtobufCBinaryData){.len = size, .data = (uint8_t *)(uintptr_t)data};
     }
     one.has_position = one.has_kind = one.has_record = true;
     one.record = bytes;

@@ -124,7 +124,7 @@ static void from_program(sd_event *event, struct hub *hub, const uint8_t *data, 
         inquiries_new(&env.inquiries, &env, &site) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) < 0 || client_new(&c, &env, fds[0]) < 0)
         abort();
-    hub_add(hub, (struct subscriber *)c);
+    fanout_add(hub_fanout(hub), (struct subscriber *)c);
     if (write(fds[1], data, size) < 0)
         abort();
     for (int i = 0; i < 20 && !ended; i++)

@@ -45,19 +45,34 @@ long process_descriptors(pid_t pid)
     return n;
 }
 
-uint64_t process_cpu_ns(pid_t pid)
+static uint64_t thread_cpu_ns(pid_t pid, const char *thread)
 {
-    char path[64];
+    char path[320];
     unsigned long long ns = 0;
     FILE *f;
 
-    snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
+    snprintf(path, sizeof(path), "/proc/%d/task/%.20s/schedstat", (int)pid, thread);
     f = fopen(path, "re");
     if (f != NULL) {
         if (fscanf(f, "%llu", &ns) != 1)
             ns = 0;
         fclose(f);
     }
+    return ns;
+}
+
+uint64_t process_cpu_ns(pid_t pid)
+{
+    char path[64];
+    uint64_t ns = 0;
+    DIR *d;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    d = opendir(path);
+    for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
+        ns += e->d_name[0] != '.' ? thread_cpu_ns(pid, e->d_name) : 0;
+    if (d != NULL)
+        closedir(d);
     return ns;
 }
 

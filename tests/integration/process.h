@@ -9,7 +9,7 @@
 long process_kib(pid_t pid, const char *key);
 /* Open descriptors; -1. */
 long process_descriptors(pid_t pid);
-/* On a processor so far, ns. */
+/* On processors so far, by all threads that it has now, ns. */
 uint64_t process_cpu_ns(pid_t pid);
 /* How often its main thread has gone to sleep of itself, thus how often it was woken. */
 uint64_t process_wakeups(pid_t pid);

@@ -110,6 +110,63 @@ static void telemetry_comes_without_a_hole(void **state)
     assert_in_range(h.missed, 400, 5000);
 }
 
+/* How often the daemon has written to this client in so many ms, seen by how often it was readable. */
+static unsigned wakeups(unsigned ms)
+{
+    uint64_t end_ms = harness_now_ms() + ms;
+    unsigned count = 0;
+
+    while (harness_now_ms() < end_ms) {
+        struct pollfd fd = {.fd = mn_fd(h.c), .events = POLLIN};
+
+        if (poll(&fd, 1, 20) > 0) {
+            mn_process(h.c);
+            count++;
+        }
+    }
+    return count;
+}
+
+static void one_in_a_hurry_gets_small_batches_and_one_who_is_not_gets_many_at_once(void **state)
+{
+    (void)state;
+    harness_ok(&h, mn_subscribe(h.c, P, true, T));
+    harness_run(&h, 200);
+    assert_in_range(wakeups(1000), 10, 25); /* 20 batches of 50 ms, each at once */
+    harness_ok(&h, mn_pace(h.c, 1, 10, T));
+    harness_run(&h, 200);
+    assert_in_range(wakeups(1000), 40, 110);
+    assert_in_range(h.last.fast.count, 1, 20);
+    harness_ok(&h, mn_pace(h.c, 1, 500, T));
+    harness_run(&h, 1000);
+    assert_in_range(wakeups(3000), 3, 12);
+    assert_int_equal(h.missed, 0);
+    h.samples = 0;
+    harness_run(&h, 2000);
+    assert_in_range(h.samples, 1400, 2600);
+    assert_int_equal(mn_pace(h.c, 1, 4, T), MN_ERR_INVALID);
+    assert_int_equal(mn_pace(h.c, 1, 2001, T), MN_ERR_INVALID);
+    assert_string_equal(mn_message(h.c), "the greatest latency of telemetry is 5 to 2000 ms");
+}
+
+static void one_sample_in_so_many_comes_without_a_hole(void **state)
+{
+    (void)state;
+    harness_ok(&h, mn_pace(h.c, 20, MN_LATENCY_DEFAULT_MS, T));
+    harness_ok(&h, mn_subscribe(h.c, P, true, T));
+    harness_until(&h, h.samples >= 60, 30000);
+    assert_int_equal(h.missed, 0);
+    assert_int_equal(h.last.fast.decimation, 20);
+    assert_int_equal(h.last.fast.first_seq % 20, 0);
+    assert_int_equal(h.last.fast.period_us, 20000);
+    harness_ok(&h, mn_pace(h.c, 1, MN_LATENCY_DEFAULT_MS, T)); /* while it flows */
+    h.samples = 0;
+    harness_until(&h, h.samples >= 1000, 30000);
+    assert_int_equal(h.missed, 0);
+    assert_int_equal(mn_pace(h.c, 3, 50, T), MN_ERR_INVALID);
+    assert_string_equal(mn_message(h.c), "one sample in 3 cannot be had: it is one in 1, 2, 5, 10, 20, 50, 100, 200, 500 or 1000");
+}
+
 static void other_rates_give_other_streams(void **state)
 {
     struct mn_config change = {.present = MN_SET_FAST_RATE_HZ | MN_SET_SLOW_RATE_HZ, .fast_rate_hz = 100, .slow_rate_hz = 5};
@@ -913,6 +970,8 @@ int main(int argc, char **argv)
         TWO(a_configuration_is_changed_read_back_and_compared),
         TWO(a_refusal_names_field_range_and_pen),
         TWO(telemetry_comes_without_a_hole),
+        TWO(one_in_a_hurry_gets_small_batches_and_one_who_is_not_gets_many_at_once),
+        TWO(one_sample_in_so_many_comes_without_a_hole),
         TWO(other_rates_give_other_streams),
         TWO(an_injected_fault_reaches_everyone_and_is_cleared),
         TWO(a_run_from_arm_to_stop),

@@ -102,6 +102,96 @@ static void no_damage_passes_the_check_and_then_fails_to_decode(void **state)
     assert_true(passed > 100 && refused > 100);
 }
 
+/* Every n-th sample, batch after batch, is that of the whole stream; slow samples are all there. */
+static void check_decimation(uint32_t decimation)
+{
+    static int32_t depth_um[10000], whole_slow, slow;
+    uint64_t next = 0;
+
+    whole_slow = slow = 0;
+    for (size_t i = 0; i < rig.count; i++) {
+        ProtobufCBinaryData bytes = {.len = rig.frames[i].length, .data = rig.payloads[i]};
+        uint8_t fewer[BATCH_DECIMATED_MAX];
+        struct batch_facts facts;
+        struct mn_telemetry t;
+        Mnp__TelemetryBatch *b;
+
+        if (rig.frames[i].type != mnp_FrameType_TYPE_TELEMETRY)
+            continue;
+        b = decode_telemetry(&t, "X", &bytes);
+        assert_non_null(b);
+        assert_true(t.fast.first_seq + t.fast.count <= 10000);
+        memcpy(depth_um + t.fast.first_seq, t.fast.depth_um, t.fast.count * sizeof(depth_um[0]));
+        whole_slow += (int)t.slow.count;
+        mnp__telemetry_batch__free_unpacked(b, NULL);
+        bytes = (ProtobufCBinaryData){.len = batch_decimate(bytes.data, bytes.len, decimation, fewer, sizeof(fewer)), .data = fewer};
+        if (bytes.len == 0)
+            continue;
+        assert_true(batch_check(bytes.data, bytes.len, &facts));
+        b = decode_telemetry(&t, "X", &bytes);
+        assert_non_null(b);
+        slow += (int)t.slow.count;
+        for (size_t k = 0; k < t.fast.count; k++) {
+            uint64_t number = t.fast.first_seq + k * decimation;
+
+            assert_int_equal(number % decimation, 0);
+            assert_true(next == 0 || number == next);
+            next = number + decimation;
+            assert_int_equal(t.fast.depth_um[k], depth_um[number]);
+            assert_int_equal((t.fast.t0_us + k * t.fast.period_us) / 1000, number + 1); /* the first tick is the first millisecond */
+        }
+        mnp__telemetry_batch__free_unpacked(b, NULL);
+    }
+    assert_true(next > 4000);
+    assert_int_equal(slow, whole_slow);
+}
+
+static void a_decimated_batch_has_every_nth_sample_of_the_stream(void **state)
+{
+    (void)state;
+    rig_start(&rig);
+    rig.keep_telemetry = true;
+    rig_arm(&rig);
+    rig_say(&rig, "trigger press");
+    rig_run(&rig, 6000);
+    for (uint32_t decimation = 2; decimation <= 1000; decimation = decimation < 20 ? decimation + 1 : decimation * 5)
+        check_decimation(decimation);
+    rig_stop(&rig);
+}
+
+/* Varints of 1 to 5 bytes, at every place in a word of eight. */
+static void a_column_is_counted_whatever_the_length_of_its_varints(void **state)
+{
+    static const uint8_t head[] = {8, 9, 0x32}; /* boot_id 9; fast: */
+    uint8_t batch[400];
+
+    (void)state;
+    for (unsigned length = 1; length <= 6; length++) {
+        for (unsigned count = 1; count < 10; count++) {
+            uint8_t *p = batch + 5;
+            struct batch_facts facts;
+
+            *p++ = 4 << 3;
+            *p++ = (uint8_t)count;
+            for (unsigned column = 5; column < 11; column++) {
+                *p++ = (uint8_t)(column << 3 | 2);
+                *p++ = (uint8_t)(count - 1 + length);
+                memset(p, 1, count - 1);
+                p += count - 1;
+                memset(p, 0x80, length - 1);
+                p += length - 1;
+                *p++ = 1;
+            }
+            memcpy(batch, head, 3);
+            batch[3] = (uint8_t)((p - batch - 5) | 0x80);
+            batch[4] = (uint8_t)((p - batch - 5) >> 7);
+            assert_int_equal(batch_check(batch, (size_t)(p - batch), &facts), length <= 5);
+            p[-1] = 0x80; /* a column that ends in the middle of one */
+            assert_false(batch_check(batch, (size_t)(p - batch), &facts));
+        }
+    }
+}
+
 static void an_empty_batch_is_one(void **state)
 {
     struct batch_facts facts;
@@ -116,6 +206,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_batch_passes_the_check_and_gives_back_the_samples),
         cmocka_unit_test(no_damage_passes_the_check_and_then_fails_to_decode),
+        cmocka_unit_test(a_decimated_batch_has_every_nth_sample_of_the_stream),
+        cmocka_unit_test(a_column_is_counted_whatever_the_length_of_its_varints),
         cmocka_unit_test(an_empty_batch_is_one),
     };
 

@@ -474,6 +474,38 @@ static void a_host_of_another_major_gets_info_and_stop_only(void **state)
     }
 }
 
+/* The longest batch of telemetry that comes in half a second, ms. */
+static uint64_t batch_ms(void)
+{
+    uint64_t before;
+
+    rig_run(&rig, 60);
+    before = rig.telemetry_frames;
+    rig_run(&rig, 500);
+    return 500 / (rig.telemetry_frames - before);
+}
+
+static void batches_are_as_long_as_the_host_asks_until_the_session_ends(void **state)
+{
+    static const struct {
+        uint32_t batch_ms;
+        bool good;
+    } cases[] = {{4, false}, {5, true}, {50, true}, {51, false}, {10, true}};
+
+    (void)state;
+    assert_int_equal(batch_ms(), 50);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        mnp_Pace pace = {.has_batch_ms = true, .batch_ms = cases[i].batch_ms};
+        uint64_t before = batch_ms();
+        uint16_t type = rig_call(&rig, mnp_FrameType_TYPE_PACE, mnp_Pace_fields, &pace)->type;
+
+        assert_int_equal((type & MN_TYPE_ERROR) == MN_TYPE_ERROR, !cases[i].good);
+        assert_int_equal(batch_ms(), cases[i].good ? cases[i].batch_ms : before);
+    }
+    rig_hello(&rig);
+    assert_int_equal(batch_ms(), 50);
+}
+
 static void an_unknown_request_is_refused_not_ignored(void **state)
 {
     (void)state;
@@ -550,6 +582,7 @@ int main(void)
         T(everything_stops_the_needles_in_time),
         T(a_run_is_recorded_with_what_it_was),
         T(a_host_of_another_major_gets_info_and_stop_only),
+        T(batches_are_as_long_as_the_host_asks_until_the_session_ends),
         T(an_unknown_request_is_refused_not_ignored),
         T(telemetry_that_nobody_takes_drops_its_oldest_and_counts),
         T(a_self_test_says_how_far_it_is_and_then_its_result),

@@ -22,7 +22,7 @@ static struct {
     const volatile void *at;
     size_t n;
 } live[PLACES];
-static size_t bytes, count;
+static size_t bytes, count, calls;
 static int held;
 
 static void lock(void)
@@ -48,6 +48,7 @@ static void on_malloc(const volatile void *p, size_t n)
     if (mocks > 0 || p == NULL)
         return;
     lock();
+    calls++;
     if (++count > PLACES / 2)
         abort();
     while (live[i].at != NULL)
@@ -88,6 +89,14 @@ void heap_count(void)
     }
 }
 
+bool heap_calls(size_t *n)
+{
+    lock();
+    *n = calls;
+    unlock();
+    return true;
+}
+
 size_t heap_bytes(void)
 {
     size_t n;
@@ -100,6 +109,12 @@ size_t heap_bytes(void)
 #else
 void heap_count(void)
 {
+}
+
+bool heap_calls(size_t *n)
+{
+    *n = 0;
+    return false;
 }
 
 size_t heap_bytes(void)

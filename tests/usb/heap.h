@@ -14,5 +14,8 @@ void heap_count(void);
 /* What this thread allocates from now on is the mock's, or not. Nests. */
 void heap_is_mocks(bool begins);
 
+/* How often something was allocated since then that is not the mock's; without the sanitizer, nothing is known of it. */
+bool heap_calls(size_t *calls);
+
 /* Bytes that are not the mock's; without the sanitizer, all of the heap. */
 size_t heap_bytes(void);

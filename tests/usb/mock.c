@@ -16,7 +16,7 @@
 #include "heap.h"
 #include "vpen.h"
 
-enum { URBS_MAX = 64, PIECES_MAX = 64, PIECE_BYTES = 5000 };
+enum { URBS_MAX = 64, PIECES_MAX = 64, PIECE_BYTES = 20000 };
 
 /* On its way to the host. */
 struct piece {

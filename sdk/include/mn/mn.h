@@ -635,11 +635,22 @@ MN_API int mn_session_adverse_async(mn_client *c, uint32_t session, unsigned wha
 MN_API int mn_subscribe(mn_client *c, const char *serial, bool on, int timeout_ms);
 MN_API int mn_subscribe_async(mn_client *c, const char *serial, bool on, int timeout_ms, mn_result_fn *done, void *user);
 
-/* Structs of arrays: value i of each column belongs to sample first_seq + i, taken at t0_us + i * period_us of the pen's time.
+/*
+ * What of the telemetry this client gets, of all that it is subscribed to; before, or while it flows. It takes effect with the answer.
+ * decimation: every so many-th of the fast samples, those whose number is a multiple of it: 1 (at first: all of them), 2, 5, 10, 20, 50, 100,
+ * 200, 500, 1000. They are samples, not means: what is between them is not seen. period_us is longer by it.
+ * latency_max_ms: how old a sample may be when it comes, 5 to 2000 (at first 50). A pen makes smaller batches for one who is in a hurry; one who is
+ * not is woken less often, for many at once. MN_ERR_INVALID for other values, MN_ERR_UNSUPPORTED if the daemon is too old.
+ */
+#define MN_LATENCY_DEFAULT_MS 50
+MN_API int mn_pace(mn_client *c, unsigned decimation, unsigned latency_max_ms, int timeout_ms);
+MN_API int mn_pace_async(mn_client *c, unsigned decimation, unsigned latency_max_ms, int timeout_ms, mn_result_fn *done, void *user);
+
+/* Structs of arrays: value i of each column belongs to sample first_seq + i * decimation, taken at t0_us + i * period_us of the pen's time.
  * missed: samples between the last batch of this pen that this client got, and this one. */
 struct mn_fast {
     uint64_t first_seq, t0_us;
-    uint32_t period_us;
+    uint32_t period_us, decimation; /* decimation: 1, or that of mn_pace() */
     size_t count;
     uint64_t missed;
     const int32_t *depth_um;            /* measured */
@@ -652,7 +663,7 @@ struct mn_fast {
 
 struct mn_slow {
     uint64_t first_seq, t0_us;
-    uint32_t period_us;
+    uint32_t period_us, decimation; /* decimation: 1 */
     size_t count;
     uint64_t missed;
     const int32_t *depth_set_um, *rate_set_dhz;

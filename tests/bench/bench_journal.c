@@ -122,7 +122,7 @@ static double our_journal(unsigned group)
     return (double)n * 1e9 / (double)began;
 }
 
-static void bench_durable(void **state)
+static void bench_journal(void **state)
 {
     static const unsigned groups[] = {1, 16, 256};
     static const struct {
@@ -133,7 +133,7 @@ static void bench_durable(void **state)
     (void)state;
     for (size_t g = 0; g < 3; g++) {
         for (size_t i = 0; i < 3; i++) {
-            printf("{\"bench\": \"durable\", \"at_once\": %u, \"what\": \"%s\", \"records_per_s\": %.0f}\n", groups[g], all[i].what, all[i].run(groups[g]));
+            printf("{\"bench\": \"journal\", \"of\": {\"at_once\": %u, \"what\": \"%s\"}, \"records_per_s\": %.0f}\n", groups[g], all[i].what, all[i].run(groups[g]));
             fflush(stdout);
         }
     }
@@ -156,7 +156,7 @@ static int end(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(bench_durable, begin, end)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(bench_journal, begin, end)};
 
-    return cmocka_run_group_tests_name("durable", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("journal", tests, NULL, NULL);
 }

@@ -19,9 +19,10 @@ enum {
     IN_BYTES = MESSAGE_MAX + 4,
     URGENT_MAX = 256,         /* messages that wait */
     RUNS_MAX = 32,            /* of bytes, in one write */
-    REQUESTS_AT_ONCE = 16,    /* of one client; what it has sent beyond them waits in the line ... */
-    REQUESTS_PER_TURN = 2,    /* ... of which so many are taken ... */
-    TURN_US = 1000,           /* ... every so often: 2000 a second, of all who ask faster than they are served */
+    REQUESTS_AT_ONCE = 16,    /* of one client; what it has sent beyond them waits in the line, of which as many are taken a turn ... */
+    REQUESTS_BESIDE = 1,      /* ... or, while others ask modestly, so many ... */
+    TURN_BESIDE_US = 1000,    /* ... and no sooner again than then ... */
+    MODEST_US = 100000,       /* ... which is as long as it is since one of those has asked */
 };
 
 struct client {
@@ -373,9 +374,17 @@ static size_t take_message(struct client *c)
     return c->ending ? 0 : 4 + (size_t)length;
 }
 
+static bool others_ask(const struct client_env *env)
+{
+    uint64_t now_us = 0;
+
+    sd_event_now(env->event, CLOCK_MONOTONIC, &now_us);
+    return now_us < env->modest_us + MODEST_US;
+}
+
 static void next_turn(const struct client_env *env)
 {
-    sd_event_source_set_time_relative(env->turn, TURN_US);
+    sd_event_source_set_time_relative(env->turn, others_ask(env) ? TURN_BESIDE_US : 0);
     sd_event_source_set_enabled(env->turn, SD_EVENT_ONESHOT);
 }
 
@@ -435,10 +444,11 @@ static void serve(struct client *c, int requests)
 int client_turn(sd_event_source *s, uint64_t usec, void *userdata)
 {
     struct client_env *env = userdata;
+    int requests = others_ask(env) ? REQUESTS_BESIDE : REQUESTS_AT_ONCE;
 
     (void)s;
     (void)usec;
-    for (int i = 0; i < REQUESTS_PER_TURN && env->line != NULL; i++) {
+    for (int i = 0; i < requests && env->line != NULL; i++) {
         struct client *c = env->line;
 
         leave_line(c);
@@ -474,6 +484,8 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
     }
     c->in_fill += (size_t)n;
     serve(c, REQUESTS_AT_ONCE);
+    if (!c->ending && !c->in_line)
+        sd_event_now(c->env->event, CLOCK_MONOTONIC, &c->env->modest_us);
     return 0;
 }
 
@@ -562,10 +574,11 @@ void client_free(struct client *c)
     sd_event_source_disable_unref(c->io);
     if (c->in_line)
         leave_line(c);
-    while (c->urgent_fill > 0)
-        urgent_pop(c);
-    if (c->user != NULL)
+    if (c->user != NULL) {
+        while (c->urgent_fill > 0)
+            urgent_pop(c);
         user_leave(&c->env->users, c->user);
+    }
     buf_unref(c->cut);
     close(c->fd);
     free(c);

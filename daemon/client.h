@@ -3,8 +3,9 @@
  * bounded in bytes: a client that does not read them is disconnected, with a reason in the log. Telemetry waits on tapes that all
  * share; of those a client has its place only. What is urgent goes first, and one system call takes as much of both as there is.
  *
- * A client that asks faster than it is served waits in a line with its like, of which a few requests are taken every millisecond. So all
- * floods together keep neither the pens nor a newcomer with a single request for long, and cost little: who floods waits for its full socket.
+ * A client that asks faster than it is served waits in a line with its like, of which some requests are taken in each turn of the loop; while others
+ * ask modestly, one every millisecond. So all floods together keep neither the pens nor anybody with a single request for long, and cost little
+ * where that matters: who floods waits for its full socket.
  */
 #pragma once
 
@@ -33,6 +34,7 @@ struct client_env {
     uint32_t queue_bytes, user_queue_bytes;
     struct user *users;
     struct client *line, *line_end; /* clients whose requests wait */
+    uint64_t modest_us;    /* when one has asked who is not in the line */
     sd_event_source *turn; /* a timer that calls client_turn() on the env while there is a line */
     uint64_t began_us;
     unsigned clients;           /* connected now */

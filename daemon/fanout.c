@@ -1,7 +1,6 @@
 #include "fanout.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,9 +88,10 @@ static int on_urgent(sd_event_source *source, void *userdata)
 
 /* Some of those whose time has come send; what else is ready then has its turn, and the next of them go on. When all have been asked, those
  * whose time is later are asked again at the time of the first of them. */
-static void live_flush(struct fanout *f, unsigned turn)
+static void live_flush(struct fanout *f)
 {
     uint64_t now = now_us(f);
+    unsigned turn = LIVE_TURN;
 
     if (f->live_next == NULL) { /* from the first one on */
         f->live_next = f->subscribers;
@@ -124,7 +124,7 @@ static void live_flush(struct fanout *f, unsigned turn)
 static int on_live(sd_event_source *source, void *userdata)
 {
     (void)source;
-    live_flush(userdata, LIVE_TURN);
+    live_flush(userdata);
     return 0;
 }
 
@@ -132,14 +132,16 @@ static int on_live_due(sd_event_source *source, uint64_t usec, void *userdata)
 {
     (void)source;
     (void)usec;
-    live_flush(userdata, LIVE_TURN);
+    live_flush(userdata);
     return 0;
 }
 
 void fanout_keep_up(struct fanout *f)
 {
-    if (f->live_waits && !f->live_flushing && (f->live_bytes >= LIVE_BYTES || now_us(f) >= f->live_since_us + LIVE_US))
-        live_flush(f, UINT_MAX);
+    bool due = f->live_waits && (f->live_bytes >= LIVE_BYTES || now_us(f) >= f->live_since_us + LIVE_US);
+
+    if (!f->live_flushing && (f->live_next != NULL || due))
+        live_flush(f);
 }
 
 /* So much more is on a tape. */

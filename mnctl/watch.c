@@ -320,7 +320,9 @@ static int parse(struct watch *w, int argc, char **argv, struct wish *wish)
             n++;
         if (strcmp(argv[i], "--csv") == 0) {
             w->mode = MODE_CSV;
-        } else if (n < 3 && i + 1 < argc) {
+        } else if (n < 3 && i + 1 == argc) {
+            return usage_error("%s needs a number, %lu to %lu", argv[i], numbers[n].low, numbers[n].high);
+        } else if (n < 3) {
             r = parse_number(argv[i], argv[i + 1], numbers[n].low, numbers[n].high, numbers[n].out);
             if (r != EXIT_OK)
                 return r;

@@ -17,7 +17,7 @@
 #include "measure.h"
 #include "port.h"
 
-enum { FAULTS = 300 };
+enum { FAULTS = 200 };
 
 static uint64_t seen_ns, recorded_ns;
 
@@ -77,7 +77,7 @@ static void report(const char *what, unsigned pens, unsigned programs, uint64_t 
     qsort(ns, FAULTS, sizeof(*ns), compare);
     printf("{\"bench\": \"fault\", \"of\": {\"placement\": \"%s\", \"pens\": %u, \"programs\": %u, \"what\": \"%s\"}, \"p50_us\": %.1f, \"p99_us\": %.1f, "
            "\"max_us\": %.1f}\n",
-           placement(), pens, programs, what, (double)ns[FAULTS / 2] / 1000, (double)ns[FAULTS - FAULTS / 100 - 1] / 1000, (double)ns[FAULTS - 1] / 1000);
+           placement(), pens, programs, what, percentile_us(ns, FAULTS, 50), percentile_us(ns, FAULTS, 99), percentile_us(ns, FAULTS, 100));
     fflush(stdout);
 }
 

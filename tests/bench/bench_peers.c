@@ -237,7 +237,8 @@ static size_t nats_message(uint8_t *out, unsigned source)
     int n = sprintf((char *)out, "PUB t.%02u %d\r\n", source, PAYLOAD);
 
     memset(out + n, 'x', PAYLOAD);
-    memcpy(out + n + PAYLOAD, "\r\n", 2);
+    out[n + PAYLOAD] = '\r';
+    out[n + PAYLOAD + 1] = '\n';
     return (size_t)n + PAYLOAD + 2;
 }
 
@@ -704,7 +705,7 @@ static void round_trips(const struct peer *peer)
     cpu_ns = process_cpu_ns(broker) - cpu_ns;
     qsort(ns, CALLS, sizeof(ns[0]), compare);
     printf("{\"bench\": \"rtt\", \"of\": {\"placement\": \"%s\", \"by\": \"sd-bus through %s\"}, \"p50_us\": %.1f, \"p99_us\": %.1f, \"middle_cpu_us\": %.1f}\n",
-           placement(), peer->name, (double)ns[CALLS / 2] / 1000, (double)ns[CALLS * 99 / 100] / 1000, (double)cpu_ns / 1000 / CALLS);
+           placement(), peer->name, percentile_us(ns, CALLS, 50), percentile_us(ns, CALLS, 99), (double)cpu_ns / 1000 / CALLS);
     stop_process(echo);
     stop_process(broker);
 }

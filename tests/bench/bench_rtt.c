@@ -42,7 +42,7 @@ static void report(const char *by, const struct spent *before)
 
     qsort(ns, ROUNDS, sizeof(ns[0]), compare);
     printf("{\"bench\": \"rtt\", \"of\": {\"placement\": \"%s\", \"by\": \"%s\"}, \"p50_us\": %.1f, \"p99_us\": %.1f, \"middle_cpu_us\": %.1f, \"cpu_us\": %.1f}\n",
-           placement(), by, (double)ns[ROUNDS / 2] / 1000, (double)ns[ROUNDS * 99 / 100] / 1000, (double)(now.middle_ns - before->middle_ns) / 1000 / ROUNDS,
+           placement(), by, percentile_us(ns, ROUNDS, 50), percentile_us(ns, ROUNDS, 99), (double)(now.middle_ns - before->middle_ns) / 1000 / ROUNDS,
            (double)(now.all_ns - before->all_ns) / 1000 / ROUNDS);
     fflush(stdout);
 }
@@ -98,7 +98,7 @@ static void by_relay(void)
 {
     char bytes[RELAY_BYTES] = {0};
     struct spent before = {0};
-    int near[2], far[2];
+    int near[2] = {-1, -1}, far[2] = {-1, -1};
     pid_t middle, end;
 
     assert_true(socketpair(AF_UNIX, SOCK_STREAM, 0, near) == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET, 0, far) == 0);

@@ -104,7 +104,7 @@ static void bench_rude(void **state)
     for (unsigned b = 0; b < BEHAVIOURS; b++) {
         qsort(ns[b], TURNS * ROUNDS, sizeof(ns[b][0]), compare);
         printf("{\"bench\": \"rude\", \"of\": {\"placement\": \"%s\", \"beside\": \"%s\"}, \"p50_us\": %.1f, \"p99_us\": %.1f}\n", placement(), behaviours[b].name,
-               (double)ns[b][TURNS * ROUNDS / 2] / 1000, (double)ns[b][TURNS * ROUNDS * 99 / 100] / 1000);
+               percentile_us(ns[b], (size_t)TURNS * ROUNDS, 50), percentile_us(ns[b], (size_t)TURNS * ROUNDS, 99));
     }
     fflush(stdout);
     readers_stop(&readers);

@@ -21,6 +21,7 @@
 
 enum { STARTS = 20, PENS = 32, PROGRAMS = 100, SETTLE_MS = 2000 };
 
+static const char mnd_path[] = MN_BIN_DIR "/mnd";
 static char dir[] = "/tmp/mn-start.XXXXXX";
 
 /* Until somebody listens there; it is asked every 50 us, which both are charged alike. 0: it has ended by itself. */
@@ -60,7 +61,7 @@ static void report(const char *what, uint64_t *ns)
     qsort(ns, STARTS, sizeof(ns[0]), compare);
     if (ns[0] == 0)
         return;
-    printf("{\"bench\": \"startup\", \"of\": {\"what\": \"%s\"}, \"p50_ms\": %.2f, \"max_ms\": %.2f}\n", what, (double)ns[STARTS / 2] / 1e6, (double)ns[STARTS - 1] / 1e6);
+    printf("{\"bench\": \"startup\", \"of\": {\"what\": \"%s\"}, \"p50_ms\": %.2f, \"max_ms\": %.2f}\n", what, percentile_us(ns, STARTS, 50) / 1000, percentile_us(ns, STARTS, 100) / 1000);
     fflush(stdout);
 }
 
@@ -68,7 +69,7 @@ static void bench_startup(void **state)
 {
     static uint64_t mnd_ns[STARTS], first_ns[STARTS], mosquitto_ns[STARTS];
     char ours[64], theirs[64], config[64], journal[64], text[256];
-    const char *const mnd[] = {MN_BIN_DIR "/mnd", "--no-usb", "--socket", ours, "--journal", journal, NULL};
+    const char *const mnd[] = {mnd_path, "--no-usb", "--socket", ours, "--journal", journal, NULL};
     const char *const mosquitto[] = {"mosquitto", "-c", config, NULL};
     FILE *f;
 

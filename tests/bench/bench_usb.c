@@ -3,7 +3,7 @@
  *
  *     bench_usb gadget DIRECTORY       that pen, by FunctionFS: it answers HELLO, then sends transfers of nearly 16 KiB of whole frames
  *     bench_usb bare SECONDS           a reader with libusb alone, 8 transfers of 16 KiB in flight, which looks at nothing
- *     bench_usb mnd SOCKET SECONDS     a program that reads the pen's telemetry from mnd
+ *     bench_usb mnd SOCKET SECONDS     mnd, by its counters, while nobody reads; then a program that reads the pen's telemetry from it
  *
  * Each reader prints one JSON object.
  */
@@ -215,6 +215,33 @@ static void bare(double seconds)
 
 /* ---- mnd ---- */
 
+static uint64_t bytes_in(mn_client *c)
+{
+    struct mn_pens pens;
+    uint64_t n;
+
+    need(mn_list(c, &pens, 5000) == MN_OK && pens.count == 1, "mnd has no pen");
+    n = pens.pen[0].bytes_in;
+    mn_pens_free(&pens);
+    return n;
+}
+
+static void into_mnd(const char *socket_path, double seconds)
+{
+    struct mn_options o = {.socket = socket_path};
+    uint64_t began, bytes;
+    char why[200];
+    mn_client *c;
+
+    need(mn_connect(&c, &o, why, sizeof(why)) == MN_OK, why);
+    sleep(1);
+    bytes = bytes_in(c);
+    began = now_ns();
+    usleep((unsigned)(seconds * 1e6));
+    report("mnd, nobody reads", bytes_in(c) - bytes, (double)(now_ns() - began) / 1e9);
+    mn_close(c);
+}
+
 static void through_mnd(const char *socket_path, double seconds)
 {
     int fd = program_connect(socket_path, true);
@@ -239,9 +266,10 @@ int main(int argc, char **argv)
         gadget(argv[2]);
     else if (argc == 3 && strcmp(argv[1], "bare") == 0)
         bare(atof(argv[2]));
-    else if (argc == 4 && strcmp(argv[1], "mnd") == 0)
+    else if (argc == 4 && strcmp(argv[1], "mnd") == 0) {
+        into_mnd(argv[2], atof(argv[3]));
         through_mnd(argv[2], atof(argv[3]));
-    else {
+    } else {
         fprintf(stderr, "usage: bench_usb gadget DIRECTORY | bare SECONDS | mnd SOCKET SECONDS\n");
         return 2;
     }

@@ -80,6 +80,11 @@ Try mnctl help." mnctl config set nonsense=1
 exactly out_of_range 2 "mnctl: depth=3mm: depth_um is 0 to 2500 um, and 3mm is 3000 um
 Try mnctl help." mnctl config set depth=3mm
 exactly out_of_range_for_the_pen 5 "mnctl: pen SIM-0001: depth_um is 1210; it must be 0 to 2500 in steps of 50" mnctl config set depth=1210um
+exactly every_third_sample 5 "mnctl: one sample in 3 cannot be had: it is one in 1, 2, 5, 10, 20, 50, 100, 200, 500 or 1000" mnctl watch --every 3 --seconds 1
+exactly no_latency 2 "mnctl: --latency needs a number, 5 to 2000
+Try mnctl help." mnctl watch --latency
+exactly too_hasty 2 "mnctl: --latency takes 5 to 2000, not 4
+Try mnctl help." mnctl watch --latency 4 --seconds 1
 exactly disk_full_on_csv 1 "mnctl: cannot write the output: No space left on device" bash -c "mnctl watch --csv --seconds 3 > /dev/full"
 exactly output_pipe_closed 1 "" bash -c "mnctl watch --csv --seconds 5 | head -n 1 > /dev/null; exit \${PIPESTATUS[0]}"
 while_waiting pen_unplugged 6 "mnctl: the pen was unplugged while the request waited" mnctl sim unplug

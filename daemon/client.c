@@ -36,7 +36,7 @@ struct client {
     enum role role;
     struct user *user;
     struct client *next_in_line;
-    bool greeted, ending, in_line;
+    bool greeted, parting, ending, in_line; /* parting: the goodbye is its last message */
     uint8_t in[IN_BYTES];
     size_t in_fill;
 
@@ -119,10 +119,10 @@ static void gather(const struct client *c, struct gathered *g)
 
         g->runs[n++] = (struct iovec){b->bytes + begin, b->length - begin};
     }
-    telemetry = reader_gather(&c->subscriber.telemetry, g->runs + n, RUNS_MAX - n);
+    telemetry = c->parting ? 0 : reader_gather(&c->subscriber.telemetry, g->runs + n, RUNS_MAX - n);
     g->telemetry_bytes = bytes_of(g->runs + n, telemetry);
     n += telemetry;
-    n += reader_gather(&c->subscriber.traffic, g->runs + n, RUNS_MAX - n);
+    n += c->parting ? 0 : reader_gather(&c->subscriber.traffic, g->runs + n, RUNS_MAX - n);
     g->count = n;
     g->bytes = bytes_of(g->runs, n);
 }
@@ -199,9 +199,7 @@ static bool write_out(struct client *c)
             return true;
         m.msg_iovlen = (size_t)g.count;
         n = sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if ((n < 0 && errno != EAGAIN) || (n > 0 && !sent(c, (size_t)n, g.telemetry_bytes)))
+        if ((n < 0 && errno != EAGAIN && errno != EINTR) || (n > 0 && !sent(c, (size_t)n, g.telemetry_bytes)))
             return false;
         if (n < (ssize_t)g.bytes) { /* the socket is full */
             c->blocked = true;
@@ -260,6 +258,7 @@ void client_end(struct client *c, const char *reason)
     b = fanout_encode(&m);
     if (b != NULL && c->urgent_fill < URGENT_MAX) {
         urgent_push(c, b);
+        c->parting = true;
         write_out(c);
     }
     buf_unref(b);

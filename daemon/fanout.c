@@ -21,10 +21,9 @@ enum {
 struct fanout {
     sd_event *event;
     struct subscriber *subscribers, *urgent;
-    sd_event_source *urgent_send, *live_send, *live_due; /* what makes them send, see hub.h */
+    sd_event_source *urgent_send, *live_send, *live_due; /* what makes them send, see fanout.h */
     struct subscriber *live_next; /* who is told next; NULL: the first */
     uint64_t live_due_us;         /* when those who have been asked want more */
-    bool live_flushing;
     bool live_waits;      /* on some tape, and nobody has been told ... */
     uint64_t live_since_us, live_bytes; /* ... since then; so much */
     struct streams *streams;
@@ -99,7 +98,6 @@ static void live_flush(struct fanout *f)
         f->live_waits = false;
         f->live_bytes = 0;
     }
-    f->live_flushing = true; /* what is sent is traffic, which may be monitored */
     while (f->live_next != NULL && turn > 0) {
         struct subscriber *s = f->live_next;
         uint64_t telemetry_us = reader_due_us(&s->telemetry, now), traffic_us = reader_due_us(&s->traffic, now);
@@ -113,7 +111,6 @@ static void live_flush(struct fanout *f)
             f->live_due_us = due_us;
         }
     }
-    f->live_flushing = false;
     sd_event_source_set_enabled(f->live_send, f->live_next != NULL || f->live_waits ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
     if (f->live_next == NULL && f->live_due_us != UINT64_MAX) {
         sd_event_source_set_time(f->live_due, f->live_due_us);
@@ -140,20 +137,19 @@ void fanout_keep_up(struct fanout *f)
 {
     bool due = f->live_waits && (f->live_bytes >= LIVE_BYTES || now_us(f) >= f->live_since_us + LIVE_US);
 
-    if (!f->live_flushing && (f->live_next != NULL || due))
+    if (f->live_next != NULL || due)
         live_flush(f);
 }
 
-/* So much more is on a tape. */
+/* So much more is on a tape. Nobody sends in here: what is sent is traffic, too, and told from within sending. */
 static void live_written(struct fanout *f, size_t n)
 {
     f->live_bytes += n;
-    if (!f->live_waits) {
-        f->live_waits = true;
-        f->live_since_us = now_us(f);
-        sd_event_source_set_enabled(f->live_send, SD_EVENT_ONESHOT);
-    }
-    fanout_keep_up(f);
+    if (f->live_waits)
+        return;
+    f->live_waits = true;
+    f->live_since_us = now_us(f);
+    sd_event_source_set_enabled(f->live_send, SD_EVENT_ONESHOT);
 }
 
 static void push_to(struct subscriber *s, struct buf **shared, const Mnc__ServerMessage *m)
@@ -279,8 +275,10 @@ const char *fanout_pace(struct fanout *f, struct subscriber *s, uint32_t decimat
 
 void fanout_telemetry(struct fanout *f, uint32_t pen_id, const char *serial, const uint8_t *batch, size_t n)
 {
-    if (streams_write(f->streams, pen_id, serial, batch, n, now_us(f)))
-        live_written(f, n);
+    if (!streams_write(f->streams, pen_id, serial, batch, n, now_us(f)))
+        return;
+    live_written(f, n);
+    fanout_keep_up(f);
 }
 
 /* ---- looking on ---- */

@@ -63,7 +63,7 @@ uint32_t fanout_batch_ms(const struct fanout *f, uint32_t pen_id);
 void fanout_urgent(struct fanout *f, struct subscriber *s);
 /* All who have something urgent send it now: what was to be said about the present event has been said. */
 void fanout_settle(struct fanout *f);
-/* Telemetry that waits for its turn does not wait for ever: called by what may keep the loop busy without end. */
+/* Telemetry that waits for its turn does not wait for ever: called by what may keep the loop busy without end, but not from within flush. */
 void fanout_keep_up(struct fanout *f);
 
 /* A checked batch, for all who want it. */

@@ -1,6 +1,5 @@
 #include "batch.h"
 
-#include <endian.h>
 #include <string.h>
 
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };

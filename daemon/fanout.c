@@ -293,8 +293,6 @@ void fanout_traffic(struct fanout *f, Mnc__TrafficKind kind, const char *name, p
     Mnc__Traffic t = MNC__TRAFFIC__INIT;
     Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
     struct timespec now;
-    uint8_t *room;
-    size_t size;
 
     if (f->monitors == 0)
         return;
@@ -309,14 +307,7 @@ void fanout_traffic(struct fanout *f, Mnc__TrafficKind kind, const char *name, p
     t.data = (ProtobufCBinaryData){.len = n, .data = (uint8_t *)(uintptr_t)bytes};
     m.body_case = MNC__SERVER_MESSAGE__BODY_TRAFFIC;
     m.traffic = &t;
-    size = mnc__server_message__get_packed_size(&m);
-    room = tape_reserve(&f->traffic, 4 + size);
-    if (room == NULL) /* its number shows that it is missing */
-        return;
-    mn_put_u32(room, (uint32_t)size);
-    mnc__server_message__pack(&m, room + 4);
-    tape_commit(&f->traffic, 4 + size, 0, now_us(f));
-    live_written(f, 4 + size);
+    live_written(f, stream_put(&f->traffic, &m, 0, now_us(f))); /* the number of one that does not fit shows that it is missing */
 }
 
 bool fanout_monitor(struct fanout *f, struct subscriber *s, bool on)

@@ -12,14 +12,15 @@
 
 #include "buf.h"
 #include "client.pb-c.h"
+#include "frame.h"
 #include "reader.h"
 
 struct fanout;
 
 #define SUBSCRIPTIONS_MAX 64
-#define LATENCY_MIN_MS 5
+#define LATENCY_MIN_MS MN_BATCH_MIN_MS /* no sample comes sooner than its batch */
 #define LATENCY_MAX_MS 2000
-#define LATENCY_DEFAULT_MS 50
+#define LATENCY_DEFAULT_MS MN_BATCH_MS
 
 struct subscription {
     char serial[33];

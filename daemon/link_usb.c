@@ -17,7 +17,7 @@
 enum usb_state { USB_FOUND, USB_OPENING, USB_OPEN, USB_DRAINING };
 
 enum {
-    BULK_IN_COUNT = 8,
+    BULK_IN_COUNT = 8, /* in flight: half of this much is half of the throughput, docs/performance.md */
     BULK_IN_BYTES = 16384, /* a multiple of every packet size, more than the largest frame */
     INTERRUPT_IN_COUNT = 2,
     OUT_COUNT = 8,

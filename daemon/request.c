@@ -73,7 +73,7 @@ static void say_pens(struct client *c, const struct client_env *env, uint32_t id
 
 static void do_subscribe(struct client *c, const struct client_env *env, uint32_t id, const Mnc__Subscribe *s)
 {
-    const char *wrong;
+    const char *wrong = NULL;
 
     if (s->has_records && s->records) {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_UNSUPPORTED, "mnd %s offers records by RECORDS_READ only, since client protocol 1.2: update the client",
@@ -82,7 +82,7 @@ static void do_subscribe(struct client *c, const struct client_env *env, uint32_
     }
     if ((s->has_decimation && s->decimation == 0) || (s->has_latency_max_ms && s->latency_max_ms == 0))
         wrong = "decimation and latency_max_ms are not 0";
-    else
+    else if (s->has_decimation || s->has_latency_max_ms)
         wrong = hub_pace(env->hub, client_subscriber(c), s->decimation, s->latency_max_ms);
     if (wrong != NULL)
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_MALFORMED, "%s", wrong);

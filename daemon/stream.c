@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "batch.h"
-#include "client.pb-c.h"
 #include "frame.h"
 
 enum {
@@ -76,16 +75,17 @@ void streams_give(struct streams *s, const struct tape *t)
         tape_deinit(&stream->tape);
 }
 
-static void write_message(struct tape *tape, const Mnc__ServerMessage *m, uint32_t pen_id, uint64_t now_us)
+size_t stream_put(struct tape *t, const Mnc__ServerMessage *m, uint32_t tag, uint64_t now_us)
 {
     size_t n = mnc__server_message__get_packed_size(m);
-    uint8_t *room = tape_reserve(tape, 4 + n);
+    uint8_t *room = tape_reserve(t, 4 + n);
 
     if (room == NULL)
-        return;
+        return 0;
     mn_put_u32(room, (uint32_t)n);
     mnc__server_message__pack(m, room + 4);
-    tape_commit(tape, 4 + n, pen_id, now_us);
+    tape_commit(t, 4 + n, tag, now_us);
+    return 4 + n;
 }
 
 bool streams_write(struct streams *s, uint32_t pen_id, const char *serial, const uint8_t *batch, size_t n, uint64_t now_us)
@@ -110,7 +110,7 @@ bool streams_write(struct streams *s, uint32_t pen_id, const char *serial, const
         if (i > 0)
             t.batch = (ProtobufCBinaryData){.len = batch_decimate(batch, n, decimations[i], fewer, sizeof(fewer)), .data = fewer};
         if (t.batch.len > 0)
-            write_message(&s->of[i].tape, &m, pen_id, now_us);
+            stream_put(&s->of[i].tape, &m, pen_id, now_us);
     }
     return read;
 }

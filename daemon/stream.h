@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "client.pb-c.h"
 #include "tape.h"
 
 struct streams;
@@ -20,6 +21,9 @@ const char *stream_decimations(void);
 const struct tape *streams_take(struct streams *s, uint32_t decimation);
 /* Takes NULL. */
 void streams_give(struct streams *s, const struct tape *t);
+
+/* A message for programs, length and content. Its bytes; 0: it is longer than the tape. */
+size_t stream_put(struct tape *t, const Mnc__ServerMessage *m, uint32_t tag, uint64_t now_us);
 
 /* A checked batch of a pen, to every tape that is read; now_us: monotonic. False: nobody reads. The messages' tag is the pen's id. */
 bool streams_write(struct streams *s, uint32_t pen_id, const char *serial, const uint8_t *batch, size_t n, uint64_t now_us);

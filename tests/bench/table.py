@@ -108,6 +108,8 @@ for n in values("peers", "subscribers"):
         found = {o["by"]: m for o, m in medians["peers"] if o["subscribers"] == n and o["rate_hz"] == rate}
         others = [m for by, m in found.items() if by != "mnd" and m["deliveries_per_s"] > 0]
         for by, m in found.items():
+            if not m["deliveries_per_s"]:
+                continue  # it has thrown its subscribers out
             if by == "mnd" and others:
                 best = min(o["cpu_ns_per_delivery"] for o in others), max(o["deliveries_per_s"] for o in others)
             body.append([by, n, f"{rate} Hz" if rate else "flat out", f"{m['deliveries_per_s']:.0f}", f"{m['delivered_share'] * 100:.0f} %" if rate else "-", f"{m['cpu_percent']:.0f}",

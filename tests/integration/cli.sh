@@ -55,7 +55,7 @@ says ping_of_the_daemon 0 'mnd: 5 of 5 answered' mnctl ping --daemon --count 5
 says ping_too_large 2 '--bytes 0..1003' $P ping --bytes 1004
 says selftest 0 'self-test passed' $P selftest
 says watch_csv 0 '' bash -c "$P config set fast-rate=1000; $P watch --csv --seconds 2 > $dir/w.csv; awk -F, 'NR > 2 && \$2 != last + 1 { exit 1 } { last = \$2 } END { exit NR < 1500 }' $dir/w.csv"
-says watch_every_hundredth 0 '' bash -c "$P watch --csv --every 100 --latency 200 --seconds 2 > $dir/w.csv; awk -F, 'NR > 2 && \$2 != last + 100 { exit 1 } { last = \$2 } END { exit NR < 8 }' $dir/w.csv"
+says watch_every_hundredth 0 '' bash -c "$P watch --csv --every 100 --latency 200 --seconds 2 > $dir/w.csv; awk -F, 'NR > 2 && \$2 != last + 100 { exit 1 } { last = \$2 } END { exit NR < 12 }' $dir/w.csv"
 says watch_json_lines 0 '' bash -c "$P --json watch --seconds 1 | head -n 3 | python3 -c 'import json,sys; [json.loads(l)[\"fast\"][\"depth_um\"] for l in sys.stdin]'"
 says watch_lines 0 'SAFE +depth' bash -c "$P watch --seconds 2 | cat"
 says output_pipe_closed 1 '' bash -c "$P watch --csv --seconds 5 | head -n 1 > /dev/null; exit \${PIPESTATUS[0]}"

@@ -354,7 +354,9 @@ static void a_goodbye_is_the_last_message_however_far_behind_one_is(void **state
 static void being_looked_at_changes_nothing(void **state)
 {
     struct program *p = connect_program(SOCK_STREAM), *monitor = connect_program(SOCK_STREAM);
+    size_t told, seen = 0;
     char bytes[65536];
+    ssize_t n;
 
     (void)state;
     subscribe(p);
@@ -367,14 +369,16 @@ static void being_looked_at_changes_nothing(void **state)
         fanout_settle(hub_fanout(hub));
         for (int k = 0; k < 3; k++) {
             read_once(p);
-            while (recv(monitor->fd, bytes, sizeof(bytes), 0) > 0)
-                ;
+            while ((n = recv(monitor->fd, bytes, sizeof(bytes), 0)) > 0)
+                seen += (size_t)n;
             settle();
         }
     }
     read_all(p);
     assert_int_equal(p->fill, 0);
     assert_int_equal(p->batches, 3000);
+    told = 3000 * (size_t)SAMPLES * 6;
+    assert_true(seen > 2 * told); /* what the pen sent, and what the program was told */
     assert_int_equal(p->last, next_sample - SAMPLES);
 }
 

@@ -153,10 +153,11 @@ static void on_event(mn_client *c, const struct mn_event *e, void *user)
         on_telemetry(w, e->telemetry);
         break;
     case MN_EVENT_PEN:
-        if (strcmp(e->pen->serial, w->app->serial) == 0)
-            w->gone = e->pen->link == MN_LINK_GONE;
-        if (w->gone && w->mode != MODE_SCREEN)
+        if (strcmp(e->pen->serial, w->app->serial) != 0)
+            break;
+        if (!w->gone && e->pen->link == MN_LINK_GONE && w->mode != MODE_SCREEN)
             fprintf(stderr, "mnctl: pen %s is unplugged; waiting for it\n", w->app->serial);
+        w->gone = e->pen->link == MN_LINK_GONE;
         break;
     case MN_EVENT_DISCONNECTED:
         snprintf(w->notice, sizeof(w->notice), "%s", e->text);
@@ -310,7 +311,7 @@ static int parse(struct watch *w, int argc, char **argv, struct wish *wish)
     const struct {
         const char *name;
         unsigned long low, high, *out;
-    } numbers[] = {{"--seconds", 1, 1000000, &wish->seconds}, {"--every", 1, 1000, &wish->every}, {"--latency", 5, 2000, &wish->latency_ms}};
+    } numbers[] = {{"--seconds", 1, 1000000, &wish->seconds}, {"--every", 1, 1000, &wish->every}, {"--latency", MN_LATENCY_MIN_MS, MN_LATENCY_MAX_MS, &wish->latency_ms}};
 
     w->mode = w->app->json ? MODE_JSON : isatty(STDOUT_FILENO) ? MODE_SCREEN : MODE_TEXT;
     for (int i = 1; i < argc; i++) {

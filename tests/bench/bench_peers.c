@@ -49,24 +49,6 @@ static void need(bool good, const char *what)
     exit(1);
 }
 
-static pid_t start_program(const char *const *arguments)
-{
-    pid_t pid = fork();
-
-    need(pid >= 0, "fork");
-    if (pid == 0) {
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        dup2(null, STDOUT_FILENO);
-        dup2(null, STDERR_FILENO);
-        execvp(arguments[0], (char *const *)(uintptr_t)arguments);
-        _exit(127);
-    }
-    place(pid, PLACE_MEASURED);
-    return pid;
-}
-
 static int connect_any(const struct sockaddr *address, socklen_t size)
 {
     for (int i = 0; i < 500; i++) {
@@ -113,6 +95,7 @@ static void mqtt_start(void)
     snprintf(text, sizeof(text), "listener 0 %s\nallow_anonymous true\npersistence false\nlog_dest none\nuser root\n", path);
     write_file(config, text);
     broker = start_program(arguments);
+    place(broker, PLACE_MEASURED);
 }
 
 static int mqtt_connect(unsigned number)
@@ -178,6 +161,7 @@ static void nats_start(void)
 
     snprintf(port, sizeof(port), "%d", NATS_PORT);
     broker = start_program(arguments);
+    place(broker, PLACE_MEASURED);
 }
 
 static int nats_connect(unsigned number)
@@ -257,7 +241,7 @@ static void dbus_broker_start(void)
     sd_bus_error error = SD_BUS_ERROR_NULL;
     char fd[16], log_fd[16];
     const char *const arguments[] = {"dbus-broker", "--controller", fd, "--log", log_fd, "--machine-id", "0123456789abcdef0123456789abcdef", "--max-matches", "1000000",
-                                     "--max-objects", "1000000", "--max-bytes", "1000000000", NULL};
+                                     "--max-objects", "1000000", "--max-bytes", "1000000000", "--max-fds", "100000", NULL};
     int r;
 
     snprintf(path, sizeof(path), "%s/bus.sock", dir);
@@ -269,6 +253,7 @@ static void dbus_broker_start(void)
     snprintf(fd, sizeof(fd), "%d", pair[1]);
     snprintf(log_fd, sizeof(log_fd), "%d", log[1]);
     broker = start_program(arguments);
+    place(broker, PLACE_MEASURED);
     close(pair[1]);
     r = sd_bus_new(&controller);
     if (r >= 0)
@@ -303,6 +288,7 @@ static void dbus_daemon_start(void)
              path);
     write_file(config, text);
     broker = start_program(arguments);
+    place(broker, PLACE_MEASURED);
     usleep(300000);
 }
 

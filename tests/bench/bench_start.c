@@ -4,13 +4,11 @@
  */
 #include "harness.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -29,18 +27,8 @@ static uint64_t start_ns(const char *const *arguments, const char *socket_path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     uint64_t began = now_ns(), ns = 0;
-    pid_t pid = fork();
+    pid_t pid = start_program(arguments);
 
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        dup2(null, STDOUT_FILENO);
-        dup2(null, STDERR_FILENO);
-        execvp(arguments[0], (char *const *)(uintptr_t)arguments);
-        _exit(127);
-    }
     strcpy(address.sun_path, socket_path);
     while (ns == 0 && now_ns() < began + 3000000000) {
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -1,6 +1,7 @@
 #include "load.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -327,6 +328,23 @@ void relay_start(struct relay *r, unsigned sources, unsigned bytes, uint64_t per
     }
     for (unsigned i = 0; i < out_count; i++)
         close(outs[i]);
+}
+
+pid_t start_program(const char *const *arguments)
+{
+    pid_t pid = fork();
+
+    need(pid >= 0, "fork");
+    if (pid == 0) {
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(null, STDOUT_FILENO);
+        dup2(null, STDERR_FILENO);
+        execvp(arguments[0], (char *const *)(uintptr_t)arguments);
+        _exit(127);
+    }
+    return pid;
 }
 
 void stop_process(pid_t pid)

@@ -53,4 +53,6 @@ struct relay {
 void relay_start(struct relay *r, unsigned sources, unsigned bytes, uint64_t period_us, const int *outs, unsigned out_count);
 void relay_stop(struct relay *r);
 
+/* A program without input and output, which ends with this one. */
+pid_t start_program(const char *const *arguments);
 void stop_process(pid_t pid);

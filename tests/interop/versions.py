@@ -246,12 +246,22 @@ def hello_of(minor, extra=b""):
     return answer
 
 
+def one_pen_of(minor):
+    def answer(m):
+        if m.WhichOneof("body") in ("list", "watch"):
+            return mnc.ServerMessage(id=m.id, pens=mnc.PenList(pen=[mnc.PenInfo(serial="P-1", port="usb 1-1", link=mnc.LINK_READY)])).SerializeToString()
+        return hello_of(minor)(m)
+    return answer
+
+
 def daemons():
     older, newer = daemon(hello_of(0)), daemon(hello_of(99, LATER))
     code, text = mnctl("list", path=older)
     ok("daemon_of_an_older_minor_works", code == 0 and "P-1" in text, text)
     code, text = mnctl("monitor", path=older)
     ok("what_an_older_daemon_does_not_know_is_said", code == 5 and "this daemon does not know it" in text, text)
+    code, text = mnctl("--pen", "P-1", "watch", "--every", "10", "--seconds", "1", path=daemon(one_pen_of(3)))
+    ok("an_older_daemon_cannot_pace_and_is_named", code == 5 and "speaks client protocol 1.3, and telemetry is paced since 1.4: update the daemon" in text, text)
     code, text = mnctl("list", path=newer)
     ok("daemon_of_a_newer_minor_with_unknown_fields_and_values", code == 0 and "P-1" in text and "UNKNOWN" in text, text)
     two = daemon(lambda m: mnc.ServerMessage(id=m.id, error=mnc.Error(code=mnc.ERROR_VERSION,

@@ -38,7 +38,7 @@ static unsigned program_count;
 
 /* ---- the pen ---- */
 
-static uint32_t nonce;
+static uint32_t nonce, paced_ms; /* paced_ms: by its host; 0: never */
 
 static int open_link(struct link *l)
 {
@@ -53,7 +53,16 @@ static int take(struct link *l, const uint8_t *bytes, size_t n)
     Mnp__Hello *h;
 
     (void)l;
-    if (mn_frame_next(&r, &bytes, &n, &f) != MN_FRAME_OK || f.type != MNP__FRAME_TYPE__TYPE_HELLO)
+    if (mn_frame_next(&r, &bytes, &n, &f) != MN_FRAME_OK)
+        return 0;
+    if (f.type == MNP__FRAME_TYPE__TYPE_PACE) {
+        Mnp__Pace *pace = mnp__pace__unpack(NULL, f.length, f.payload);
+
+        assert_non_null(pace);
+        paced_ms = pace->batch_ms;
+        mnp__pace__free_unpacked(pace, NULL);
+    }
+    if (f.type != MNP__FRAME_TYPE__TYPE_HELLO)
         return 0;
     h = mnp__hello__unpack(NULL, f.length, f.payload);
     assert_non_null(h);
@@ -84,7 +93,7 @@ static void from_pen(uint16_t type, const uint8_t *payload, size_t n)
     pen.handler->on_bytes(pen.ctx, LINK_BULK_IN, bytes, mn_frame_write(bytes, sizeof(bytes), &f));
 }
 
-static void plug(void)
+static void plug(uint32_t minor)
 {
     Mnp__HelloReply h = MNP__HELLO_REPLY__INIT;
     uint8_t payload[256];
@@ -98,6 +107,7 @@ static void plug(void)
     h.session = 7;
     h.boot_id = 9;
     h.serial = (char[]){"TEST"};
+    h.minor = minor;
     h.window = 4;
     h.frame_max = MN_FRAME_MAX;
     sequence = 0;
@@ -217,11 +227,12 @@ static int start(void **state)
     (void)state;
     log_set_level(LOG_LEVEL_ERROR);
     program_count = ended = 0;
+    paced_ms = 0;
     next_sample = 0;
     assert_int_equal(sd_event_new(&event), 0);
     assert_int_equal(hub_new(&hub, event), 0);
     env = (struct client_env){.event = event, .hub = hub, .queue_bytes = 65536, .user_queue_bytes = 1 << 20, .ended = on_ended};
-    plug();
+    plug(2);
     return 0;
 }
 
@@ -382,6 +393,35 @@ static void being_looked_at_changes_nothing(void **state)
     assert_int_equal(p->last, next_sample - SAMPLES);
 }
 
+/* Of two programs by the one in the greater hurry; and by nobody any more when that one has gone. */
+static void a_pen_is_paced_by_who_is_in_the_greatest_hurry(void **state)
+{
+    struct program *patient = connect_program(SOCK_STREAM), *hasty = connect_program(SOCK_STREAM);
+
+    (void)state;
+    assert_null(hub_pace(hub, client_subscriber(patient->c), 0, 2000));
+    assert_null(hub_pace(hub, client_subscriber(hasty->c), 0, 5));
+    subscribe(patient);
+    assert_int_equal(paced_ms, 0);
+    subscribe(hasty);
+    assert_int_equal(paced_ms, 5);
+    assert_null(hub_subscribe(hub, client_subscriber(hasty->c), NULL, false));
+    assert_int_equal(paced_ms, 50);
+}
+
+static void a_pen_that_cannot_be_paced_is_not_asked(void **state)
+{
+    struct program *hasty = connect_program(SOCK_STREAM);
+
+    (void)state;
+    pen.handler->on_gone(pen.ctx);
+    settle();
+    plug(1);
+    assert_null(hub_pace(hub, client_subscriber(hasty->c), 0, 5));
+    subscribe(hasty);
+    assert_int_equal(paced_ms, 0);
+}
+
 static void who_leaves_in_the_middle_of_a_message_harms_nobody(void **state)
 {
     struct program *slow = connect_program(SOCK_STREAM), *good = connect_program(SOCK_STREAM);
@@ -417,6 +457,8 @@ int main(void)
         EACH(who_reads_too_slowly_misses_the_oldest_and_it_is_counted),
         EACH(a_goodbye_is_the_last_message_however_far_behind_one_is),
         EACH(being_looked_at_changes_nothing),
+        EACH(a_pen_is_paced_by_who_is_in_the_greatest_hurry),
+        EACH(a_pen_that_cannot_be_paced_is_not_asked),
         EACH(who_leaves_in_the_middle_of_a_message_harms_nobody),
     };
 

@@ -642,6 +642,8 @@ MN_API int mn_subscribe_async(mn_client *c, const char *serial, bool on, int tim
  * latency_max_ms: how old a sample may be when it comes, 5 to 2000 (at first 50). A pen makes smaller batches for one who is in a hurry; one who is
  * not is woken less often, for many at once. MN_ERR_INVALID for other values, MN_ERR_UNSUPPORTED if the daemon is too old.
  */
+#define MN_LATENCY_MIN_MS 5
+#define MN_LATENCY_MAX_MS 2000
 #define MN_LATENCY_DEFAULT_MS 50
 MN_API int mn_pace(mn_client *c, unsigned decimation, unsigned latency_max_ms, int timeout_ms);
 MN_API int mn_pace_async(mn_client *c, unsigned decimation, unsigned latency_max_ms, int timeout_ms, mn_result_fn *done, void *user);

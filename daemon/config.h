@@ -32,6 +32,7 @@ struct config {
     bool usb;
     char sim_socket[108]; /* "" for no simulated bus */
     unsigned sim_pens;    /* 0..64 started by the daemon itself */
+    bool sim_fresh;       /* they come off the factory's line; by option only */
 };
 
 void config_default(struct config *c);

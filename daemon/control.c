@@ -280,17 +280,21 @@ void control_lease(struct control *k, struct client *c, uint32_t id, const Mnc__
 {
     const char *serial = m->serial;
     const struct lease *l;
+    const struct pen *p;
 
     if (serial == NULL || serial[0] == '\0' || strlen(serial) > 32 || !m->has_action) {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_MALFORMED, "LEASE needs serial and action");
         return;
     }
+    p = hub_pen(k->env->hub, serial);
+    if (p != NULL)
+        serial = pen_serial(p); /* it may be named by where it is */
     l = lease_of(&k->leases, serial);
     if ((m->action == MNC__LEASE_ACTION__LEASE_RELEASE || m->action == MNC__LEASE_ACTION__LEASE_GIVE) && (l == NULL || l->owner != c)) {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "you do not control pen %s", serial);
         return;
     }
-    if (l == NULL && hub_pen(k->env->hub, serial) == NULL) {
+    if (l == NULL && p == NULL) {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_NO_PEN, "no pen with serial number %s is plugged in", serial);
         return;
     }

@@ -126,11 +126,11 @@ static void on_settled(void *ctx)
 
 const char *hub_subscribe(struct hub *h, struct subscriber *s, const char *serial, bool telemetry)
 {
-    const char *wrong = fanout_subscribe(h->fanout, s, serial, telemetry);
-    const struct pen *p = serial != NULL && wrong == NULL ? hub_pen(h, serial) : NULL;
+    const struct pen *p = serial != NULL && serial[0] != '\0' ? hub_pen(h, serial) : NULL;
+    const char *wrong = fanout_subscribe(h->fanout, s, p != NULL ? pen_serial(p) : serial, telemetry);
 
-    if (p != NULL)
-        fanout_found(h->fanout, serial, pen_id(p));
+    if (p != NULL && wrong == NULL)
+        fanout_found(h->fanout, pen_serial(p), pen_id(p));
     pace_pens(h);
     return wrong;
 }
@@ -438,7 +438,7 @@ struct pen *hub_pen(const struct hub *h, const char *serial)
     struct pen *found = NULL;
 
     for (unsigned i = 0; i < h->count; i++) {
-        if (strcmp(pen_serial(h->pens[i]), serial) == 0 && (found == NULL || pen_is_ready(h->pens[i])))
+        if ((strcmp(pen_serial(h->pens[i]), serial) == 0 || strcmp(pen_address(h->pens[i]), serial) == 0) && (found == NULL || pen_is_ready(h->pens[i])))
             found = h->pens[i];
     }
     return found;

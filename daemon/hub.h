@@ -54,7 +54,7 @@ const char *hub_pace(struct hub *h, struct subscriber *s, uint32_t decimation, u
 /* pen_forget() by every pen. */
 void hub_forget(struct hub *h, const void *caller);
 
-/* The pen of that serial, a ready one before others; NULL: none. */
+/* The pen of that serial or address, a ready one before others; NULL: none. */
 struct pen *hub_pen(const struct hub *h, const char *serial);
 /* The pens one by one, begun with NULL. */
 struct pen *hub_next(const struct hub *h, const struct pen *after);

@@ -50,5 +50,8 @@ struct link {
     bool simulated;
 };
 
+/* A pen without a serial number is called by where it is: "@usb-1-4" for the port "usb 1-4". out has room for 33 bytes. */
+void link_address(const char *port, char *out);
+
 /* A pen is there. ctx is the hub's. False: it is not taken now; it is announced again after a while. */
 typedef bool link_arrived_fn(void *ctx, struct link *l);

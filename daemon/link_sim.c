@@ -386,7 +386,7 @@ static int on_child(sd_event_source *s, const siginfo_t *info, void *userdata)
     return 0;
 }
 
-int sim_bus_spawn(struct sim_bus *b, const char *penstub, unsigned n)
+int sim_bus_spawn(struct sim_bus *b, const char *penstub, unsigned n, bool fresh)
 {
     char count[16];
     pid_t pid, parent = getpid();
@@ -403,7 +403,7 @@ int sim_bus_spawn(struct sim_bus *b, const char *penstub, unsigned n)
         prctl(PR_SET_PDEATHSIG, SIGTERM); /* whatever ends the daemon ends its pens */
         if (getppid() != parent)
             _exit(0);
-        execl(penstub, "penstub", "--connect", b->path, "--pens", count, (char *)NULL);
+        execl(penstub, "penstub", "--connect", b->path, "--pens", count, fresh ? "--fresh" : (char *)NULL, (char *)NULL);
         dprintf(STDERR_FILENO, "mnd: cannot run %s: %s\n", penstub, strerror(errno));
         _exit(127);
     }
@@ -415,7 +415,10 @@ bool sim_command(struct sim_bus *b, const char *serial, const char *line, sim_an
                  uint32_t id)
 {
     for (struct sim_port *p = b->ports; p != NULL; p = p->next) {
-        if (p->dead || strcmp(p->serial, serial) != 0)
+        char address[33];
+
+        link_address(p->link.port, address);
+        if (p->dead || serial[0] == '\0' || (strcmp(p->serial, serial) != 0 && strcmp(address, serial) != 0))
             continue;
         if (p->asker_count == ASKERS_MAX || packet(p, SIMLINK_PORT, line, strlen(line)) < 0)
             answer(ctx, id, NULL, "the simulation is busy");

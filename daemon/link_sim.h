@@ -17,8 +17,8 @@ typedef void sim_answer_fn(void *ctx, uint32_t id, const char *answer, const cha
 int sim_bus_new(struct sim_bus **out, sd_event *event, const char *path, link_arrived_fn *arrived, void *ctx);
 void sim_bus_free(struct sim_bus *b);
 
-/* Starts penstub as a child with n pens that connect here, and stops it with the bus. 0 or a negative errno. */
-int sim_bus_spawn(struct sim_bus *b, const char *penstub, unsigned n);
+/* Starts penstub as a child with n pens (fresh: off the factory's line) that connect here, and stops it with the bus. 0 or a negative errno. */
+int sim_bus_spawn(struct sim_bus *b, const char *penstub, unsigned n, bool fresh);
 
 /* Says a line to the simulation of the pen with this serial, plugged in or not. Answers later, or at once with an error.
  * Returns false, and calls nothing, if no simulated pen has this serial. */

@@ -53,7 +53,7 @@ static void print_help(void)
            "  --socket PATH        where clients connect [/run/mnd/mnd.sock]\n"
            "  --journal FILE       where records are kept [/var/lib/mnd/journal.db; with another socket, SOCKET.journal]\n"
            "  --policy FILE        the site's treatment policy [" POLICY_PATH_DEFAULT ", if it exists]\n"
-           "  --sim[=N]            N simulated pens [1], started and ended with mnd; see penstub --help\n"
+           "  --sim[=N[,fresh]]    N simulated pens [1], started and ended with mnd; fresh off the factory's line; see penstub --help\n"
            "  --sim-socket PATH    take simulated pens that connect here (penstub --connect PATH)\n"
            "  --no-usb             leave real pens alone\n"
            "  --log-level LEVEL    error, warning, info, debug [info]\n"
@@ -123,8 +123,9 @@ static int parse_sim(struct config *c, const char *text)
     char *end = NULL;
     unsigned long n = text != NULL ? strtoul(text, &end, 10) : 1;
 
-    if ((text != NULL && (*text == '\0' || *end != '\0')) || n < 1 || n > 64)
-        return usage_error("--sim=N takes 1 to 64 pens");
+    c->sim_fresh = text != NULL && strcmp(end, ",fresh") == 0;
+    if ((text != NULL && (*text == '\0' || (*end != '\0' && !c->sim_fresh))) || n < 1 || n > 64)
+        return usage_error("--sim=N takes 1 to 64 pens, and --sim=N,fresh as many that come off the factory's line");
     c->sim_pens = (unsigned)n;
     return -1;
 }
@@ -244,7 +245,7 @@ static int start_simulation(struct daemon *d)
     if (d->config.sim_pens == 0)
         return 0;
     snprintf(path, sizeof(path), "%s/penstub", n > 0 ? dirname(self) : ".");
-    r = sim_bus_spawn(d->sim, path, d->config.sim_pens);
+    r = sim_bus_spawn(d->sim, path, d->config.sim_pens, d->config.sim_fresh);
     if (r < 0)
         log_error("cannot start %s: %s", path, strerror(-r));
     return r;

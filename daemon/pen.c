@@ -37,6 +37,7 @@ enum {
     CLOCK_DRIFT_PPM = 100,      /* of two crystals of 50 ppm each */
     FLIGHT_PATIENCE_MS = 1500,  /* for the second after a fault */
     PACE_MINOR = 2,             /* of the pens that can be told how long a batch is */
+    FACTORY_MINOR = 3,          /* of those that may have no serial number yet */
 };
 
 struct request {
@@ -58,7 +59,7 @@ struct pen {
     struct link *link;
     struct pen_observer observer;
     uint32_t id;
-    char port[32];
+    char port[32], address[SERIAL_MAX + 1];
     bool simulated;
     char serial[SERIAL_MAX + 1];
     char firmware_version[17];
@@ -86,7 +87,8 @@ struct pen {
     } clock;
     struct flight *flight;
     uint32_t paced_ms; /* the length of its batches that was said in this session */
-    uint64_t heartbeat_ms;
+    uint64_t heartbeat_ms, quiet_until_ms;
+    bool by_factory;   /* the last ARM was FACTORY_ARM */
     bool arming;       /* an ARM is on its way ... */
     bool disarm;       /* ... and somebody has said STOP since, on EP0, which may have overtaken it */
     bool bad_batch_said;
@@ -123,6 +125,18 @@ static void changed(struct pen *p)
         p->observer.changed(p->observer.ctx, p);
 }
 
+void link_address(const char *port, char *out)
+{
+    snprintf(out, SERIAL_MAX + 1, "@%.31s", port);
+    for (char *c = out; *c != '\0'; c++)
+        *c = *c == ' ' ? '-' : *c;
+}
+
+static bool is_arm(uint16_t type)
+{
+    return type == MNP__FRAME_TYPE__TYPE_ARM || type == MNP__FRAME_TYPE__TYPE_FACTORY_ARM;
+}
+
 const char *pen_name(const struct pen *p)
 {
     return p->serial[0] != '\0' ? p->serial : p->port;
@@ -154,7 +168,7 @@ static void request_end(struct pen *p, unsigned i, enum pen_result result, uint1
 {
     struct request r = request_take(p, i);
 
-    if (r.type == MNP__FRAME_TYPE__TYPE_ARM && r.correlation != 0)
+    if (is_arm(r.type) && r.correlation != 0)
         arm_ended(p, &r);
     if (r.done != NULL)
         r.done(r.ctx, r.id, result, type, payload, n);
@@ -224,7 +238,8 @@ static void pump(struct pen *p)
         p->in_flight++;
         r->resend_ms = now_ms(p) + RESEND_MS;
         timer_by(p, r->resend_ms);
-        if (r->type == MNP__FRAME_TYPE__TYPE_ARM) {
+        if (is_arm(r->type)) {
+            p->by_factory = r->type == MNP__FRAME_TYPE__TYPE_FACTORY_ARM;
             r->resend_ms = UINT64_MAX; /* never twice: a STOP may have come in between */
             p->arming = true;
             timer_by(p, now_ms(p) + MN_HEARTBEAT_PERIOD_MS);
@@ -269,7 +284,7 @@ static void cancel_waiting_arms(struct pen *p, const void *ctx)
     for (unsigned i = 0; i < p->request_count;) {
         struct request *r = &p->requests[i];
 
-        if (r->type == MNP__FRAME_TYPE__TYPE_ARM && r->correlation == 0 && (ctx == NULL || r->ctx == ctx))
+        if (is_arm(r->type) && r->correlation == 0 && (ctx == NULL || r->ctx == ctx))
             request_end(p, i, PEN_RESULT_TIMEOUT, 0, NULL, 0);
         else
             i++;
@@ -283,6 +298,20 @@ void pen_forget(struct pen *p, const void *ctx)
             p->requests[i].done = NULL;
     }
     cancel_waiting_arms(p, ctx);
+}
+
+void pen_be_quiet(struct pen *p, uint32_t ms)
+{
+    p->quiet_until_ms = now_ms(p) + ms;
+}
+
+int pen_send_raw(struct pen *p, const uint8_t *bytes, size_t n)
+{
+    int r = p->state == PEN_READY ? p->link->ops->send(p->link, bytes, n) : -EAGAIN;
+
+    if (r == 0)
+        p->observer.traffic(p->observer.ctx, p, MNC__TRAFFIC_KIND__TRAFFIC_BULK_OUT, bytes, n);
+    return r;
 }
 
 void pen_stop(struct pen *p)
@@ -603,8 +632,8 @@ static const char *hello_wrong(const struct pen *p, const Mnp__HelloReply *h, ui
         return "the pen answered an older HELLO";
     if (!h->has_session || h->session == 0 || h->session != session || !h->has_boot_id || h->serial == NULL || !h->has_minor)
         return "the pen's HELLO lacks session, boot_id, serial or minor";
-    if (h->serial[0] == '\0' || strlen(h->serial) > SERIAL_MAX)
-        return "the pen has no serial number, or one of more than 32 characters";
+    if ((h->serial[0] == '\0' && h->minor < FACTORY_MINOR) || h->serial[0] == '@' || strlen(h->serial) > SERIAL_MAX)
+        return "the pen has no serial number, or one of more than 32 characters or with an @ first";
     if (!h->has_window || h->window < 1 || !h->has_frame_max || h->frame_max < MN_FRAME_MAX)
         return "the pen's HELLO names no usable window or frame size";
     return NULL;
@@ -637,15 +666,16 @@ static void on_hello(struct pen *p, const struct mn_frame *f)
 {
     Mnp__HelloReply *h = mnp__hello_reply__unpack(NULL, f->length, f->payload);
     const char *wrong = h != NULL ? hello_wrong(p, h, f->session) : "the pen's HELLO does not decode";
+    const char *serial = wrong == NULL && h->serial[0] != '\0' ? h->serial : p->address;
 
-    if (wrong == NULL && (wrong = p->observer.refused(p->observer.ctx, p, h->serial)) != NULL)
+    if (wrong == NULL && (wrong = p->observer.refused(p->observer.ctx, p, serial)) != NULL)
         p->failures = FAILURES_FAST; /* looked at again after a while */
     if (wrong != NULL) {
         session_failed(p, wrong);
     } else {
         bool reborn = p->boot_id != 0 && p->boot_id != h->boot_id;
 
-        copy_text(p->serial, sizeof(p->serial), h->serial);
+        copy_text(p->serial, sizeof(p->serial), serial);
         copy_text(p->firmware_version, sizeof(p->firmware_version), h->firmware_version);
         p->session = h->session;
         p->window = h->window < MN_WINDOW ? h->window : MN_WINDOW;
@@ -662,7 +692,7 @@ static void on_hello(struct pen *p, const struct mn_frame *f)
         p->records_newest = h->records_newest;
         p->records_acked = h->records_acked;
         p->ack_refused = false;
-        p->clock.known = false;
+        p->clock.known = p->by_factory = false;
         p->paced_ms = MN_BATCH_MS;
         if (reborn || p->flight == NULL) {
             flights_cut(p, true);
@@ -934,6 +964,10 @@ static void check_heartbeat(struct pen *p, uint64_t now, uint64_t *next)
 
     if (!needed)
         return;
+    if (now < p->quiet_until_ms) {
+        *next = p->quiet_until_ms < *next ? p->quiet_until_ms : *next;
+        return;
+    }
     if (now >= p->heartbeat_ms + MN_HEARTBEAT_PERIOD_MS) {
         frame_send(p, MNP__FRAME_TYPE__TYPE_HEARTBEAT, 0, NULL, 0); /* if it fails, in 50 ms; the pen stops after 250 */
         p->heartbeat_ms = now;
@@ -989,6 +1023,7 @@ int pen_new(struct pen **out, sd_event *event, struct link *l, uint32_t id, cons
     p->timer_ms = UINT64_MAX;
     p->counters = (Mnc__LinkCounters)MNC__LINK_COUNTERS__INIT;
     snprintf(p->port, sizeof(p->port), "%s", l->port);
+    link_address(l->port, p->address);
     r = sd_event_add_time_relative(event, &p->timer, CLOCK_MONOTONIC, TICK_IDLE_MS * 1000, 1000, on_timer, p);
     if (r < 0) {
         free(p);
@@ -1020,6 +1055,16 @@ void pen_free(struct pen *p)
 const char *pen_port(const struct pen *p)
 {
     return p->port;
+}
+
+const char *pen_address(const struct pen *p)
+{
+    return p->address;
+}
+
+bool pen_is_armed_by_factory(const struct pen *p)
+{
+    return p->by_factory;
 }
 
 const char *pen_serial(const struct pen *p)

@@ -68,8 +68,10 @@ void pen_close(struct pen *p);
 const char *pen_name(const struct pen *p);
 /* Where it is plugged in: "usb 1-4", "sim 2". */
 const char *pen_port(const struct pen *p);
-/* "" until known. */
+/* "" until known; its address while it has none of its own. */
 const char *pen_serial(const struct pen *p);
+/* By where it is plugged in (link_address()): a name that stays the same when the pen gets its serial number. */
+const char *pen_address(const struct pen *p);
 bool pen_is_ready(const struct pen *p);
 /* No needles: on the simulated bus, or by its own word (penstub as a USB device). */
 bool pen_is_simulated(const struct pen *p);
@@ -79,6 +81,8 @@ uint32_t pen_state(const struct pen *p);
 uint32_t pen_config_generation(const struct pen *p);
 /* Of the pen's protocol. */
 uint32_t pen_minor(const struct pen *p);
+/* The last ARM of this session was that of the factory: it may run without a treatment. */
+bool pen_is_armed_by_factory(const struct pen *p);
 /* Every record that it is known to have is on disk. */
 bool pen_records_are_in(const struct pen *p);
 /* The last sentence of what went wrong; "" if nothing has. */
@@ -105,6 +109,10 @@ void pen_pace(struct pen *p, uint32_t batch_ms);
 
 /* ctx is going away: its requests go on, but done() is not called. An ARM of its own that is under way ends with STOP. */
 void pen_forget(struct pen *p, const void *ctx);
+
+/* For the factory's tests: no heartbeats for so long; these bytes go out as they are, as one transfer. 0, -EAGAIN. */
+void pen_be_quiet(struct pen *p, uint32_t ms);
+int pen_send_raw(struct pen *p, const uint8_t *bytes, size_t n);
 
 /* Stops the needles now, without an answer. */
 void pen_stop(struct pen *p);

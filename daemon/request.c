@@ -15,9 +15,10 @@
 
 enum {
     CLIENT_MAJOR = 1,
-    CLIENT_MINOR = 4, /* 1: Monitor; 2: the journal; 3: treatment sessions; 4: decimation and latency of telemetry */
+    CLIENT_MINOR = 5, /* 1: Monitor; 2: the journal; 3: treatment sessions; 4: decimation and latency of telemetry; 5: the factory */
     CALL_TIMEOUT_MS = 1000,
     CALL_TIMEOUT_MAX_MS = 60000,
+    PROVOKE_QUIET_MAX_MS = 2000,
 };
 
 static void do_hello(struct client *c, uint32_t id, const Mnc__Hello *h)
@@ -92,6 +93,13 @@ static void do_subscribe(struct client *c, const struct client_env *env, uint32_
         client_say_done(c, id);
 }
 
+/* What only a program of the role factory asks, of a pen that it controls. */
+static bool is_for_factory(uint32_t type)
+{
+    return type == MNP__FRAME_TYPE__TYPE_FACTORY_ENTER || type == MNP__FRAME_TYPE__TYPE_FACTORY_ARM || type == MNP__FRAME_TYPE__TYPE_FACTORY_WRITE ||
+           type == MNP__FRAME_TYPE__TYPE_FACTORY_LEAVE;
+}
+
 /* What a client may ask of a pen. */
 static bool call_allowed(uint32_t type)
 {
@@ -105,8 +113,11 @@ static bool call_allowed(uint32_t type)
     case MNP__FRAME_TYPE__TYPE_FAULT_CLEAR:
     case MNP__FRAME_TYPE__TYPE_ECHO:
     case MNP__FRAME_TYPE__TYPE_SELF_TEST:
+    case MNP__FRAME_TYPE__TYPE_FACTORY_GET:
         return true;
     default:
+        if (is_for_factory(type))
+            return true;
         return false; /* HELLO, HEARTBEAT, PACE, ARM, RECORDS_GET and RECORDS_ACK are the daemon's own */
     }
 }
@@ -168,14 +179,18 @@ static bool is_change(uint32_t pen_type)
            pen_type == MNP__FRAME_TYPE__TYPE_FAULT_CLEAR || pen_type == MNP__FRAME_TYPE__TYPE_SELF_TEST;
 }
 
-/* What changes a pen is not for those who do not control it while another does. */
-static bool may_change(struct client *c, const struct client_env *env, uint32_t id, const Mnc__Call *call)
+/* What changes a pen is not for those who do not control it while another does; what the factory does is for those alone who control it. */
+static bool may_change(struct client *c, const struct client_env *env, uint32_t id, const char *serial, uint32_t type)
 {
-    const struct lease *l = control_owner(env->control, call->serial);
+    const struct lease *l = control_owner(env->control, serial);
+    bool needs_lease = is_for_factory(type);
 
-    if (!is_change(call->pen_type) || l == NULL || l->owner == c)
+    if ((!is_change(type) && !needs_lease) || (l == NULL && !needs_lease) || (l != NULL && l->owner == c))
         return true;
-    client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "pen %s is controlled by %s", call->serial, l->name);
+    if (l == NULL)
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "you do not control pen %s: take its lease first", serial);
+    else
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "pen %s is controlled by %s", serial, l->name);
     return false;
 }
 
@@ -210,12 +225,32 @@ static void do_call(struct client *c, const struct client_env *env, uint32_t id,
     p = pen_for_call(c, env, id, call->serial);
     if (p == NULL)
         return;
-    if (!may_change(c, env, id, call))
+    if (!may_change(c, env, id, pen_serial(p), call->pen_type))
         return;
     if (timeout_ms == 0 || timeout_ms > CALL_TIMEOUT_MAX_MS)
         timeout_ms = CALL_TIMEOUT_MAX_MS;
     if (pen_call(p, (uint16_t)call->pen_type, call->payload.data, call->payload.len, timeout_ms, on_call_done, c, id) < 0)
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_BUSY, "too many requests wait for pen %s", call->serial);
+}
+
+/* What a factory's test does to a pen that no other program may: it must stop, or answer, all the same. */
+static void do_provoke(struct client *c, const struct client_env *env, uint32_t id, const Mnc__FactoryProvoke *m)
+{
+    struct pen *p = m->serial != NULL ? pen_for_call(c, env, id, m->serial) : NULL;
+
+    if (m->serial == NULL || m->quiet_ms > PROVOKE_QUIET_MAX_MS || m->raw.len > MN_FRAME_MAX) {
+        if (m->serial == NULL || p != NULL)
+            client_refuse(c, id, MNC__ERROR_CODE__ERROR_MALFORMED, "FACTORY_PROVOKE needs serial; at most 2000 ms, and 1024 bytes");
+        return;
+    }
+    if (p == NULL || !may_change(c, env, id, pen_serial(p), MNP__FRAME_TYPE__TYPE_FACTORY_ARM))
+        return;
+    if (m->quiet_ms > 0)
+        pen_be_quiet(p, m->quiet_ms);
+    if (m->raw.len > 0 && pen_send_raw(p, m->raw.data, m->raw.len) < 0)
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_BUSY, "pen %s takes no transfer now", m->serial);
+    else
+        client_say_done(c, id);
 }
 
 static void on_simulated(void *ctx, uint32_t id, const char *answer, const char *error)
@@ -268,6 +303,8 @@ static enum role role_for_call(const Mnc__Call *call)
     Mnp__FaultClear *clear;
     bool service = false;
 
+    if (call->has_pen_type && is_for_factory(call->pen_type))
+        return ROLE_FACTORY;
     if (!call->has_pen_type || !is_change(call->pen_type))
         return ROLE_OBSERVER;
     if (call->pen_type == MNP__FRAME_TYPE__TYPE_FAULT_CLEAR) {
@@ -297,6 +334,8 @@ static enum role role_for(const Mnc__ClientMessage *m)
         return ROLE_OPERATOR;
     case MNC__CLIENT_MESSAGE__BODY_MONITOR:
         return ROLE_SERVICE;
+    case MNC__CLIENT_MESSAGE__BODY_FACTORY_PROVOKE:
+        return ROLE_FACTORY;
     default:
         return ROLE_OBSERVER;
     }
@@ -380,6 +419,9 @@ void request(struct client *c, struct client_env *env, const Mnc__ClientMessage 
         break;
     case MNC__CLIENT_MESSAGE__BODY_ADVERSE_EVENT:
         inquiry_adverse(env->inquiries, c, m->id, m->adverse_event);
+        break;
+    case MNC__CLIENT_MESSAGE__BODY_FACTORY_PROVOKE:
+        do_provoke(c, env, m->id, m->factory_provoke);
         break;
     case MNC__CLIENT_MESSAGE__BODY_POLICY_GET:
         inquiry_policy(env->inquiries, c, m->id, m->policy_get);

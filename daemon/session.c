@@ -293,7 +293,7 @@ static void look(struct sessions *all, struct pen *p)
     char why[TREATMENT_TEXT_MAX + 1];
 
     if (s == NULL) {
-        if (pen == PEN_IS_ARMED || pen == PEN_IS_RUNNING)
+        if ((pen == PEN_IS_ARMED || pen == PEN_IS_RUNNING) && !pen_is_armed_by_factory(p))
             pen_stop(p);
         return;
     }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "ffs.h"
+#include "line.h"
 #include "port.h"
 
 enum { PENS_MAX = 64, AT_MAX = 64, TICK_MS = 10, MOVING_TICK_MS = 2, RECONNECT_MS = 250, TURN_MS = 100, LAG_MAX_MS = 60000 };
@@ -27,6 +28,8 @@ struct timed_command {
 
 struct options {
     const char *connect, *ffs, *control, *serial, *nvm;
+    char *defects;
+    bool fresh;
     unsigned pens, seed;
     double speed;
     struct impair_config cable;
@@ -66,6 +69,8 @@ static void print_help(void)
            "  --nvm FILE         non-volatile memory, kept over restarts [none]; with --pens, FILE.1, FILE.2 ...\n"
            "  --speed X          pen seconds in a real second, as far as this machine can [1]; over 4 the host's heartbeat comes too late to arm\n"
            "  --seed N           of all randomness [1]\n"
+           "  --fresh            pens that come off the factory's line: without serial number, their memory empty, their sensors not calibrated\n"
+           "  --defects LIST     what the pens have, in their order, separated by commas; none is none; a wrong word lists them all\n"
            "  --at SECONDS:LINE  says LINE at that time of the pen, for instance --at 5:\"inject 1401\"; repeatable\n"
            "  --link TEXT        a bad cable from the start, as the line link below, for instance \"drop=0.01 delay=0.1:20\"\n"
            "  --control SOCKET   listens here for lines; with --pens, a line may begin with a serial number and a colon\n"
@@ -162,12 +167,13 @@ static int parse_at(struct options *o, const char *text)
 /* -1: go on; else the exit code. */
 static int parse_options(struct options *o, int argc, char **argv)
 {
-    enum { CONNECT = 256, FFS, SEND, SERIAL, PENS, NVM, SPEED, SEED, AT, LINK, CONTROL, VERSION };
+    enum { CONNECT = 256, FFS, SEND, SERIAL, PENS, NVM, SPEED, SEED, FRESH, DEFECTS, AT, LINK, CONTROL, VERSION };
     static const struct option longs[] = {
         {"connect", required_argument, NULL, CONNECT}, {"ffs", required_argument, NULL, FFS},
         {"send", required_argument, NULL, SEND},       {"serial", required_argument, NULL, SERIAL},
         {"pens", required_argument, NULL, PENS},       {"nvm", required_argument, NULL, NVM},
         {"speed", required_argument, NULL, SPEED},     {"seed", required_argument, NULL, SEED},
+        {"fresh", no_argument, NULL, FRESH},           {"defects", required_argument, NULL, DEFECTS},
         {"at", required_argument, NULL, AT},           {"link", required_argument, NULL, LINK},
         {"control", required_argument, NULL, CONTROL}, {"version", no_argument, NULL, VERSION},
         {"help", no_argument, NULL, 'h'},              {0},
@@ -209,6 +215,12 @@ static int parse_options(struct options *o, int argc, char **argv)
                 return usage_error("--seed takes a number", optarg);
             o->seed = (unsigned)n;
             break;
+        case FRESH:
+            o->fresh = true;
+            break;
+        case DEFECTS:
+            o->defects = optarg;
+            break;
         case AT:
             if ((r = parse_at(o, optarg)) != 0)
                 return r;
@@ -246,7 +258,7 @@ static struct port *port_by_serial(struct stub *s, const char **line)
     const char *colon = strchr(*line, ':');
 
     for (unsigned i = 0; colon != NULL && i < s->o.pens; i++) {
-        const char *serial = s->ports[i].vpen.serial;
+        const char *serial = s->ports[i].vpen.pen.factory.serial;
 
         if (strlen(serial) == (size_t)(colon - *line) && strncmp(serial, *line, strlen(serial)) == 0) {
             *line = colon + 1 + strspn(colon + 1, " ");
@@ -375,6 +387,16 @@ static void run(struct stub *s)
     }
 }
 
+static int give_defects(struct stub *s)
+{
+    char *save = NULL, *name = s->o.defects != NULL ? strtok_r(s->o.defects, ",", &save) : NULL;
+    const char *wrong = NULL;
+
+    for (unsigned i = 0; name != NULL && wrong == NULL; i++, name = strtok_r(NULL, ",", &save))
+        wrong = i < s->o.pens ? line_defect(&s->ports[i].vpen, name) : "there are more defects than pens";
+    return wrong != NULL ? usage_error("--defects", wrong) : 0;
+}
+
 static int make_pens(struct stub *s)
 {
     char serial[VPEN_SERIAL_MAX + 8], nvm[4096];
@@ -387,7 +409,9 @@ static int make_pens(struct stub *s)
     for (unsigned i = 0; i < s->o.pens; i++) {
         int r;
 
-        if (s->o.serial != NULL && s->o.pens == 1)
+        if (s->o.fresh)
+            serial[0] = '\0';
+        else if (s->o.serial != NULL && s->o.pens == 1)
             snprintf(serial, sizeof(serial), "%s", s->o.serial);
         else
             snprintf(serial, sizeof(serial), "%.27s-%04u", s->o.serial ? s->o.serial : "SIM", i + 1);
@@ -400,7 +424,7 @@ static int make_pens(struct stub *s)
             return 1;
         }
     }
-    return 0;
+    return give_defects(s);
 }
 
 static int plug_into_ffs(struct stub *s)

@@ -7,6 +7,8 @@
 #include <mn/mn.h>
 #include <stdio.h>
 
+#include "words.h"
+
 /* Documented in `mnctl help exit`. */
 enum {
     EXIT_OK = 0,
@@ -61,9 +63,6 @@ int app_wait(struct app *a);
 int app_failed(struct app *a, int error);
 /* Says the sentence, a hint where a word is misspelt, and returns EXIT_USAGE. */
 int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The nearest of the names, if it is near; NULL. */
-const char *nearest(const char *word, const char *const *names, size_t n);
-
 /* Prints the JSON on one line (in lines: many) or indented, and frees it. Returns EXIT_OK, or EXIT_ERROR if stdout failed. */
 int print_json(json_t *j, bool one_line);
 /* stdout has taken everything: else a sentence and EXIT_ERROR. */
@@ -72,10 +71,6 @@ int flush_output(void);
 /* A file to write into, - for stdout; NULL after a sentence. mode as of fopen(). Its end: EXIT_OK, and its path is printed, or EXIT_ERROR after a sentence. */
 FILE *output_open(const char *path, const char *mode);
 int output_close(FILE *out, const char *path);
-
-/* "" unless stdout is a terminal. */
-enum colour { COLOUR_NONE, COLOUR_GOOD, COLOUR_WARN, COLOUR_BAD, COLOUR_DIM, COLOUR_BOLD };
-const char *colour(enum colour c);
 
 /* ---- values with units ---- */
 

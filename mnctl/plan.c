@@ -1,5 +1,4 @@
 /* The plan of a treatment session, as a person gives it: in a file, by options, and by answering questions. */
-#include <cyaml/cyaml.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "sessions.h"
+#include "yaml.h"
 
 enum { RATE_DEFAULT_DHZ = 1000 };
 
@@ -282,29 +282,6 @@ static const cyaml_schema_field_t file_fields[] = {
 };
 static const cyaml_schema_value_t file_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file, file_fields)};
 
-struct complaint {
-    char text[300], line[16];
-};
-
-static void on_log(cyaml_log_t level, void *ctx, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
-
-/* What is wrong comes first, then a backtrace whose innermost line has the place. */
-static void on_log(cyaml_log_t level, void *ctx, const char *format, va_list args)
-{
-    struct complaint *c = ctx;
-    char text[300], *place;
-
-    if (level < CYAML_LOG_ERROR)
-        return;
-    vsnprintf(text, sizeof(text), format, args);
-    text[strcspn(text, "\n")] = '\0';
-    place = strstr(text, "line: ");
-    if (place != NULL && c->line[0] == '\0')
-        sscanf(place, "line: %15[0-9]", c->line);
-    else if (place == NULL && c->text[0] == '\0' && strstr(text, "Backtrace") == NULL)
-        snprintf(c->text, sizeof(c->text), "%s", strncmp(text, "Load: ", 6) == 0 ? text + 6 : text);
-}
-
 static int take_answer(struct plan_words *w, const struct file_answer *f)
 {
     size_t i;
@@ -351,23 +328,26 @@ static int take_file(struct plan_words *w, const struct file *f)
 
 int plan_read(struct plan_words *w, const char *path)
 {
-    struct complaint complaint = {0};
-    cyaml_config_t config = {.log_fn = on_log, .log_ctx = &complaint, .log_level = CYAML_LOG_ERROR, .mem_fn = cyaml_mem};
     struct file *f = NULL;
-    cyaml_err_t e = cyaml_load_file(path, &config, &file_schema, (cyaml_data_t **)&f, NULL);
+    char why[400];
+    size_t n;
+    char *text = yaml_read_file(path, &n);
     int r;
 
-    if (e == CYAML_ERR_FILE_OPEN) {
+    if (text == NULL) {
         fprintf(stderr, "mnctl: %s: %s\n", path, strerror(errno));
         return EXIT_USAGE;
     }
-    if (e != CYAML_OK) {
-        fprintf(stderr, "mnctl: %s%s%s: %s\n", path, complaint.line[0] != '\0' ? ", line " : "", complaint.line,
-                complaint.text[0] != '\0' ? complaint.text : cyaml_strerror(e));
-        return EXIT_USAGE;
+    if (yaml_is_empty(text)) {
+        r = usage_error("%s is empty", path);
+    } else if (yaml_load((void **)&f, &file_schema, text, n, path, why, sizeof(why)) < 0) {
+        fprintf(stderr, "mnctl: %s\n", why);
+        r = EXIT_USAGE;
+    } else {
+        r = take_file(w, f);
+        yaml_free(&file_schema, f);
     }
-    r = f != NULL ? take_file(w, f) : usage_error("%s is empty", path);
-    cyaml_free(&config, &file_schema, f, 0);
+    free(text);
     return r;
 }
 

@@ -55,7 +55,6 @@ static void do_info(struct pen *p, const struct mn_frame *f, struct link_reply *
         .has_firmware_version = true,
         .firmware_version = PEN_FIRMWARE_VERSION,
         .has_hardware_revision = true,
-        .hardware_revision = "A",
         .has_minor = true,
         .minor = MN_PROTOCOL_MINOR,
         .has_reset_cause = true,
@@ -83,7 +82,8 @@ static void do_info(struct pen *p, const struct mn_frame *f, struct link_reply *
         .rate_max_dhz = setting_ranges[SETTING_stroke_rate_dhz].max,
     };
 
-    strncpy(info.serial, p->port->serial, sizeof(info.serial) - 1);
+    strncpy(info.hardware_revision, p->port->hardware_revision, sizeof(info.hardware_revision) - 1);
+    strcpy(info.serial, p->factory.serial);
     answer(r, f->type | MN_TYPE_REPLY, mnp_Info_fields, &info);
 }
 
@@ -113,8 +113,8 @@ static void configure(struct pen *p, const struct mn_frame *f, struct link_reply
     enum setting bad = settings_check(wanted);
     uint32_t depth_um = wanted->value[SETTING_depth_um];
 
-    if (p->state != mnp_State_STATE_SAFE && p->state != mnp_State_STATE_FAULT) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_STATE, "the configuration changes only in SAFE or FAULT: stop the pen first");
+    if (p->state != mnp_State_STATE_SAFE && p->state != mnp_State_STATE_FACTORY && p->state != mnp_State_STATE_FAULT) {
+        refuse(r, f->type, mnp_ErrorCode_ERROR_STATE, "the configuration changes only in SAFE, FACTORY or FAULT: stop the pen first");
     } else if (has_expected && expected != p->settings.generation) {
         e.has_generation = true;
         e.generation = p->settings.generation;
@@ -168,23 +168,18 @@ static void do_config_reset(struct pen *p, const struct mn_frame *f, struct link
     configure(p, f, r, &wanted, reset.has_expected_generation, reset.expected_generation);
 }
 
-static void do_arm(struct pen *p, const struct mn_frame *f, struct link_reply *r)
+static void arm(struct pen *p, const struct mn_frame *f, struct link_reply *r, const struct pen_arming *wanted)
 {
-    mnp_Arm arm = mnp_Arm_init_zero;
     mnp_Error e = mnp_Error_init_zero;
     mnp_ArmReply reply = {.has_armed_for_s = true, .armed_for_s = p->settings.value[SETTING_auto_off_s]};
     uint16_t fault_code;
 
-    if (!decode(f, mnp_Arm_fields, &arm) || !arm.has_config_generation || !arm.has_zone || arm.treatment == 0) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "ARM needs config_generation, and since protocol 1.1 zone and treatment");
-        return;
-    }
-    switch (pen_arm(p, &(struct pen_arming){arm.config_generation, arm.zone, arm.treatment}, &fault_code)) {
+    switch (pen_arm(p, wanted, &fault_code)) {
     case PEN_ARM_OK:
         answer(r, f->type | MN_TYPE_REPLY, mnp_ArmReply_fields, &reply);
         break;
     case PEN_ARM_STATE:
-        refuse(r, f->type, mnp_ErrorCode_ERROR_STATE, "ARM needs a pen in SAFE, its trigger released and a cartridge in it");
+        refuse(r, f->type, mnp_ErrorCode_ERROR_STATE, "ARM needs a pen in SAFE (FACTORY_ARM: in FACTORY), its trigger released and a cartridge in it");
         break;
     case PEN_ARM_CONFLICT:
         e.has_generation = true;
@@ -200,6 +195,16 @@ static void do_arm(struct pen *p, const struct mn_frame *f, struct link_reply *r
         refuse(r, f->type, mnp_ErrorCode_ERROR_ZONE, "this zone is never treated, or this pen does not know it");
         break;
     }
+}
+
+static void do_arm(struct pen *p, const struct mn_frame *f, struct link_reply *r)
+{
+    mnp_Arm m = mnp_Arm_init_zero;
+
+    if (decode(f, mnp_Arm_fields, &m) && m.has_config_generation && m.has_zone && m.treatment != 0)
+        arm(p, f, r, &(struct pen_arming){.generation = m.config_generation, .zone = m.zone, .treatment = m.treatment});
+    else
+        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "ARM needs config_generation, and since protocol 1.1 zone and treatment");
 }
 
 static void do_stop(struct pen *p, const struct mn_frame *f, struct link_reply *r)
@@ -297,6 +302,103 @@ static void do_pace(struct pen *p, const struct mn_frame *f, struct link_reply *
     answer(r, f->type | MN_TYPE_REPLY, mnp_Pace_fields, &pace);
 }
 
+/* ---- the factory ---- */
+
+enum { FACTORY_TREATMENT = INT32_MAX }; /* a cartridge of the factory serves there until the next start, and no subject ever */
+
+static void answer_factory(struct pen *p, const struct mn_frame *f, struct link_reply *r)
+{
+    mnp_Factory factory;
+
+    factory_to_pb(p->port, &p->factory, &factory);
+    answer(r, f->type | MN_TYPE_REPLY, mnp_Factory_fields, &factory);
+}
+
+static void do_factory_get(struct pen *p, const struct mn_frame *f, struct link_reply *r)
+{
+    answer_factory(p, f, r);
+}
+
+static void do_factory_enter(struct pen *p, const struct mn_frame *f, struct link_reply *r)
+{
+    mnp_FactoryEnter enter = mnp_FactoryEnter_init_zero;
+    mnp_FactoryEntered entered = {.has_entered = true};
+
+    if (!decode(f, mnp_FactoryEnter_fields, &enter)) {
+        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "FACTORY_ENTER does not decode");
+    } else if (enter.has_response && !factory_response_is_right(p->port, &p->factory, enter.response)) {
+        refuse(r, f->type, mnp_ErrorCode_ERROR_FORBIDDEN, "this does not answer the challenge: it is another key");
+    } else if (enter.has_response && !pen_enter_factory(p)) {
+        refuse(r, f->type, mnp_ErrorCode_ERROR_STATE, "the factory is entered from SAFE or FAULT");
+    } else if (!enter.has_response && !factory_challenge(p->port, &p->factory)) {
+        refuse(r, f->type, mnp_ErrorCode_ERROR_FORBIDDEN,
+               p->factory.left ? "this pen has left the factory for good" : "no more challenges until the pen starts anew");
+    } else {
+        entered.entered = enter.has_response;
+        entered.has_challenge = !enter.has_response;
+        memcpy(entered.challenge, p->factory.challenge, sizeof(entered.challenge));
+        answer(r, f->type | MN_TYPE_REPLY, mnp_FactoryEntered_fields, &entered);
+    }
+}
+
+static void do_factory_arm(struct pen *p, const struct mn_frame *f, struct link_reply *r)
+{
+    mnp_FactoryArm m = mnp_FactoryArm_init_zero;
+
+    if (decode(f, mnp_FactoryArm_fields, &m) && m.has_config_generation)
+        arm(p, f, r, &(struct pen_arming){.generation = m.config_generation, .treatment = FACTORY_TREATMENT, .factory = true});
+    else
+        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "FACTORY_ARM needs config_generation");
+}
+
+/* True unless it was refused. */
+static bool accepted(const struct mn_frame *f, struct link_reply *r, enum factory_result result, const char *malformed)
+{
+    switch (result) {
+    case FACTORY_OK:
+        return true;
+    case FACTORY_MALFORMED:
+        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, malformed);
+        return false;
+    case FACTORY_WRITTEN:
+        refuse(r, f->type, mnp_ErrorCode_ERROR_WRITTEN, "it is written once only, and has been; nothing has changed");
+        return false;
+    case FACTORY_STORAGE:
+    default:
+        refuse(r, f->type, mnp_ErrorCode_ERROR_STORAGE, "the pen's memory could not be written");
+        return false;
+    }
+}
+
+static bool is_in_factory(const struct pen *p, const struct mn_frame *f, struct link_reply *r)
+{
+    if (p->state != mnp_State_STATE_FACTORY)
+        refuse(r, f->type, mnp_ErrorCode_ERROR_STATE, "this needs a pen in FACTORY");
+    return p->state == mnp_State_STATE_FACTORY;
+}
+
+static void do_factory_write(struct pen *p, const struct mn_frame *f, struct link_reply *r)
+{
+    mnp_Factory wanted = mnp_Factory_init_zero;
+
+    if (!decode(f, mnp_Factory_fields, &wanted))
+        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "FACTORY_WRITE does not decode");
+    else if (is_in_factory(p, f, r) &&
+             accepted(f, r, factory_write(p->port, &p->factory, &wanted), "a serial number, UDI or calibration that no pen can have"))
+        answer_factory(p, f, r);
+}
+
+static void do_factory_leave(struct pen *p, const struct mn_frame *f, struct link_reply *r)
+{
+    mnp_FactoryLeave leave = mnp_FactoryLeave_init_zero;
+
+    if (!decode(f, mnp_FactoryLeave_fields, &leave))
+        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "FACTORY_LEAVE does not decode");
+    else if (is_in_factory(p, f, r) &&
+             accepted(f, r, pen_leave_factory(p, leave.for_good), "serial number, UDI and calibration are not all written yet"))
+        answer_status(p, r, f->type);
+}
+
 typedef void request_fn(struct pen *p, const struct mn_frame *f, struct link_reply *r);
 
 static const struct {
@@ -316,6 +418,11 @@ static const struct {
     [mnp_FrameType_TYPE_RECORDS_ACK] = {do_records_ack, false},
     [mnp_FrameType_TYPE_SELF_TEST] = {do_self_test, false},
     [mnp_FrameType_TYPE_PACE] = {do_pace, false},
+    [mnp_FrameType_TYPE_FACTORY_GET] = {do_factory_get, false},
+    [mnp_FrameType_TYPE_FACTORY_ENTER] = {do_factory_enter, false},
+    [mnp_FrameType_TYPE_FACTORY_ARM] = {do_factory_arm, false},
+    [mnp_FrameType_TYPE_FACTORY_WRITE] = {do_factory_write, false},
+    [mnp_FrameType_TYPE_FACTORY_LEAVE] = {do_factory_leave, false},
 };
 
 static void session_end(struct pen *p)
@@ -384,7 +491,7 @@ static void do_hello(struct pen *p, const struct mn_frame *f)
         .has_cartridge = true,
         .cartridge = p->cartridge.state,
     };
-    strncpy(reply.serial, p->port->serial, sizeof(reply.serial) - 1);
+    strcpy(reply.serial, p->factory.serial);
     answer(r, f->type | MN_TYPE_REPLY, mnp_HelloReply_fields, &reply);
 }
 

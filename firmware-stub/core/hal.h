@@ -62,5 +62,9 @@ struct pen_port {
     bool (*nvm_read)(void *ctx, uint32_t offset, void *bytes, size_t n);
     bool (*nvm_write)(void *ctx, uint32_t offset, const void *bytes, size_t n);
     uint32_t (*random)(void *ctx);
-    const char *serial;
+    const char *serial;            /* of the board; "": it gets one in the factory */
+    const char *hardware_revision; /* by its straps */
+    const uint8_t *image_sha256;   /* 32 bytes, of the firmware's image; NULL: the board cannot say */
+    /* HMAC-SHA-256 of the challenge under the factory's key, which stays in the board; NULL, or false: it has none. */
+    bool (*prove)(void *ctx, const uint8_t challenge[16], uint8_t mac[32]);
 };

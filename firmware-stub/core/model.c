@@ -32,6 +32,11 @@ void model_init(struct model *m, uint32_t seed)
     m->noise = seed * 2654435761u | 1;
     m->ambient_c = m->motor_c = m->grip_c = m->battery_c = 24;
     m->vbus = true;
+    m->depth_gain = m->rate_gain = m->torque = 1;
+    m->motor_rail_mv = 3700;
+    m->logic_rail_mv = 3300;
+    m->vbus_mv = 5000;
+    m->contact_permille = MODEL_CONTACT_LOAD_PERMILLE;
     model_set_charge_pct(m, 90);
     m->tag = (struct pen_tag){.present = true,
                               .readable = true,
@@ -49,7 +54,7 @@ void model_set_charge_pct(struct model *m, double pct)
 
 static double load_permille(const struct model *m)
 {
-    double load = m->load_permille + (m->trigger ? MODEL_CONTACT_LOAD_PERMILLE : 0);
+    double load = m->load_permille + (m->trigger ? m->contact_permille : 0);
 
     if (has(m, FAULT_MOTOR_STALL))
         load = 2000;
@@ -62,17 +67,22 @@ static void step_motor(struct model *m, const struct pen_actuators *act)
 {
     double duty = act->enable && act->power ? act->duty_permille / 1000.0 : 0;
 
+    if (m->twitch_ms > 0) {
+        m->twitch_ms--;
+        duty = fmax(duty, 0.2);
+    }
+
     if (has(m, FAULT_STROKE_RATE_HIGH) && act->enable && act->power)
         duty = 1; /* the driver is stuck on */
     if (has(m, FAULT_UNCOMMANDED_MOTION) && duty <= 0)
         duty = 0.3;
     if (duty > 0) {
-        double friction = FRICTION_MA + FRICTION_MA_PER_HZ * m->rate_hz + LOAD_MA_PER_PERMILLE * load_permille(m);
+        double friction = FRICTION_MA + m->friction_ma + FRICTION_MA_PER_HZ * m->rate_hz + LOAD_MA_PER_PERMILLE * load_permille(m);
 
         if (has(m, FAULT_UNCOMMANDED_MOTION))
             friction = FRICTION_MA;
         m->current_ma = fmax(0, (duty * RAIL_MV - EMF_MV_PER_HZ * m->rate_hz) / RESISTANCE_OHM);
-        m->rate_hz = fmax(0, m->rate_hz + ACCELERATION_HZ_PER_S_MA * (m->current_ma - friction) * DT_S);
+        m->rate_hz = fmax(0, m->rate_hz + ACCELERATION_HZ_PER_S_MA * (m->current_ma * m->torque - friction) * DT_S);
     } else {
         m->current_ma = 0;
         if (!has(m, FAULT_STOP_TIMEOUT))
@@ -84,6 +94,14 @@ static void step_motor(struct model *m, const struct pen_actuators *act)
         m->current_ma += 1800;
 }
 
+/* What the pen's own sensor says: it shares the drive's error. */
+static int32_t raw_um(const struct model *m, int32_t um)
+{
+    double raw = (um - (um > 2200 ? m->bend_um : 0) - m->depth_offset_um) / m->depth_gain;
+
+    return um == 0 || raw < 0 ? 0 : (int32_t)lround(raw);
+}
+
 static void step_needles(struct model *m, const struct pen_actuators *act, struct pen_sensors *out)
 {
     int32_t peak;
@@ -93,7 +111,8 @@ static void step_needles(struct model *m, const struct pen_actuators *act, struc
         m->depth_set_um = act->depth_set_um;
     else if (m->rate_hz <= 0)
         m->depth_set_um = 0;
-    peak = m->depth_set_um - (int32_t)(0.06 * fmin(load_permille(m), 1000)) + m->peak_noise_um;
+    peak = m->depth_set_um == 0 ? 0 : (int32_t)lround(m->depth_set_um * m->depth_gain + m->depth_offset_um);
+    peak += (peak > 2200 ? (int32_t)m->bend_um : 0) - (int32_t)(0.06 * fmin(load_permille(m), 1000)) + m->peak_noise_um;
     if (has(m, FAULT_DEPTH_OVERSHOOT))
         peak += 200;
     if (has(m, FAULT_DEPTH_UNDERSHOOT))
@@ -103,10 +122,11 @@ static void step_needles(struct model *m, const struct pen_actuators *act, struc
     if (m->phase >= 1) {
         m->phase -= floor(m->phase);
         out->stroke_done = true;
-        out->stroke_peak_um = peak;
+        m->peak_um = peak;
+        out->stroke_peak_um = raw_um(m, peak);
         m->peak_noise_um = noise(m, 5);
     }
-    out->depth_um = m->rate_hz > 0 ? (int32_t)(peak * 0.5 * (1 - cos(2 * PI * m->phase))) : 0;
+    out->depth_um = m->rate_hz > 0 ? (int32_t)(raw_um(m, peak) * 0.5 * (1 - cos(2 * PI * m->phase))) : 0;
 }
 
 static void step_heat(struct model *m)
@@ -115,6 +135,11 @@ static void step_heat(struct model *m)
 
     m->motor_c += (m->ambient_c + watt * MOTOR_K_PER_W - m->motor_c) * DT_S / MOTOR_TAU_S;
     m->grip_c += (m->ambient_c + 0.25 * (m->motor_c - m->ambient_c) - m->grip_c) * DT_S / GRIP_TAU_S;
+    m->run_ms = m->rate_hz > 0 ? m->run_ms + 1 : 0;
+    if (m->run_ms > 8000) {
+        m->motor_c += m->motor_k_per_s * DT_S;
+        m->grip_c += m->grip_k_per_s * DT_S;
+    }
 }
 
 static void step_battery(struct model *m, const struct pen_actuators *act)
@@ -124,7 +149,8 @@ static void step_battery(struct model *m, const struct pen_actuators *act)
     bool charging = m->vbus && !act->enable && soc < 100;
 
     m->battery_ma = charging ? CHARGE_MA : -(ELECTRONICS_MA + motor_ma);
-    m->battery_mv = open_mv + CELL_OHM * m->battery_ma;
+    m->sag_mv += (m->sag_ohm * fmax(0, -m->battery_ma) - m->sag_mv) * DT_S / 2;
+    m->battery_mv = open_mv + CELL_OHM * m->battery_ma - m->sag_mv;
     m->charge_mah = fmin(MODEL_CAPACITY_MAH, fmax(0, m->charge_mah + m->battery_ma * DT_S / 3600));
 }
 
@@ -168,9 +194,12 @@ void model_step(struct model *m, const struct pen_actuators *act, struct pen_sen
     step_heat(m);
     step_battery(m, act);
     m->homing_ms = act->homing ? m->homing_ms + 1 : 0;
-    out->rate_dhz = (int32_t)lround(m->rate_hz * 10);
+    if (m->homing_ms == 1)
+        m->home_um = noise(m, 8 + m->home_spread_um);
+    out->rate_dhz = (int32_t)lround(m->rate_hz * 10 / m->rate_gain * (m->rate_hz > 120 ? 1 - m->edges_lost : 1));
     out->encoder_edges = m->rate_hz >= STILL_HZ;
-    out->motor_current_ma = (int32_t)lround(m->current_ma);
+    m->current_seen_ma += (m->current_ma - m->current_seen_ma) / (1 + m->current_lag_ms);
+    out->motor_current_ma = (int32_t)lround(m->current_seen_ma) - m->current_offset_ma;
     if (has(m, FAULT_ENCODER_LOSS)) {
         out->rate_dhz = 0;
         out->encoder_edges = false;
@@ -178,9 +207,9 @@ void model_step(struct model *m, const struct pen_actuators *act, struct pen_sen
     out->motor_temp_dc = has(m, FAULT_MOTOR_OVERTEMP) ? 850 : (int32_t)lround(m->motor_c * 10);
     out->grip_temp_dc = (int32_t)lround(m->grip_c * 10);
     read_battery(m, out);
-    out->vbus_mv = m->vbus ? 5000 + noise(m, 10) : 0;
-    out->motor_rail_mv = act->power ? 3700 + noise(m, 5) : 0;
-    out->logic_rail_mv = 3300 + noise(m, 3);
+    out->vbus_mv = m->vbus ? m->vbus_mv + noise(m, 10) : 0;
+    out->motor_rail_mv = act->power ? m->motor_rail_mv + noise(m, 5) : 0;
+    out->logic_rail_mv = m->logic_rail_mv + noise(m, 3);
     out->trigger = m->trigger || has(m, FAULT_TRIGGER_STUCK);
     out->home_seen = m->homing_ms >= 120 && !has(m, FAULT_HOMING_FAILED);
     out->image_ok = !has(m, FAULT_FIRMWARE_INTEGRITY);

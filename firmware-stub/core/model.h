@@ -10,6 +10,7 @@
  *   heat      P = I^2 * 2.5 Ohm; motor: 45 K/W, time constant 300 s; grip: ambient + 1/4 of the motor's rise, 60 s
  *   battery   800 mAh; open circuit 3400 mV + 8 mV per %; 0.1 Ohm; electronics 60 mA; charges with 400 mA on USB at rest
  *   depth     peak = set - 0.06 um * L, +-5 um
+ *   sensors   what the pen's own sensors say is off by gains and offsets, 1 and 0 unless it comes off the line: true = raw * gain + offset
  * Free-running current, motor and grip temperatures, battery voltage and sag lie within the factory's limits.
  */
 #pragma once
@@ -18,6 +19,21 @@
 
 /* Causes of faults that the model can be told to have; a bit for each row of faults.def, by the same numbers. */
 struct model {
+    /* Off the line: how raw figures become true ones, and what else is the matter. */
+    double depth_gain, depth_offset_um, rate_gain;
+    double bend_um;             /* deeper, beyond 2200 um */
+    double edges_lost;          /* of the encoder's, above 120 Hz: 0..1 */
+    double friction_ma, torque; /* more of it; 1 */
+    double motor_k_per_s, grip_k_per_s; /* more, after 8 s of running */
+    double run_ms;
+    double sag_ohm;             /* of the cell, with a time constant of 2 s */
+    double sag_mv;
+    int32_t current_offset_ma, current_lag_ms, motor_rail_mv, logic_rail_mv, vbus_mv, home_spread_um;
+    double current_seen_ma;
+    int32_t contact_permille;   /* while the trigger is held: MODEL_CONTACT_LOAD_PERMILLE, or 0 in a fixture */
+    int32_t home_um;            /* where the needles stood when they were homed */
+    double twitch_ms;           /* needles move by themselves for so long */
+    int32_t peak_um;            /* true, of the last stroke */
     uint32_t causes;       /* injected: bit i makes the cause of fault row i true */
     int32_t load_permille; /* from outside, 0..2000 */
     bool trigger;

@@ -15,6 +15,9 @@
 #define NVM_USED_TAGS 512u
 #define NVM_USED_TAG_COUNT 256u
 #define NVM_USED_TAG_SIZE 16u
+#define NVM_SERIAL 4608u
+#define NVM_UDI 4736u
+#define NVM_LEFT 4864u
 #define NVM_RECORDS 8192u
 #define NVM_RECORD_SIZE 96u
 #define NVM_RECORD_COUNT 1000u

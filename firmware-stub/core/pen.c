@@ -12,7 +12,6 @@ enum {
     MOTOR_HOT_DC = 800,
     RATE_LOW_STOP_MS = 1000, /* after STROKE_RATE_LOW was raised */
     MEMORY_CHECK_MS = 1000,
-    CALIBRATION_VERSION = 1,
 };
 
 static void record_append(struct pen *p, mnp_Record *r)
@@ -124,12 +123,17 @@ static uint32_t holding_faults(const struct pen *p)
     return p->faults.word & faults_of_effect(EFFECT_STOP) & ~flags;
 }
 
+static mnp_State safe_state(const struct pen *p)
+{
+    return p->in_factory ? mnp_State_STATE_FACTORY : mnp_State_STATE_SAFE;
+}
+
 /* Where a pen at rest belongs. */
 static mnp_State rest_state(const struct pen *p)
 {
     if (p->faults.word & faults_of_effect(EFFECT_DFU))
         return mnp_State_STATE_DFU;
-    return holding_faults(p) != 0 ? mnp_State_STATE_FAULT : mnp_State_STATE_SAFE;
+    return holding_faults(p) != 0 ? mnp_State_STATE_FAULT : safe_state(p);
 }
 
 void pen_end_run(struct pen *p, mnp_EndReason reason)
@@ -139,7 +143,7 @@ void pen_end_run(struct pen *p, mnp_EndReason reason)
         p->run.moving_ms = p->now_ms - p->run.began_ms;
         enter(p, mnp_State_STATE_STOPPING);
     } else if (p->state == mnp_State_STATE_ARMED) {
-        enter(p, mnp_State_STATE_SAFE);
+        enter(p, safe_state(p));
     }
 }
 
@@ -148,7 +152,7 @@ static void stop_for_faults(struct pen *p, uint32_t bits)
     if (p->state == mnp_State_STATE_RUNNING)
         p->run.fault_code = fault_first_code(bits);
     pen_end_run(p, mnp_EndReason_END_FAULT);
-    if (p->state == mnp_State_STATE_SAFE)
+    if (p->state == safe_state(p))
         enter(p, rest_state(p));
 }
 
@@ -156,6 +160,7 @@ void pen_host_gone(struct pen *p)
 {
     p->link_broken = p->state == mnp_State_STATE_ARMED || p->state == mnp_State_STATE_RUNNING;
     pen_end_run(p, mnp_EndReason_END_LINK);
+    pen_leave_factory(p, false);
 }
 
 /* Zones without a cap in policy/zones.def, or unknown, are never treated. */
@@ -174,15 +179,17 @@ enum pen_arm_result pen_arm(struct pen *p, const struct pen_arming *wanted, uint
     uint32_t forbidding = p->faults.word & ~faults_of_effect(EFFECT_FLAG) & ~FAULT_MASK(PROTOCOL_ERROR);
 
     *fault_code = 0;
+    if (wanted->factory)
+        forbidding &= ~FAULT_MASK(CALIBRATION_INVALID); /* it is what is to be found */
     if (forbidding != 0) {
         *fault_code = fault_first_code(forbidding);
         return PEN_ARM_FAULT;
     }
-    if ((p->state != mnp_State_STATE_SAFE && p->state != mnp_State_STATE_ARMED) || p->trigger_was)
+    if ((p->state != safe_state(p) && p->state != mnp_State_STATE_ARMED) || wanted->factory != p->in_factory || p->trigger_was)
         return PEN_ARM_STATE;
     if (wanted->generation != p->settings.generation)
         return PEN_ARM_CONFLICT;
-    if (!is_treatable(wanted->zone))
+    if (!wanted->factory && !is_treatable(wanted->zone))
         return PEN_ARM_ZONE;
     if (!cartridge_fit(&p->cartridge))
         return PEN_ARM_STATE;
@@ -278,7 +285,7 @@ uint32_t pen_clear_faults(struct pen *p, uint32_t wanted, bool service)
 
 bool pen_self_test(struct pen *p, struct link_reply *reply)
 {
-    if (p->state != mnp_State_STATE_SAFE)
+    if (p->state != safe_state(p))
         return false;
     p->selftest_reply = reply;
     p->homed = false;
@@ -334,21 +341,40 @@ void pen_status(const struct pen *p, mnp_Status *out)
     };
 }
 
-bool pen_write_calibration(const struct pen_port *port)
+bool pen_enter_factory(struct pen *p)
 {
-    uint32_t version = CALIBRATION_VERSION;
+    if (p->state != safe_state(p) && p->state != mnp_State_STATE_FAULT)
+        return false;
+    p->in_factory = true;
+    enter(p, rest_state(p));
+    return true;
+}
 
-    return nvm_blob_write(port, NVM_CALIBRATION, &version, sizeof(version));
+enum factory_result pen_leave_factory(struct pen *p, bool for_good)
+{
+    enum factory_result r = for_good ? factory_leave(p->port, &p->factory) : FACTORY_OK;
+
+    if (r != FACTORY_OK || !p->in_factory)
+        return r;
+    p->in_factory = false;
+    p->factory.trial = false;
+    factory_check(p->port, &p->factory);
+    if (for_good) {
+        p->counters.strokes_total = p->counters.motor_on_ms_low = p->counters.motor_on_ms_high = 0;
+        p->strokes_session = 0;
+        pen_store_counters(p);
+    }
+    if (p->state == mnp_State_STATE_FACTORY)
+        enter(p, rest_state(p));
+    return r;
 }
 
 /* Is what the pen holds in memory still what it was told? At boot and once a second. */
 static void memory_check(struct pen *p)
 {
-    uint32_t version = 0;
     struct settings stored;
 
-    p->calibration_ok = nvm_blob_read(p->port, NVM_CALIBRATION, &version, sizeof(version)) == NVM_OK &&
-                        version == CALIBRATION_VERSION;
+    factory_check(p->port, &p->factory);
     if (settings_load(p->port, &stored) && (p->settings.generation == stored.generation || p->state == mnp_State_STATE_BOOT)) {
         p->settings = stored;
         return;
@@ -372,6 +398,7 @@ void pen_init(struct pen *p, const struct pen_port *port, mnp_ResetCause cause, 
         memset(&p->counters, 0, sizeof(p->counters));
     records_load(port, &p->records, p->counters.records_acked);
     cartridge_load(port, &p->cartridge);
+    factory_load(port, &p->factory);
     p->counters.boot_count++;
     pen_store_counters(p);
     record_boot(p);
@@ -385,7 +412,7 @@ static uint32_t boot_causes(const struct pen *p)
 {
     bool tested = p->state != mnp_State_STATE_BOOT && p->state != mnp_State_STATE_SELFTEST;
 
-    return (p->config_damaged ? FAULT_MASK(CONFIG_INVALID) : 0) | (p->calibration_ok ? 0 : FAULT_MASK(CALIBRATION_INVALID)) |
+    return (p->config_damaged ? FAULT_MASK(CONFIG_INVALID) : 0) | (p->factory.calibrated ? 0 : FAULT_MASK(CALIBRATION_INVALID)) |
            (p->watchdog_reset ? FAULT_MASK(WATCHDOG_RESET) : 0) | (tested && !p->homed ? FAULT_MASK(HOMING_FAILED) : 0) |
            (tested && !p->hardware_ok ? FAULT_MASK(SELFTEST_FAILED) : 0) |
            (tested && !p->image_ok ? FAULT_MASK(FIRMWARE_INTEGRITY) : 0);
@@ -418,7 +445,7 @@ static void selftest_tick(struct pen *p, const struct pen_sensors *in)
         return;
     p->hardware_ok = in->hardware_ok;
     p->image_ok = in->image_ok;
-    enter(p, mnp_State_STATE_SAFE);
+    enter(p, safe_state(p));
 }
 
 static void run_begin(struct pen *p)
@@ -461,7 +488,7 @@ static void state_tick(struct pen *p, const struct pen_sensors *in)
         if (pressed)
             run_begin(p);
         else if (state_ms(p) >= p->settings.value[SETTING_auto_off_s] * 1000)
-            enter(p, mnp_State_STATE_SAFE);
+            enter(p, safe_state(p));
         break;
     case mnp_State_STATE_RUNNING:
         if (!in->trigger)
@@ -473,6 +500,7 @@ static void state_tick(struct pen *p, const struct pen_sensors *in)
         break;
     case mnp_State_STATE_SAFE:
     case mnp_State_STATE_FAULT:
+    case mnp_State_STATE_FACTORY:
     case mnp_State_STATE_DFU:
     default:
         if (p->state != rest_state(p))
@@ -542,7 +570,7 @@ static void motor_tick(struct pen *p, const struct pen_sensors *in)
     }
     p->out.enable = p->out.power = running;
     p->out.homing = p->state == mnp_State_STATE_SELFTEST;
-    p->out.depth_set_um = running ? (int32_t)p->settings.value[SETTING_depth_um] : 0;
+    p->out.depth_set_um = running ? calibration_raw_depth_um(&p->factory.calibration, (int32_t)p->settings.value[SETTING_depth_um]) : 0;
     p->out.duty_permille = running ? motor_step(&p->motor, in->rate_dhz, (int32_t)p->settings.value[SETTING_stroke_rate_dhz],
                                                 p->settings.value[SETTING_soft_start_ms], duty_max)
                                    : 0;
@@ -594,12 +622,15 @@ void pen_send(struct pen *p)
     }
 }
 
-void pen_tick(struct pen *p, const struct pen_sensors *in, struct pen_actuators *out)
+void pen_tick(struct pen *p, const struct pen_sensors *raw, struct pen_actuators *out)
 {
+    struct pen_sensors calibrated = *raw;
+    const struct pen_sensors *in = &calibrated;
     struct telemetry_facts facts;
     mnp_State before = p->state;
 
     p->now_ms++;
+    calibration_apply(&p->factory.calibration, &calibrated);
     if (p->now_ms % CARTRIDGE_PERIOD_MS == 0 || p->now_ms == 1) {
         uint64_t now_s = p->host_time_s ? p->host_time_s + (p->now_ms - p->host_time_at_ms) / 1000 : 0;
 

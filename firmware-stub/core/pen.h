@@ -7,6 +7,8 @@
  *              DFU|         +--30 s, STOP-+                           +-------------------------------+-> FAULT
  *   (image hash)  v         +------------------- fault gone or cleared ------------------------------------+
  *
+ * In the factory (factory.h) FACTORY stands in SAFE's place.
+ *
  * RUNNING has one entry, the trigger in ARMED. ARM needs the echoed configuration generation, a zone that may be treated, a
  * cartridge that is fit and has served no other treatment, and no fault that forbids it. A fault with effect STOP leads to FAULT from anywhere. Nothing goes on by itself.
  *
@@ -17,6 +19,7 @@
 
 #include "cartridge.h"
 #include "detect.h"
+#include "factory.h"
 #include "faults.h"
 #include "hal.h"
 #include "link.h"
@@ -49,6 +52,7 @@ struct pen_arming { /* what an ARM says */
     uint32_t generation; /* that the host believes */
     uint32_t zone;       /* where the operator says that it is: the pen cannot sense it */
     uint64_t treatment;  /* not 0 */
+    bool factory;        /* a FACTORY_ARM: without zone and treatment */
 };
 
 struct pen {
@@ -63,9 +67,11 @@ struct pen {
     uint64_t state_since_ms;
     uint64_t home_seen_ms;
     struct link_reply *selftest_reply;
-    bool image_ok, hardware_ok, homed, calibration_ok, trigger_at_boot, config_damaged, watchdog_reset, link_broken;
+    bool image_ok, hardware_ok, homed, trigger_at_boot, config_damaged, watchdog_reset, link_broken;
+    bool in_factory; /* FACTORY is where it rests */
 
     struct settings settings;
+    struct factory factory;
     struct faults faults;
     struct detect detect;
     struct motor motor;
@@ -92,7 +98,7 @@ enum pen_arm_result { PEN_ARM_OK, PEN_ARM_STATE, PEN_ARM_CONFLICT, PEN_ARM_FAULT
 void pen_init(struct pen *p, const struct pen_port *port, mnp_ResetCause cause, bool simulated);
 
 /* One millisecond: reads the sensors, decides, and says in *out what the motor may do. */
-void pen_tick(struct pen *p, const struct pen_sensors *in, struct pen_actuators *out);
+void pen_tick(struct pen *p, const struct pen_sensors *raw, struct pen_actuators *out);
 
 /* Sends what waits: replies, then telemetry. pen_tick() does it too; a port that has just received calls it for an answer
  * without the wait for the next tick. */
@@ -113,7 +119,7 @@ bool pen_configure(struct pen *p, const struct settings *wanted);
 /* Clears faults and leaves FAULT if nothing keeps the pen there. Returns the bits that went. */
 uint32_t pen_clear_faults(struct pen *p, uint32_t wanted, bool service);
 
-/* SAFE only; the reply is sent when the test is over. */
+/* At rest only; the reply is sent when the test is over. */
 bool pen_self_test(struct pen *p, struct link_reply *reply);
 
 void pen_status(const struct pen *p, mnp_Status *out);
@@ -122,5 +128,6 @@ void pen_status(const struct pen *p, mnp_Status *out);
 bool pen_ack_records(struct pen *p, uint32_t through);
 bool pen_store_counters(struct pen *p);
 
-/* Writes the pen's calibration as the factory does, so that a blank memory becomes that of a pen. */
-bool pen_write_calibration(const struct pen_port *port);
+/* Into the factory, and out of it. Entering needs a pen at rest; a pen that leaves for good counts from 0. */
+bool pen_enter_factory(struct pen *p);
+enum factory_result pen_leave_factory(struct pen *p, bool for_good);

@@ -60,7 +60,8 @@ static bool pen_transmits(void *ctx, enum pen_endpoint endpoint, const uint8_t *
     struct port *p = ctx;
     uint8_t tag = endpoint == PEN_BULK_IN ? SIMLINK_BULK_IN : SIMLINK_INTERRUPT_IN;
 
-    if (!usable(p) || (p->halted_in && endpoint == PEN_BULK_IN))
+    /* A pen that was reset is off the bus until it has been found anew: nothing of its new life comes before that. */
+    if (!usable(p) || (p->halted_in && endpoint == PEN_BULK_IN) || p->vpen.pen.boot_id != p->boot_id)
         return false;
     if (endpoint == PEN_BULK_IN && impair_stalls(&p->to_host)) {
         halt_in(p);
@@ -72,11 +73,12 @@ static bool pen_transmits(void *ctx, enum pen_endpoint endpoint, const uint8_t *
 static void say_attached(struct port *p, bool attached)
 {
     uint8_t message[1 + VPEN_SERIAL_MAX] = {attached};
-    size_t n = attached ? strlen(p->vpen.serial) : 0;
+    const char *serial = p->vpen.pen.factory.serial;
+    size_t n = attached ? strlen(serial) : 0;
 
     if (p->is_ffs)
         return;
-    memcpy(message + 1, p->vpen.serial, n);
+    memcpy(message + 1, serial, n);
     packet_send(p->fd, SIMLINK_ATTACH, message, 1 + n);
 }
 

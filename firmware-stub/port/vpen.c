@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "line.h"
+
 #define STANDSTILL_HZ 0.5
 
 enum { WATCHDOG_MS = 40 }; /* host gone (250), hung just before that was noticed (40), and the motor running out (50): still within 350 */
@@ -26,20 +28,23 @@ const char vpen_help[] = "  trigger press | release        the person's finger\n
                          "  power-cycle                    off and on; configuration and records stay\n"
                          "  power-cut WRITE [BYTES]        off in the WRITE-th write to the memory from now, of which BYTES [0] arrive; and on\n"
                          "  hang                           the firmware stops; its watchdog resets it after 40 ms\n"
-                         "  truth                          what the model knows: rate, depth, temperature, battery\n";
+                         "  truth                          what the model knows: rate, depth, temperature, battery\n"
+                         "  mark, gauges, label, contact, cartridge blank | used | expired | foreign | gauge\n"
+                         "                                 a fixture's: see firmware-stub/port/line.h\n"
+                         "  defect NAME                    something is the matter with it from now on; a wrong name lists all\n";
 
 static bool port_send(void *ctx, enum pen_endpoint endpoint, const uint8_t *bytes, size_t n)
 {
     struct vpen *v = ctx;
 
-    return !v->dark && v->transmit(v->ctx, endpoint, bytes, n);
+    return !v->dark && line_sends(v, endpoint, bytes, n);
 }
 
 static bool port_nvm_read(void *ctx, uint32_t offset, void *bytes, size_t n)
 {
     const struct vpen *v = ctx;
 
-    if (offset > PEN_NVM_SIZE || n > PEN_NVM_SIZE - offset)
+    if (offset > PEN_NVM_SIZE || n > PEN_NVM_SIZE - offset || !line_reads(v, offset))
         return false;
     memcpy(bytes, v->nvm + offset, n);
     return true;
@@ -55,6 +60,8 @@ static bool port_nvm_write(void *ctx, uint32_t offset, const void *bytes, size_t
         v->dark = true; /* what the code still does has no effect: its next millisecond is that of a new life */
         n = n < v->cut_bytes ? n : v->cut_bytes;
     }
+    if (!line_writes(v, offset))
+        return true;
     memcpy(v->nvm + offset, bytes, n);
     return !v->dark;
 }
@@ -126,10 +133,14 @@ int vpen_init(struct vpen *v, const char *serial, uint32_t seed, const char *nvm
                                 .nvm_read = port_nvm_read,
                                 .nvm_write = port_nvm_write,
                                 .random = port_random,
-                                .serial = v->serial};
-    if (nvm_is_blank(v))
-        pen_write_calibration(&v->port);
+                                .serial = v->serial,
+                                .hardware_revision = v->revision,
+                                .image_sha256 = v->image,
+                                .prove = line_prove};
     model_init(&v->model, seed);
+    line_init(v, seed);
+    if (nvm_is_blank(v) && serial[0] != '\0')
+        factory_make_default(&v->port);
     pen_init(&v->pen, &v->port, mnp_ResetCause_RESET_POWER_ON, true);
     return 0;
 }
@@ -146,6 +157,7 @@ void vpen_deinit(struct vpen *v)
 void vpen_power_cycle(struct vpen *v, mnp_ResetCause cause)
 {
     v->hung = v->dark = false;
+    line_restarts(v, cause);
     v->actuators = (struct pen_actuators){0};
     pen_init(&v->pen, &v->port, cause, true);
 }
@@ -153,7 +165,7 @@ void vpen_power_cycle(struct vpen *v, mnp_ResetCause cause)
 void vpen_plug(struct vpen *v, bool plugged)
 {
     v->model.vbus = plugged;
-    if (!plugged && !v->hung)
+    if (line_plugs(v, plugged) && !plugged && !v->hung)
         pen_control(&v->pen, MN_CONTROL_SESSION_RESET);
 }
 
@@ -162,6 +174,7 @@ void vpen_advance(struct vpen *v, uint32_t ms)
     for (uint32_t i = 0; i < ms; i++) {
         model_step(&v->model, &v->actuators, &v->sensors);
         v->clock_ms++;
+        line_step(v);
         if (v->model.rate_hz > STANDSTILL_HZ)
             v->moved_ms = v->clock_ms;
         if (v->dark)
@@ -204,6 +217,8 @@ static const char *inject(struct vpen *v, uint32_t code)
 {
     uint32_t mask = fault_mask_of_code(code);
 
+    if ((v->deaf & mask) != 0)
+        return "ok: the cause is there, and nothing notices";
     switch (code) {
     case 1303:
         insert_used_cartridge(v);
@@ -251,8 +266,8 @@ static const char *clear(struct vpen *v, const char *word)
     if (mask == 0)
         return "error: no fault has this code";
     v->model.causes &= ~mask;
-    if (mask & FAULT_MASK(CALIBRATION_INVALID))
-        pen_write_calibration(&v->port);
+    if (mask & FAULT_MASK(CALIBRATION_INVALID) && v->serial[0] != '\0')
+        factory_make_default(&v->port);
     if (mask & FAULT_MASK(CARTRIDGE_USED) && v->pen.cartridge.state == mnp_CartridgeState_CARTRIDGE_USED)
         v->model.tag.uid++;
     return "ok: the cause is gone; a latched fault needs `mnctl faults clear`";
@@ -332,6 +347,7 @@ void vpen_command(struct vpen *v, const char *line, char *answer, size_t cap)
         said = number(rest, 0, 2000, &n);
         if (said == NULL) {
             v->model.load_permille = (int32_t)n;
+            v->loaded_at_ms = v->clock_ms;
             said = "ok: load set";
         }
     } else if (strcmp(verb, "charge") == 0) {
@@ -340,6 +356,8 @@ void vpen_command(struct vpen *v, const char *line, char *answer, size_t cap)
             model_set_charge_pct(&v->model, n);
             said = "ok: charge set";
         }
+    } else if (line_command(v, verb, rest, answer, cap)) {
+        return;
     } else if (strcmp(verb, "cartridge") == 0 && strcmp(rest, "remove") == 0) {
         v->model.tag.present = false;
         said = "ok: cartridge out";

@@ -9,6 +9,13 @@
 #include "nvm.h"
 #include "pen.h"
 
+enum defect {
+#define DEFECT(name, step, text) DEFECT_##name,
+#include "defects.def"
+#undef DEFECT
+    DEFECT_COUNT
+};
+
 #define VPEN_SERIAL_MAX 32
 
 struct vpen {
@@ -24,6 +31,19 @@ struct vpen {
     bool dark;       /* the power went in a write */
     uint32_t cut_in, cut_bytes; /* in the how manyth write that will be (0: never), and how much of it arrives */
     uint64_t clock_ms, moved_ms; /* of the model, which no reset of the firmware sets back: now, and when the needles last moved */
+    uint64_t defects; /* bits: what it came off the line with */
+    uint32_t deaf;    /* bits of faults whose causes it does not notice */
+    unsigned long_frames;
+    uint64_t label;   /* on its housing */
+    uint64_t quiet_until_ms, unplugged_at_ms, loaded_at_ms, cut_at_ms, tag_due_ms, released_at_ms; /* by clock_ms; cut: the motor was driven last */
+    struct pen_tag tag_due;
+    struct { /* the gauges of a fixture, since they were marked */
+        uint64_t since_ms, moving_ms, strokes;
+        double rate_sum_hz, peak_sum_um;
+        int32_t peak_max_um;
+    } gauges;
+    uint8_t image[32];
+    char revision[9];
     bool hung;       /* the firmware has stopped; only the model goes on */
     uint32_t hung_ms;
     uint32_t random;
@@ -31,7 +51,7 @@ struct vpen {
     void *ctx;
 };
 
-/* 0, or a negative errno if the memory's file cannot be used. seed makes the pen's randomness; nvm_path may be NULL. */
+/* A pen without a serial number is fresh off the line (line.h). 0, or a negative errno if the memory's file cannot be used. seed makes the pen's randomness; nvm_path may be NULL. */
 int vpen_init(struct vpen *v, const char *serial, uint32_t seed, const char *nvm_path,
               bool (*transmit)(void *ctx, enum pen_endpoint endpoint, const uint8_t *bytes, size_t n), void *ctx);
 void vpen_deinit(struct vpen *v);

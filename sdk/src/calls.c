@@ -53,8 +53,8 @@ int client_finish(mn_client *c, struct waiter *w, int started)
 
 /* ---- pens' own requests, passed through the daemon ---- */
 
-static int call_pen(mn_client *c, const char *serial, Mnp__FrameType type, const ProtobufCMessage *request, int timeout_ms,
-                    decode_fn *decode, mn_result_fn *done, void *user)
+int client_call_pen(mn_client *c, const char *serial, uint32_t type, const ProtobufCMessage *request, int timeout_ms, decode_fn *decode,
+                    mn_result_fn *done, void *user)
 {
     uint8_t payload[PAYLOAD_MAX];
     Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
@@ -79,7 +79,7 @@ static int call_pen(mn_client *c, const char *serial, Mnp__FrameType type, const
     return call_start(c, &m, serial, timeout_ms + 250, decode, done, user);
 }
 
-static const ProtobufCBinaryData *payload_of(const Mnc__ServerMessage *m)
+const ProtobufCBinaryData *client_payload_of(const Mnc__ServerMessage *m)
 {
     return m->body_case == MNC__SERVER_MESSAGE__BODY_CALL ? &m->call->payload : NULL;
 }
@@ -89,7 +89,7 @@ static const ProtobufCBinaryData *payload_of(const Mnc__ServerMessage *m)
     {                                                                                                                  \
         (void)c;                                                                                                       \
         (void)call;                                                                                                    \
-        return payload_of(m) != NULL && decode(&r->member, payload_of(m));                                             \
+        return client_payload_of(m) != NULL && decode(&r->member, client_payload_of(m));                                             \
     }
 
 PEN_DECODER(on_info, decode_info, info)
@@ -154,7 +154,7 @@ int mn_watch(mn_client *c, bool on, struct mn_pens *out, int timeout_ms)
 
 int mn_pen_info_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user)
 {
-    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_INFO, NULL, timeout_ms, on_info, done, user);
+    return client_call_pen(c, serial, MNP__FRAME_TYPE__TYPE_INFO, NULL, timeout_ms, on_info, done, user);
 }
 
 int mn_pen_info(mn_client *c, const char *serial, struct mn_info *out, int timeout_ms)
@@ -164,7 +164,7 @@ int mn_pen_info(mn_client *c, const char *serial, struct mn_info *out, int timeo
 
 int mn_pen_status_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user)
 {
-    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_STATUS, NULL, timeout_ms, on_status, done, user);
+    return client_call_pen(c, serial, MNP__FRAME_TYPE__TYPE_STATUS, NULL, timeout_ms, on_status, done, user);
 }
 
 int mn_pen_status(mn_client *c, const char *serial, struct mn_status *out, int timeout_ms)
@@ -176,7 +176,7 @@ int mn_pen_status(mn_client *c, const char *serial, struct mn_status *out, int t
 
 int mn_config_get_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user)
 {
-    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_CONFIG_GET, NULL, timeout_ms, on_config, done, user);
+    return client_call_pen(c, serial, MNP__FRAME_TYPE__TYPE_CONFIG_GET, NULL, timeout_ms, on_config, done, user);
 }
 
 int mn_config_get(mn_client *c, const char *serial, struct mn_config *out, int timeout_ms)
@@ -194,7 +194,7 @@ int mn_config_set_async(mn_client *c, const char *serial, const struct mn_config
     set.config = &config;
     set.has_expected_generation = expected_generation != NULL;
     set.expected_generation = expected_generation != NULL ? *expected_generation : 0;
-    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_CONFIG_SET, &set.base, timeout_ms, on_config, done, user);
+    return client_call_pen(c, serial, MNP__FRAME_TYPE__TYPE_CONFIG_SET, &set.base, timeout_ms, on_config, done, user);
 }
 
 int mn_config_set(mn_client *c, const char *serial, const struct mn_config *change, const uint32_t *expected_generation,
@@ -210,7 +210,7 @@ int mn_config_reset_async(mn_client *c, const char *serial, const uint32_t *expe
 
     reset.has_expected_generation = expected_generation != NULL;
     reset.expected_generation = expected_generation != NULL ? *expected_generation : 0;
-    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_CONFIG_RESET, &reset.base, timeout_ms, on_config, done, user);
+    return client_call_pen(c, serial, MNP__FRAME_TYPE__TYPE_CONFIG_RESET, &reset.base, timeout_ms, on_config, done, user);
 }
 
 int mn_config_reset(mn_client *c, const char *serial, const uint32_t *expected_generation, struct mn_config *out, int timeout_ms)
@@ -226,7 +226,7 @@ int mn_stop_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn
     Mnc__Call call = MNC__CALL__INIT;
 
     if (serial != NULL)
-        return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_STOP, NULL, timeout_ms, on_status, done, user);
+        return client_call_pen(c, serial, MNP__FRAME_TYPE__TYPE_STOP, NULL, timeout_ms, on_status, done, user);
     call.has_pen_type = true;
     call.pen_type = MNP__FRAME_TYPE__TYPE_STOP;
     m.body_case = MNC__CLIENT_MESSAGE__BODY_CALL;
@@ -293,7 +293,7 @@ int mn_lease_give(mn_client *c, const char *serial, uint32_t pid, int timeout_ms
 
 int mn_self_test_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user)
 {
-    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_SELF_TEST, NULL, timeout_ms, on_status, done, user);
+    return client_call_pen(c, serial, MNP__FRAME_TYPE__TYPE_SELF_TEST, NULL, timeout_ms, on_status, done, user);
 }
 
 int mn_self_test(mn_client *c, const char *serial, struct mn_status *out, int timeout_ms)
@@ -305,7 +305,7 @@ static bool on_pong(mn_client *c, struct mn_result *r, const struct call *call, 
 {
     (void)c;
     r->round_trip_us = client_now_us() - call->began_us;
-    return payload_of(m) != NULL || m->body_case == MNC__SERVER_MESSAGE__BODY_DAEMON_INFO;
+    return client_payload_of(m) != NULL || m->body_case == MNC__SERVER_MESSAGE__BODY_DAEMON_INFO;
 }
 
 int mn_ping_async(mn_client *c, const char *serial, size_t bytes, int timeout_ms, mn_result_fn *done, void *user)
@@ -350,7 +350,7 @@ int mn_faults_clear_async(mn_client *c, const char *serial, unsigned code, bool 
     clear.code = code;
     clear.has_service = service;
     clear.service = service;
-    return call_pen(c, serial, MNP__FRAME_TYPE__TYPE_FAULT_CLEAR, &clear.base, timeout_ms, on_cleared, done, user);
+    return client_call_pen(c, serial, MNP__FRAME_TYPE__TYPE_FAULT_CLEAR, &clear.base, timeout_ms, on_cleared, done, user);
 }
 
 int mn_faults_clear(mn_client *c, const char *serial, unsigned code, bool service, struct mn_cleared *out, int timeout_ms)

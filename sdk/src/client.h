@@ -118,5 +118,11 @@ int client_finish(mn_client *c, struct waiter *w, int started);
     struct waiter w = {.out = (out_pointer), .size = sizeof(*(out_pointer))};                                          \
     return client_finish((c), &w, (async_call))
 
+/* A pen's own request (a mnp.FrameType), passed through the daemon; request may be NULL. */
+int client_call_pen(mn_client *c, const char *serial, uint32_t type, const ProtobufCMessage *request, int timeout_ms, decode_fn *decode,
+                    mn_result_fn *done, void *user);
+/* Its reply's payload; NULL: the message is no such reply. */
+const ProtobufCBinaryData *client_payload_of(const Mnc__ServerMessage *m);
+
 /* The answer is Done. */
 bool client_on_done(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m);

@@ -372,6 +372,29 @@ bool decode_cleared(struct mn_cleared *out, const ProtobufCBinaryData *bytes)
     return good;
 }
 
+bool decode_factory(struct mn_factory *out, const ProtobufCBinaryData *bytes)
+{
+    Mnp__Factory *f = mnp__factory__unpack(NULL, bytes->len, bytes->data);
+    bool good = f != NULL && f->serial != NULL && f->udi != NULL && strlen(f->serial) <= MN_SERIAL_MAX && strlen(f->udi) <= MN_UDI_MAX;
+
+    if (good) {
+        *out = (struct mn_factory){.calibrated = f->calibration != NULL, .trial = f->trial, .left = f->left, .hashed = f->image_sha256.len == 32};
+        strcpy(out->serial, f->serial);
+        strcpy(out->udi, f->udi);
+        if (out->hashed)
+            memcpy(out->image_sha256, f->image_sha256.data, 32);
+        if (f->calibration != NULL) {
+            const Mnp__Calibration *c = f->calibration;
+
+            out->calibration = (struct mn_calibration){c->depth_gain_ppm, c->depth_offset_um, c->rate_gain_ppm, c->rate_offset_dhz, c->current_offset_ma};
+            out->stored = c->has_crc;
+            out->calibration_crc = c->crc;
+        }
+    }
+    mnp__factory__free_unpacked(f, NULL);
+    return good;
+}
+
 static int error_of_pen(Mnp__ErrorCode code)
 {
     switch (code) {
@@ -391,6 +414,10 @@ static int error_of_pen(Mnp__ErrorCode code)
         return MN_ERR_STORAGE;
     case MNP__ERROR_CODE__ERROR_VERSION:
         return MN_ERR_VERSION;
+    case MNP__ERROR_CODE__ERROR_FORBIDDEN:
+        return MN_ERR_FORBIDDEN;
+    case MNP__ERROR_CODE__ERROR_WRITTEN:
+        return MN_ERR_WRITTEN;
     default:
         return MN_ERR_PROTOCOL;
     }

@@ -19,6 +19,8 @@ bool decode_info(struct mn_info *out, const ProtobufCBinaryData *bytes);
 bool decode_config(struct mn_config *out, const ProtobufCBinaryData *bytes);
 bool decode_cleared(struct mn_cleared *out, const ProtobufCBinaryData *bytes);
 
+bool decode_factory(struct mn_factory *out, const ProtobufCBinaryData *bytes);
+
 /* The pen's Error, with a sentence in text. */
 void decode_pen_error(struct mn_result *r, char *text, size_t cap, const char *serial, const ProtobufCBinaryData *bytes);
 

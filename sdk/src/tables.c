@@ -101,6 +101,7 @@ const char *mn_strerror(int error)
         "no such record",
         "the treatment policy forbids it",
         "no such session",
+        "written once already",
     };
 
     return error >= 0 && error < MN_ERR_COUNT ? names[error] : "unknown error";

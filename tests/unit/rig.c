@@ -33,15 +33,20 @@ static bool take(void *ctx, enum pen_endpoint endpoint, const uint8_t *bytes, si
     return true;
 }
 
-void rig_start_with(struct rig *r, uint32_t seed, const char *nvm_path)
+void rig_start_as(struct rig *r, const char *serial, uint32_t seed, const char *nvm_path)
 {
     memset(r, 0, sizeof(*r));
     r->payloads = calloc(RIG_FRAMES, sizeof(*r->payloads));
     assert_non_null(r->payloads);
-    assert_int_equal(vpen_init(&r->v, "TEST-1", seed, nvm_path, take, r), 0);
+    assert_int_equal(vpen_init(&r->v, serial, seed, nvm_path, take, r), 0);
     r->heartbeat = true;
     rig_run(r, 600);
     rig_hello(r);
+}
+
+void rig_start_with(struct rig *r, uint32_t seed, const char *nvm_path)
+{
+    rig_start_as(r, "TEST-1", seed, nvm_path);
 }
 
 void rig_start(struct rig *r)

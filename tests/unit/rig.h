@@ -35,6 +35,8 @@ struct rig {
 /* Boots the pen to SAFE and opens a session. nvm_path may be NULL. */
 void rig_start(struct rig *r);
 void rig_start_with(struct rig *r, uint32_t seed, const char *nvm_path);
+/* serial "": a pen fresh off the factory's line. */
+void rig_start_as(struct rig *r, const char *serial, uint32_t seed, const char *nvm_path);
 void rig_stop(struct rig *r);
 
 void rig_run(struct rig *r, uint32_t ms);

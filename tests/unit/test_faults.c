@@ -113,7 +113,7 @@ static void check_effect(const struct scenario *s, uint32_t fault_ms)
     assert_int_equal(rig.v.pen.state, s->after);
     assert_true(rig_has_fault(&rig, s->code) || fault_rows[bit].code == 1602);
     if (fault_rows[bit].effect != EFFECT_FLAG && s->after != mnp_State_STATE_RUNNING && s->code != 1602)
-        assert_int_not_equal(pen_arm(&rig.v.pen, &(struct pen_arming){rig.v.pen.settings.generation, 8, 1}, &code), PEN_ARM_OK);
+        assert_int_not_equal(pen_arm(&rig.v.pen, &(struct pen_arming){.generation = rig.v.pen.settings.generation, .zone = 8, .treatment = 1}, &code), PEN_ARM_OK);
 }
 
 static void check_kind(const struct scenario *s)
@@ -180,7 +180,7 @@ static void a_low_rate_stops_the_pen_after_a_second_and_then_latches(void **stat
     rig_say(&rig, "trigger release");
     rig_run(&rig, 500);
     assert_true(rig_has_fault(&rig, 1103));
-    assert_int_equal(pen_arm(&rig.v.pen, &(struct pen_arming){rig.v.pen.settings.generation, 8, 1}, &code), PEN_ARM_FAULT);
+    assert_int_equal(pen_arm(&rig.v.pen, &(struct pen_arming){.generation = rig.v.pen.settings.generation, .zone = 8, .treatment = 1}, &code), PEN_ARM_FAULT);
     assert_int_equal(code, 1103);
     pen_clear_faults(&rig.v.pen, UINT32_MAX, false);
     assert_false(rig_has_fault(&rig, 1103));

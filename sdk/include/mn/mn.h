@@ -18,7 +18,8 @@
  * asynchronous function, but neither a blocking one nor mn_process() nor mn_close().
  *
  * Strings are UTF-8 and end with 0. Pointers in a callback's arguments are good until it returns. Nothing is ever printed.
- * Pens are named by serial number, at most 32 characters. Figures: depths in um, stroke rates in dhz (0.1 Hz), temperatures
+ * Pens are named by serial number, at most 32 characters, or by where they are plugged in: "@usb-1-4" is the pen at the port "usb 1-4". One that
+ * has no serial number yet, off the factory's line, has that name in its serial's place. Figures: depths in um, stroke rates in dhz (0.1 Hz), temperatures
  * in dc (0.1 degC).
  */
 #ifndef MN_MN_H
@@ -69,6 +70,7 @@ enum mn_error {
     MN_ERR_NO_RECORD,    /* no such record, or nothing was kept with it */
     MN_ERR_POLICY,       /* the treatment policy forbids it: the message begins with a code, as mn_refusal_at() has them */
     MN_ERR_NO_SESSION,   /* no such treatment session, or none is open */
+    MN_ERR_WRITTEN,      /* what is written once in a pen's life has been */
     MN_ERR_COUNT
 };
 
@@ -818,6 +820,61 @@ MN_API int mn_journal_verify_async(mn_client *c, int timeout_ms, mn_result_fn *d
 MN_API int mn_journal_backup(mn_client *c, int fd, int timeout_ms);
 MN_API int mn_journal_backup_async(mn_client *c, int fd, int timeout_ms, mn_result_fn *done, void *user);
 
+/* ---- the factory ---- */
+
+/*
+ * A pen off the line has no serial number, no calibration and an empty memory. The role factory, a lease and the answer to the pen's challenge
+ * open it: FACTORY is then where it rests, and mn_factory_arm() arms it without a treatment; its trigger starts the needles as ever. FACTORY ends
+ * with the session, with the pen's restart, and with mn_factory_leave(). What is written is written once in a pen's life.
+ */
+#define MN_UDI_MAX 47
+
+struct mn_calibration { /* true = raw * gain + offset */
+    uint32_t depth_gain_ppm; /* 1000000: none */
+    int32_t depth_offset_um;
+    uint32_t rate_gain_ppm;
+    int32_t rate_offset_dhz, current_offset_ma;
+};
+
+struct mn_factory {
+    char serial[MN_SERIAL_MAX + 1]; /* "": none yet; of the next start if it was just written */
+    char udi[MN_UDI_MAX + 1];       /* unique device identifier; "" */
+    bool calibrated, trial, stored; /* calibration is in force; until the next start only; in the pen's memory */
+    struct mn_calibration calibration;
+    uint32_t calibration_crc;       /* CRC-32C of it as it is stored */
+    bool left;                      /* the factory, for good */
+    bool hashed;                    /* image_sha256 is there */
+    uint8_t image_sha256[32];       /* of the firmware's image */
+};
+
+MN_API int mn_factory_get(mn_client *c, const char *serial, struct mn_factory *out, int timeout_ms);
+MN_API int mn_factory_get_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
+/* A challenge for one response. MN_ERR_FORBIDDEN: the pen has left the factory, or was answered wrongly three times since its start. */
+MN_API int mn_factory_challenge(mn_client *c, const char *serial, uint8_t challenge[16], int timeout_ms);
+MN_API int mn_factory_challenge_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
+/* With HMAC-SHA-256 of the challenge under the factory's key. MN_ERR_FORBIDDEN, MN_ERR_STATE. */
+MN_API int mn_factory_enter(mn_client *c, const char *serial, const uint8_t response[32], int timeout_ms);
+MN_API int mn_factory_enter_async(mn_client *c, const char *serial, const uint8_t response[32], int timeout_ms, mn_result_fn *done, void *user);
+/* The pen's trigger starts the needles then; config_generation as in mn_session_arm(). */
+MN_API int mn_factory_arm(mn_client *c, const char *serial, uint32_t config_generation, int timeout_ms);
+MN_API int mn_factory_arm_async(mn_client *c, const char *serial, uint32_t config_generation, int timeout_ms, mn_result_fn *done, void *user);
+/* A calibration until the next start. */
+MN_API int mn_factory_try(mn_client *c, const char *serial, const struct mn_calibration *calibration, int timeout_ms);
+MN_API int mn_factory_try_async(mn_client *c, const char *serial, const struct mn_calibration *calibration, int timeout_ms, mn_result_fn *done,
+                                void *user);
+/* For good, all or none; each may be NULL. MN_ERR_WRITTEN: there is one already. */
+MN_API int mn_factory_write(mn_client *c, const char *serial, const char *new_serial, const char *udi, const struct mn_calibration *calibration,
+                            struct mn_factory *out, int timeout_ms);
+MN_API int mn_factory_write_async(mn_client *c, const char *serial, const char *new_serial, const char *udi, const struct mn_calibration *calibration,
+                                  int timeout_ms, mn_result_fn *done, void *user);
+/* for_good: never again, and the pen counts from 0; MN_ERR_PROTOCOL unless all is written. */
+MN_API int mn_factory_leave(mn_client *c, const char *serial, bool for_good, struct mn_status *out, int timeout_ms);
+MN_API int mn_factory_leave_async(mn_client *c, const char *serial, bool for_good, int timeout_ms, mn_result_fn *done, void *user);
+/* The daemon keeps its heartbeats back for quiet_ms (at most 2000), and sends bytes (at most 1024; NULL: none) to the pen as they are. */
+MN_API int mn_factory_provoke(mn_client *c, const char *serial, unsigned quiet_ms, const uint8_t *bytes, size_t n, int timeout_ms);
+MN_API int mn_factory_provoke_async(mn_client *c, const char *serial, unsigned quiet_ms, const uint8_t *bytes, size_t n, int timeout_ms,
+                                    mn_result_fn *done, void *user);
+
 /* ---- looking on ---- */
 
 /* All that goes by between mnd, its pens and its programs comes as MN_EVENT_TRAFFIC: live, lossy, every hole counted. The
@@ -924,7 +981,7 @@ struct mn_result {
     union {
         struct mn_pens pens;       /* list, watch */
         struct mn_info info;       /* pen_info */
-        struct mn_status status;   /* pen_status, stop of one pen, self_test */
+        struct mn_status status;   /* pen_status, stop of one pen, self_test, factory_leave */
         struct mn_config config;   /* config_get, config_set, config_reset */
         struct mn_cleared cleared; /* faults_clear */
         struct mn_records records; /* records_read */
@@ -936,6 +993,8 @@ struct mn_result {
         const struct mn_session *session;   /* session_begin, _select, _arm, _end */
         struct mn_sessions sessions;        /* session_list */
         const struct mn_policy *policy;     /* policy_get */
+        struct mn_factory factory;          /* factory_get, factory_write */
+        uint8_t challenge[16];              /* factory_challenge */
         const char *answer;        /* simulate */
     };
 };

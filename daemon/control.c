@@ -87,11 +87,14 @@ static void stop(const struct control *k, const struct lease *l)
 
 static int give(struct control *k, const char *serial, struct client *c, bool by_force)
 {
+    const struct lease *l = lease_of(&k->leases, serial);
+    const void *before = l != NULL ? l->owner : NULL;
     int r = lease_take(&k->leases, serial, c, client_name(c), client_pid(c), now_us(k), by_force);
 
     if (r < 0)
         return r;
-    log_info("pen %s is controlled by %s", serial, client_name(c));
+    if (before != c)
+        log_info("pen %s is controlled by %s", serial, client_name(c));
     if (sd_event_source_get_enabled(k->timer, NULL) == 0) {
         sd_event_source_set_time_relative(k->timer, LEASE_PING_US);
         sd_event_source_set_enabled(k->timer, SD_EVENT_ONESHOT);

@@ -245,7 +245,7 @@ static void do_provoke(struct client *c, const struct client_env *env, uint32_t 
     }
     if (p == NULL || !may_change(c, env, id, pen_serial(p), MNP__FRAME_TYPE__TYPE_FACTORY_ARM))
         return;
-    if (m->quiet_ms > 0)
+    if (m->has_quiet_ms)
         pen_be_quiet(p, m->quiet_ms);
     if (m->raw.len > 0 && pen_send_raw(p, m->raw.data, m->raw.len) < 0)
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_BUSY, "pen %s takes no transfer now", m->serial);

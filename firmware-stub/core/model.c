@@ -54,7 +54,7 @@ void model_set_charge_pct(struct model *m, double pct)
 
 static double load_permille(const struct model *m)
 {
-    double load = m->load_permille + (m->trigger ? m->contact_permille : 0);
+    double load = (m->slipped_ms >= m->slip_ms ? m->load_permille : 0) + (m->trigger ? m->contact_permille : 0);
 
     if (has(m, FAULT_MOTOR_STALL))
         load = 2000;
@@ -67,6 +67,7 @@ static void step_motor(struct model *m, const struct pen_actuators *act)
 {
     double duty = act->enable && act->power ? act->duty_permille / 1000.0 : 0;
 
+    m->slipped_ms = m->load_permille > 0 ? m->slipped_ms + (m->slipped_ms < INT32_MAX) : 0;
     if (m->twitch_ms > 0) {
         m->twitch_ms--;
         duty = fmax(duty, 0.2);
@@ -136,10 +137,8 @@ static void step_heat(struct model *m)
     m->motor_c += (m->ambient_c + watt * MOTOR_K_PER_W - m->motor_c) * DT_S / MOTOR_TAU_S;
     m->grip_c += (m->ambient_c + 0.25 * (m->motor_c - m->ambient_c) - m->grip_c) * DT_S / GRIP_TAU_S;
     m->run_ms = m->rate_hz > 0 ? m->run_ms + 1 : 0;
-    if (m->run_ms > 8000) {
-        m->motor_c += m->motor_k_per_s * DT_S;
-        m->grip_c += m->grip_k_per_s * DT_S;
-    }
+    m->bearing_c += m->run_ms > 8000 ? m->motor_k_per_s * DT_S : -m->bearing_c * DT_S;
+    m->handle_c += m->run_ms > 8000 ? m->grip_k_per_s * DT_S : -m->handle_c * DT_S;
 }
 
 static void step_battery(struct model *m, const struct pen_actuators *act)
@@ -198,14 +197,13 @@ void model_step(struct model *m, const struct pen_actuators *act, struct pen_sen
         m->home_um = noise(m, 8 + m->home_spread_um);
     out->rate_dhz = (int32_t)lround(m->rate_hz * 10 / m->rate_gain * (m->rate_hz > 120 ? 1 - m->edges_lost : 1));
     out->encoder_edges = m->rate_hz >= STILL_HZ;
-    m->current_seen_ma += (m->current_ma - m->current_seen_ma) / (1 + m->current_lag_ms);
-    out->motor_current_ma = (int32_t)lround(m->current_seen_ma) - m->current_offset_ma;
+    out->motor_current_ma = (int32_t)lround(m->current_ma) - m->current_offset_ma;
     if (has(m, FAULT_ENCODER_LOSS)) {
         out->rate_dhz = 0;
         out->encoder_edges = false;
     }
-    out->motor_temp_dc = has(m, FAULT_MOTOR_OVERTEMP) ? 850 : (int32_t)lround(m->motor_c * 10);
-    out->grip_temp_dc = (int32_t)lround(m->grip_c * 10);
+    out->motor_temp_dc = has(m, FAULT_MOTOR_OVERTEMP) ? 850 : (int32_t)lround((m->motor_c + m->bearing_c) * 10);
+    out->grip_temp_dc = (int32_t)lround((m->grip_c + m->handle_c) * 10);
     read_battery(m, out);
     out->vbus_mv = m->vbus ? m->vbus_mv + noise(m, 10) : 0;
     out->motor_rail_mv = act->power ? m->motor_rail_mv + noise(m, 5) : 0;

@@ -94,10 +94,10 @@ static void apply(struct model *m, enum defect d)
         m->friction_ma = 120;
         break;
     case DEFECT_slow_stall:
-        m->current_lag_ms = 150;
+        m->slip_ms = 100;
         break;
     case DEFECT_battery_sag:
-        m->sag_ohm = 2;
+        m->sag_ohm = 2.8;
         break;
     case DEFECT_battery_flat:
         model_set_charge_pct(m, 30);
@@ -187,7 +187,7 @@ bool line_plugs(struct vpen *v, bool plugged)
     if (!plugged)
         v->unplugged_at_ms = v->clock_ms;
     if (plugged && has(v, DEFECT_twitch_usb))
-        v->model.twitch_ms = 3; /* less than what the firmware takes for a fault */
+        v->model.twitch_ms = 60;
     return !has(v, DEFECT_deaf_cable);
 }
 

@@ -1,0 +1,118 @@
+/*
+ * A slot: one place of the station, with at most one pen in it, addressed by its USB port path whatever the pen is called. Each has a thread, a
+ * connection and a fixture of its own, so a slow or dead pen keeps nobody waiting but itself. slot_run() carries the plan out with the pen that is there
+ * and leaves a record; what stands below it is what steps are made of. Everything that waits lets the connection live, ends at the step's time limit
+ * and when the run is aborted.
+ *
+ * The end of every run, whatever it was: needles stopped, fixture safe, plan's teardown, FACTORY left.
+ */
+#pragma once
+
+#include <mn/mn.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fixture.h"
+#include "record.h"
+#include "steps.h"
+
+struct station;
+
+#define SLOT_CALL_MS 3000 /* for what libmn is asked */
+
+struct telemetry { /* of the pen, since it was last looked at */
+    bool on;
+    uint64_t samples, missed;
+    double rate_sum_dhz, current_sum_ma;
+    int32_t rate_min_dhz, rate_max_dhz;
+    uint64_t low_us;       /* when the rate was last out of its tolerance, in the pen's time */
+    int32_t low_dhz, high_dhz; /* that tolerance */
+    uint64_t first_us, last_us;
+    bool has_slow;
+    int32_t motor_dc_max, grip_dc_max, battery_mv, battery_mv_min, vbus_mv, motor_rail_mv, logic_rail_mv;
+};
+
+struct slot {
+    struct station *station;
+    unsigned index;
+    char port[32], address[MN_SERIAL_MAX + 1]; /* "usb 1-4", "@usb-1-4" */
+    mn_client *client;
+    struct fixture *fixture;
+    struct mn_pen pen;       /* the daemon's last word on it */
+    bool present;
+    uint64_t gone_ms;        /* when it went without having been told to; 0: it did not */
+    bool expected_gone;      /* the step itself pulls it out, or restarts it */
+    struct telemetry telemetry;
+    struct mn_cleared cleared;
+
+    struct record record;
+    const struct plan_step *step;
+    json_t *attempt;
+    uint64_t deadline_ms;
+    bool in_teardown, aborted;
+    char error[400];         /* of the attempt */
+    const char *error_kind;  /* "step", "fixture", "pen" */
+
+    struct mn_calibration calibration;
+    bool calibrated;         /* calibration is what this run has found */
+    char serial[MN_SERIAL_MAX + 1], udi[MN_UDI_MAX + 1]; /* scanned */
+};
+
+/* From now on until it ends; the record is on disk. False: not even that was possible. */
+bool slot_run(struct slot *s);
+
+/* ---- what steps are made of ---- */
+
+#define TRY(x)                                                                                                         \
+    do {                                                                                                               \
+        enum outcome outcome_ = (x);                                                                                   \
+        if (outcome_ != DONE)                                                                                          \
+            return outcome_;                                                                                           \
+    } while (0)
+
+uint64_t slot_now_ms(void);
+enum outcome slot_error(struct slot *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* DONE for MN_OK; else ERROR with libmn's sentence behind "cannot <doing>". */
+enum outcome slot_ok(struct slot *s, int r, const char *doing);
+enum outcome slot_wait(struct slot *s, unsigned ms);
+/* Until the condition holds: *held says so. ERROR only at the step's own limit. */
+typedef bool slot_condition(const struct slot *s, uint64_t arg);
+enum outcome slot_wait_for(struct slot *s, slot_condition *condition, uint64_t arg, unsigned limit_ms, bool *held);
+/* The same, but not holding is an error: "<what> did not come within ..." */
+enum outcome slot_await(struct slot *s, slot_condition *condition, uint64_t arg, unsigned limit_ms, const char *what);
+
+double slot_parameter(const struct slot *s, const char *name);
+void slot_measure(struct slot *s, const char *name, const char *unit, double value);
+void slot_measure_text(struct slot *s, const char *name, const char *value);
+void slot_point(struct slot *s, const char *curve, double x, double y);
+void slot_progress(struct slot *s, double fraction);
+
+/* Asks the fixture; args as in fixture_ask(). */
+enum outcome slot_ask(struct slot *s, const char *operation, json_t *args, json_t **answer);
+/* A number of its "read". */
+enum outcome slot_read(struct slot *s, json_t **readings);
+enum outcome slot_number(struct slot *s, const json_t *readings, const char *name, double *out);
+
+/* Conditions. */
+bool slot_is_ready(const struct slot *s, uint64_t unused);
+bool slot_is_gone(const struct slot *s, uint64_t unused);
+bool slot_is_in(const struct slot *s, uint64_t state);          /* enum mn_state */
+bool slot_is_another(const struct slot *s, uint64_t boot_id);   /* READY, in another life than this */
+bool slot_has_cartridge(const struct slot *s, uint64_t state);  /* enum mn_cartridge */
+bool slot_has_fault(const struct slot *s, uint64_t bit);
+bool slot_lacks_fault(const struct slot *s, uint64_t bit);
+bool slot_has_trigger(const struct slot *s, uint64_t pressed);
+
+/* The lease, what faults there are cleared as far as they can be, and the factory entered: pen at rest. */
+enum outcome slot_enter(struct slot *s);
+/* Switched off and on, and READY again. */
+enum outcome slot_restart(struct slot *s, const char *operation);
+/* In the factory with a gauge cartridge, configured, armed, trigger pressed; and, with settle, the rate steady. */
+enum outcome slot_start_needles(struct slot *s, uint32_t depth_um, uint32_t rate_dhz, bool settle);
+enum outcome slot_stop_needles(struct slot *s);
+/* Fixture safe, trigger released, pen at rest whatever it did. */
+enum outcome slot_rest(struct slot *s);
+
+/* Telemetry, begun anew or looked at since then. */
+enum outcome slot_listen(struct slot *s, bool on);
+void slot_listen_anew(struct slot *s);

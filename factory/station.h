@@ -1,0 +1,72 @@
+/*
+ * The station: all slots of this run, what they share, and what a person sees of them. Slots write their row under the lock; the main thread shows the
+ * rows and passes the wish to end on.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "plan.h"
+#include "slot.h"
+
+enum { STATION_SLOTS_MAX = 64, STATION_KEY_MAX = 64 };
+
+struct row { /* of the live view */
+    char serial[MN_SERIAL_MAX + 1], step[PLAN_NAME_MAX + 1], verdict[16], text[400];
+    unsigned done, total; /* steps */
+    double fraction;      /* of the present one */
+    uint64_t began_ms, ended_ms;
+    unsigned runs;
+};
+
+struct options {
+    const char *socket, *out, *database; /* out: a folder for this run's records and reports; database: NULL: none */
+    bool commit, keep_going, repeat, json;
+};
+
+struct history;
+
+struct station {
+    struct plan *plan;
+    struct options options;
+    uint8_t key[STATION_KEY_MAX];
+    size_t key_length;
+    char name[64], daemon_version[17];
+    unsigned slot_count;
+    struct slot slots[STATION_SLOTS_MAX];
+    pthread_t threads[STATION_SLOTS_MAX];
+    bool started[STATION_SLOTS_MAX];
+    atomic_bool aborting;
+    atomic_uint running;
+    atomic_uint numbered;          /* runs, for their ids */
+
+    pthread_mutex_t lock;          /* of all below */
+    struct row rows[STATION_SLOTS_MAX];
+    unsigned *busy;                /* slots in each step, for at_once */
+    uint64_t lost_ms[STATION_SLOTS_MAX]; /* when a slot's pen went by itself */
+    struct history *history;       /* NULL: none */
+    unsigned verdicts[4];          /* runs that ended: passed, failed, error, aborted */
+};
+
+enum { VERDICT_PASS, VERDICT_FAIL, VERDICT_ERROR, VERDICT_ABORTED };
+
+/* The response to a pen's challenge. */
+void station_prove(const struct station *st, const uint8_t challenge[16], uint8_t response[32]);
+bool station_enter_step(struct station *st, size_t step);
+void station_leave_step(struct station *st, size_t step);
+/* Several pens of one hub went within a second of each other: the hub's name, or NULL. */
+const char *station_lost_hub(struct station *st, const struct slot *s, char out[40]);
+/* The run is over: counted, and into the history. */
+void station_done(struct station *st, const struct slot *s);
+
+/* Locked access to a slot's row. */
+#define STATION_ROW(st, i, ...)                                                                                        \
+    do {                                                                                                               \
+        pthread_mutex_lock(&(st)->lock);                                                                               \
+        struct row *row = &(st)->rows[i];                                                                              \
+        __VA_ARGS__;                                                                                                   \
+        pthread_mutex_unlock(&(st)->lock);                                                                             \
+    } while (0)

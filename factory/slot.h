@@ -18,7 +18,9 @@
 
 struct station;
 
-#define SLOT_CALL_MS 3000 /* for what libmn is asked */
+#define SLOT_CALL_MS 3000      /* for what libmn is asked */
+#define SLOT_READY_MS 10000    /* for a pen to be there */
+#define SLOT_TEARDOWN_MS 15000 /* for making all safe */
 
 struct telemetry { /* of the pen, since it was last looked at */
     bool on;
@@ -58,8 +60,10 @@ struct slot {
     char serial[MN_SERIAL_MAX + 1], udi[MN_UDI_MAX + 1]; /* scanned */
 };
 
-/* From now on until it ends; the record is on disk. False: not even that was possible. */
+/* run.c: from now on until it ends; the record is on disk. False: not even that was possible. */
 bool slot_run(struct slot *s);
+/* MN_OK, or slot_error() has the sentence; once connected it stays so. */
+int slot_connect(struct slot *s);
 
 /* ---- what steps are made of ---- */
 

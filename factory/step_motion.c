@@ -252,5 +252,5 @@ enum outcome step_cable(struct slot *s)
     TRY(slot_await(s, slot_is_ready, 0, 10000, "the pen"));
     TRY(slot_rest(s));
     s->expected_gone = false;
-    return DONE;
+    return slot_wait(s, 300); /* if its needles move then, boot has said so */
 }

@@ -148,7 +148,7 @@ static void step_battery(struct model *m, const struct pen_actuators *act)
     bool charging = m->vbus && !act->enable && soc < 100;
 
     m->battery_ma = charging ? CHARGE_MA : -(ELECTRONICS_MA + motor_ma);
-    m->sag_mv += (m->sag_ohm * fmax(0, -m->battery_ma) - m->sag_mv) * DT_S / 2;
+    m->sag_mv += ((m->run_ms > 2000 ? m->sag_late_mv : 0) - m->sag_mv) * DT_S / 0.2;
     m->battery_mv = open_mv + CELL_OHM * m->battery_ma - m->sag_mv;
     m->charge_mah = fmin(MODEL_CAPACITY_MAH, fmax(0, m->charge_mah + m->battery_ma * DT_S / 3600));
 }

@@ -26,7 +26,7 @@ struct model {
     double friction_ma, torque; /* more of it; 1 */
     double motor_k_per_s, grip_k_per_s; /* more, after 8 s of running */
     double run_ms, bearing_c, handle_c; /* that heat, gone soon after it stops */
-    double sag_ohm;             /* of the cell, with a time constant of 2 s */
+    double sag_late_mv;         /* of the cell, after 2 s of running */
     double sag_mv;
     int32_t current_offset_ma, slip_ms, slipped_ms, motor_rail_mv, logic_rail_mv, vbus_mv, home_spread_um;
     int32_t contact_permille;   /* while the trigger is held: MODEL_CONTACT_LOAD_PERMILLE, or 0 in a fixture */

@@ -97,7 +97,7 @@ static void apply(struct model *m, enum defect d)
         m->slip_ms = 100;
         break;
     case DEFECT_battery_sag:
-        m->sag_ohm = 2.8;
+        m->sag_late_mv = 300;
         break;
     case DEFECT_battery_flat:
         model_set_charge_pct(m, 30);
@@ -170,6 +170,10 @@ void line_step(struct vpen *v)
         s->trigger = true;
     if (has(v, DEFECT_deaf_heartbeat) || (has(v, DEFECT_deaf_cable) && !m->vbus && v->clock_ms < v->unplugged_at_ms + 600))
         v->pen.heartbeat_ms = v->pen.now_ms;
+    if (v->deaf & FAULT_MASK(WATCHDOG_RESET)) /* two causes that nobody injects */
+        v->pen.watchdog_reset = false;
+    if (v->deaf & FAULT_MASK(CALIBRATION_INVALID))
+        v->pen.factory.calibrated = true;
     if (has(v, DEFECT_malformed_reset) && v->pen.link.bad_frames > 0 && !v->hung)
         vpen_power_cycle(v, mnp_ResetCause_RESET_SOFTWARE);
 }

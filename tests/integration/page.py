@@ -1,4 +1,4 @@
-"""A page in headless Chromium: what it draws, what it asks the network for, how it looks on a phone. Usage: page.py FILE [PICTURE];
+"""A page in headless Chromium: what it draws, what it asks the network for, how it looks on a phone. Usage: page.py FILE [PICTURE [WIDTH]];
 prints a JSON object. It speaks the DevTools protocol over a pair of pipes: JSON messages, each ended by a 0."""
 import base64
 import json
@@ -14,7 +14,9 @@ LOOK = """(() => {
   return JSON.stringify({
     title: document.title,
     text: document.body.innerText,
-    plots: svgs.map(s => ({curve: s.querySelector('.curve').getTotalLength(), width: s.getBoundingClientRect().width,
+    figures: svgs.map(s => ({caption: s.closest('figure')?.querySelector('figcaption').innerText, shapes: s.querySelectorAll('path,rect').length})),
+    rows: [...document.querySelectorAll('tr')].map(r => [...r.children].map(c => c.innerText)),
+    plots: svgs.filter(s => s.querySelector('.curve')).map(s => ({curve: s.querySelector('.curve').getTotalLength(), width: s.getBoundingClientRect().width,
                            height: s.getBoundingClientRect().height, colour: getComputedStyle(s.querySelector('.curve')).stroke})),
     page_width: document.documentElement.scrollWidth,
     smallest_text_px: Math.min(...[...document.querySelectorAll('td,th,h1,figcaption,svg text')].map(text)),
@@ -75,7 +77,8 @@ def main():
         s = b.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Network", "Page", "Runtime"):
             b.ask(f"{domain}.enable", s)
-        b.ask("Emulation.setDeviceMetricsOverride", s, **PHONE)
+        wide = {"width": int(sys.argv[3]), "height": 800, "deviceScaleFactor": 1, "mobile": False} if len(sys.argv) > 3 else PHONE
+        b.ask("Emulation.setDeviceMetricsOverride", s, **wide)
         b.events.clear()
         b.ask("Page.navigate", s, url="file://" + os.path.abspath(sys.argv[1]))
         b.wait("Page.loadEventFired")

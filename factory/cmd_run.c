@@ -1,0 +1,262 @@
+/* run: slots are found, each gets its thread, and what comes of it is written down. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "factory.h"
+#include "history.h"
+#include "stats.h"
+#include "view.h"
+
+enum { PENS_WAIT_MS = 10000, VIEW_MS = 200, STACK_BYTES = 512 * 1024 };
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signal)
+{
+    (void)signal;
+    interrupted = 1;
+}
+
+static int read_key(struct station *st)
+{
+    FILE *f;
+
+    if (st->plan->key_file[0] == '\0') { /* of simulated pens only: real ones refuse it */
+        st->key_length = (size_t)snprintf((char *)st->key, sizeof(st->key), "mn simulated pens only");
+        return 0;
+    }
+    f = fopen(st->plan->key_file, "re");
+    st->key_length = f != NULL ? fread(st->key, 1, sizeof(st->key), f) : 0;
+    if (f != NULL)
+        fclose(f);
+    if (st->key_length > 0)
+        return 0;
+    fprintf(stderr, "mn-factory: the key file %s is not there, or empty\n", st->plan->key_file);
+    return -1;
+}
+
+static int by_port(const void *a, const void *b)
+{
+    return strverscmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void add_slot(struct station *st, const char *port)
+{
+    struct slot *s = &st->slots[st->slot_count];
+
+    s->station = st;
+    s->index = st->slot_count++;
+    snprintf(s->port, sizeof(s->port), "%s", port);
+    snprintf(s->address, sizeof(s->address), "@%.31s", port);
+    for (char *c = s->address; *c != '\0'; c++)
+        *c = *c == ' ' ? '-' : *c;
+}
+
+/* The ports that have pens: those that are there, or as many as are wanted. */
+static int find_slots(struct station *st, const struct words *w)
+{
+    struct mn_options o = {.socket = st->options.socket, .name = "mn-factory"};
+    uint64_t end_ms = slot_now_ms() + PENS_WAIT_MS;
+    struct mn_pens pens = {0};
+    char message[300], *ports[512];
+    mn_client *c;
+    size_t n = 0;
+    int r = mn_connect(&c, &o, message, sizeof(message));
+
+    if (r != MN_OK)
+        return say_error(message);
+    snprintf(st->daemon_version, sizeof(st->daemon_version), "%s", mn_daemon_version(c));
+    if (mn_role(c) < MN_ROLE_FACTORY) {
+        fprintf(stderr, "mn-factory: your user has the role %s, and this is for factory: mnctl doctor says how it is given\n", mn_role_name(mn_role(c)));
+        mn_close(c);
+        return EXIT_ERROR;
+    }
+    for (unsigned i = 0; i < w->port_count; i++)
+        add_slot(st, w->ports[i]);
+    while (w->port_count == 0 && (r = mn_list(c, &pens, SLOT_CALL_MS)) == MN_OK && pens.count < (w->slots > 0 ? w->slots : 1) && !interrupted && slot_now_ms() < end_ms) {
+        mn_pens_free(&pens);
+        poll(NULL, 0, 100);
+    }
+    for (size_t i = 0; r == MN_OK && i < pens.count && n < 512; i++)
+        ports[n++] = pens.pen[i].port;
+    qsort(ports, n, sizeof(ports[0]), by_port);
+    for (size_t i = 0; i < n && st->slot_count < (w->slots > 0 ? w->slots : STATION_SLOTS_MAX); i++)
+        add_slot(st, ports[i]);
+    mn_pens_free(&pens);
+    if (r != MN_OK)
+        say_error(mn_message(c));
+    mn_close(c);
+    if (r == MN_OK && st->slot_count == 0)
+        fprintf(stderr, "mn-factory: no pen is plugged in: `mnctl doctor` says why\n");
+    if (r == MN_OK && w->slots > st->slot_count)
+        fprintf(stderr, "mn-factory: %u pens are plugged in, not %u\n", st->slot_count, w->slots);
+    return r != MN_OK || st->slot_count == 0 || w->slots > st->slot_count ? EXIT_ERROR : EXIT_PASSED;
+}
+
+static void *slot_thread(void *arg)
+{
+    struct slot *s = arg;
+    struct station *st = s->station;
+    bool held = true;
+
+    while (held) {
+        held = slot_run(s);
+        if (!held) {
+            STATION_ROW(st, s->index, snprintf(row->text, sizeof(row->text), "no record can be written: nothing was done"));
+            pthread_mutex_lock(&st->lock);
+            st->verdicts[VERDICT_ERROR]++;
+            pthread_mutex_unlock(&st->lock);
+        }
+        held = held && st->options.repeat && s->client != NULL && !atomic_load(&st->aborting);
+        s->deadline_ms = UINT64_MAX;
+        s->expected_gone = true;
+        s->in_teardown = false;
+        while (held && s->present && slot_wait(s, 50) == DONE) /* until somebody takes it out ... */
+            ;
+        while (held && !slot_is_ready(s, 0) && slot_wait(s, 50) == DONE) /* ... and puts the next one in */
+            ;
+        held = held && !atomic_load(&st->aborting);
+    }
+    fixture_free(s->fixture);
+    mn_close(s->client);
+    atomic_fetch_sub(&st->running, 1);
+    return NULL;
+}
+
+static int make_folder(const char *path)
+{
+    char part[512];
+
+    snprintf(part, sizeof(part), "%s", path);
+    for (char *c = part + 1; *c != '\0'; c++) {
+        if (*c != '/')
+            continue;
+        *c = '\0';
+        mkdir(part, 0777);
+        *c = '/';
+    }
+    return mkdir(part, 0777) == 0 || errno == EEXIST ? 0 : -1;
+}
+
+static int prepare_output(struct station *st, const struct words *w)
+{
+    static char folder[64];
+    char why[300];
+    time_t now = time(NULL);
+    struct tm tm;
+
+    if (st->options.out == NULL) {
+        localtime_r(&now, &tm);
+        strftime(folder, sizeof(folder), "mn-factory-runs/%Y-%m-%dT%H-%M-%S", &tm);
+        st->options.out = folder;
+    }
+    if (make_folder(st->options.out) < 0) {
+        fprintf(stderr, "mn-factory: cannot make the folder %s: %s\n", st->options.out, strerror(errno));
+        return EXIT_ERROR;
+    }
+    if (strcmp(database_of(w), "none") == 0)
+        return EXIT_PASSED;
+    if (w->o.database == NULL)
+        make_folder("mn-factory-runs");
+    st->history = history_open(database_of(w), why, sizeof(why));
+    return st->history != NULL ? EXIT_PASSED : say_error(why);
+}
+
+static int finish(struct station *st)
+{
+    char path[600];
+    json_t *runs = stats_load(&st->options.out, 1), *summary = stats_summary(runs);
+    int r = EXIT_PASSED;
+
+    snprintf(path, sizeof(path), "%s/measurements.csv", st->options.out);
+    r |= write_report(path, runs, summary, 'c');
+    snprintf(path, sizeof(path), "%s/junit.xml", st->options.out);
+    r |= write_report(path, runs, summary, 'j');
+    snprintf(path, sizeof(path), "%s/report.html", st->options.out);
+    r |= write_report(path, runs, summary, 'h');
+    if (st->options.json)
+        print_json(summary);
+    else
+        printf("passed %u, failed %u, errors %u, aborted %u; %s\n", st->verdicts[VERDICT_PASS], st->verdicts[VERDICT_FAIL], st->verdicts[VERDICT_ERROR],
+               st->verdicts[VERDICT_ABORTED], path);
+    json_decref(summary);
+    json_decref(runs);
+    if (st->verdicts[VERDICT_ABORTED] > 0)
+        return EXIT_ABORTED;
+    if (st->verdicts[VERDICT_ERROR] > 0 || r != EXIT_PASSED)
+        return EXIT_ERROR;
+    return st->verdicts[VERDICT_FAIL] > 0 || st->verdicts[VERDICT_PASS] == 0 ? EXIT_FAILED : EXIT_PASSED;
+}
+
+static int work(struct station *st, bool plain)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    pthread_attr_t attributes;
+    int r;
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    view_begin(st, plain);
+    for (unsigned i = 0; i < st->slot_count; i++) {
+        atomic_fetch_add(&st->running, 1);
+        st->started[i] = pthread_create(&st->threads[i], &attributes, slot_thread, &st->slots[i]) == 0;
+        if (!st->started[i]) {
+            atomic_fetch_sub(&st->running, 1);
+            st->verdicts[VERDICT_ERROR]++;
+        }
+    }
+    pthread_attr_destroy(&attributes);
+    while (atomic_load(&st->running) > 0) {
+        if (interrupted)
+            atomic_store(&st->aborting, true);
+        view_update(st);
+        poll(NULL, 0, VIEW_MS);
+    }
+    for (unsigned i = 0; i < st->slot_count; i++) {
+        if (st->started[i])
+            pthread_join(st->threads[i], NULL);
+    }
+    view_end(st);
+    r = finish(st);
+    return flush_output(r);
+}
+
+int cmd_run(const struct words *w)
+{
+    static struct station st;
+    char why[PLAN_WHY_MAX], path[512];
+    int r;
+
+    if (w->rest_count > 1)
+        return usage_error("run takes one plan");
+    st.options = w->o;
+    st.plan = plan_load(find_plan(w->rest_count == 1 ? w->rest[0] : "mn-1", path, sizeof(path)), why);
+    if (st.plan == NULL) {
+        fprintf(stderr, "mn-factory: %s\n", why);
+        return EXIT_USAGE;
+    }
+    if (gethostname(st.name, sizeof(st.name) - 1) < 0)
+        strcpy(st.name, "?");
+    pthread_mutex_init(&st.lock, NULL);
+    st.busy = calloc(st.plan->step_count, sizeof(*st.busy));
+    json_object_seed(0); /* before there are threads */
+    r = st.busy == NULL ? say_error("out of memory") : read_key(&st) < 0 ? EXIT_ERROR : find_slots(&st, w);
+    if (r == EXIT_PASSED)
+        r = prepare_output(&st, w);
+    if (r == EXIT_PASSED)
+        r = work(&st, w->plain || w->o.json);
+    history_close(st.history);
+    free(st.busy);
+    plan_free(st.plan);
+    return r;
+}

@@ -1,0 +1,329 @@
+/* A run: the plan carried out with the pen of a slot, from its first step to the teardown, and the record of it. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "child.h"
+#include "station.h"
+
+enum { TURN_MS = 20 };
+
+/* ---- one attempt, one step ---- */
+
+static bool idle(void *ctx)
+{
+    struct slot *s = ctx;
+
+    return slot_wait(s, 1) == DONE;
+}
+
+static void take_measurement(struct slot *s, const json_t *m)
+{
+    const char *name = json_string_value(json_object_get(m, "name")), *unit = json_string_value(json_object_get(m, "unit"));
+    const json_t *value = json_object_get(m, "value");
+
+    if (name != NULL && json_is_number(value))
+        slot_measure(s, name, unit != NULL ? unit : "", json_number_value(value));
+    else if (name != NULL && json_is_string(value))
+        slot_measure_text(s, name, json_string_value(value));
+}
+
+/* A program as a step: it is told of the pen, and answers with measurements, or an error. Its exit code counts, too. */
+static enum outcome run_program(struct slot *s)
+{
+    struct child c;
+    char why[300] = "";
+    json_t *question, *answer, *m;
+    int r = child_start(&c, s->step->program, s->address), code;
+    size_t i;
+
+    if (r < 0)
+        return slot_error(s, "%s does not start: %s", s->step->program, strerror(-r));
+    question = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "step", s->step->name, "slot", s->port, "address", s->address, "serial", s->serial, "udi", s->udi,
+                         "parameters", s->step->parameters);
+    answer = child_ask(&c, question, s->step->time_limit_s * 1000, idle, s, why, sizeof(why));
+    json_decref(question);
+    code = child_end(&c);
+    if (atomic_load(&s->station->aborting) && !s->in_teardown) {
+        json_decref(answer);
+        return ABORTED;
+    }
+    if (answer == NULL)
+        return slot_error(s, "%s: %s", s->step->program, why);
+    json_array_foreach(json_object_get(answer, "measurements"), i, m)
+        take_measurement(s, m);
+    if (json_is_string(json_object_get(answer, "error")))
+        slot_error(s, "%s: %s", s->step->program, json_string_value(json_object_get(answer, "error")));
+    else if (code != 0)
+        slot_error(s, "%s ended with code %d", s->step->program, code);
+    r = json_object_get(answer, "error") != NULL || code != 0;
+    json_decref(answer);
+    return r != 0 ? ERROR : DONE;
+}
+
+/* Its pen has gone without the step's doing: then that is the error, whatever the step made of it; and of several at once the hub's. */
+static enum outcome judge_loss(struct slot *s, enum outcome r)
+{
+    char hub[40];
+
+    if (s->gone_ms == 0 || r == ABORTED)
+        return r;
+    if (station_lost_hub(s->station, s, hub) != NULL) {
+        slot_error(s, "the hub %s has gone, with several pens at once", hub);
+        s->error_kind = "fixture";
+    } else {
+        slot_error(s, "the pen at %s has gone: its cable, or its USB", s->port);
+        s->error_kind = "pen";
+    }
+    return ERROR;
+}
+
+static const char *attempt(struct slot *s)
+{
+    uint64_t began_ms = slot_now_ms();
+    const char *verdict;
+    enum outcome r;
+
+    s->error[0] = '\0';
+    s->gone_ms = 0;
+    s->expected_gone = false;
+    s->deadline_ms = began_ms + (uint64_t)s->step->time_limit_s * 1000;
+    r = judge_loss(s, s->step->builtin != NULL ? s->step->builtin->run(s) : run_program(s));
+    if (s->telemetry.on)
+        slot_listen(s, false);
+    verdict = r == ABORTED ? "ABORTED" : r == ERROR ? "ERROR" : record_judge(s->attempt);
+    json_object_set_new(s->attempt, "verdict", json_string(verdict));
+    json_object_set_new(s->attempt, "seconds", json_real((double)(slot_now_ms() - began_ms) / 1000));
+    if (r == ERROR)
+        json_object_set_new(s->attempt, "error", json_pack("{s:s, s:s}", "kind", s->error_kind, "text", s->error));
+    return verdict;
+}
+
+static void save(struct slot *s)
+{
+    int r = record_write(&s->record);
+
+    if (r < 0) /* the station cannot keep what it finds: it must not go on */
+        STATION_ROW(s->station, s->index, snprintf(row->text, sizeof(row->text), "cannot write %.200s: %s", s->record.path, strerror(-r)));
+    if (r < 0)
+        atomic_store(&s->station->aborting, true);
+}
+
+/* Whatever a step leaves behind: needles at rest, fixture safe. */
+static bool make_safe(struct slot *s)
+{
+    bool was = s->in_teardown, good;
+    char kept[sizeof(s->error)];
+    const char *kind = s->error_kind;
+
+    memcpy(kept, s->error, sizeof(kept));
+    s->in_teardown = true;
+    s->deadline_ms = slot_now_ms() + SLOT_TEARDOWN_MS;
+    s->expected_gone = true;
+    good = slot_ask(s, "safe", NULL, NULL) == DONE; /* it takes the trigger away first */
+    if (s->present)
+        mn_stop(s->client, s->address, SLOT_CALL_MS);
+    if (good)
+        slot_rest(s);
+    memcpy(s->error, kept, sizeof(kept));
+    s->error_kind = kind;
+    s->in_teardown = was;
+    return good;
+}
+
+static enum outcome await_turn(struct slot *s, size_t index)
+{
+    s->deadline_ms = slot_now_ms() + (uint64_t)s->step->time_limit_s * 1000 * STATION_SLOTS_MAX;
+    while (!station_enter_step(s->station, index))
+        TRY(slot_wait(s, TURN_MS));
+    return DONE;
+}
+
+/* The last attempt's verdict. */
+static const char *run_step(struct slot *s, size_t index, json_t *entry)
+{
+    const char *verdict = "ABORTED";
+    json_t *attempts = json_object_get(entry, "attempts");
+
+    s->step = &s->station->plan->steps[index];
+    STATION_ROW(s->station, s->index, {
+        snprintf(row->step, sizeof(row->step), "%s", s->step->name);
+        row->fraction = 0;
+    });
+    if (await_turn(s, index) != DONE)
+        return verdict;
+    for (unsigned i = 0; i <= s->step->retries; i++) {
+        s->attempt = record_attempt(s->step);
+        json_array_append_new(attempts, s->attempt);
+        save(s);
+        verdict = attempt(s);
+        json_object_set_new(entry, "verdict", json_string(verdict));
+        if (strcmp(verdict, "PASS") == 0 || strcmp(verdict, "MARGINAL") == 0)
+            break;
+        make_safe(s);
+        if (strcmp(verdict, "ABORTED") == 0)
+            break;
+    }
+    station_leave_step(s->station, index);
+    save(s);
+    return verdict;
+}
+
+/* ---- the run ---- */
+
+static const char *why_skipped(const struct slot *s, const struct plan_step *step, bool stopped, bool failed)
+{
+    const struct station *st = s->station;
+    bool for_good = step->builtin != NULL && (strcmp(step->builtin->name, "identity") == 0 || strcmp(step->builtin->name, "leave") == 0);
+
+    if (step->teardown)
+        return NULL;
+    if (stopped)
+        return "an earlier step did not pass";
+    if (for_good && failed)
+        return "nothing is written for good into a pen that has not passed";
+    if (for_good && !st->options.commit)
+        return "without --commit nothing is written for good";
+    return NULL;
+}
+
+static void run_steps(struct slot *s)
+{
+    const struct plan *plan = s->station->plan;
+    json_t *list = json_object_get(s->record.json, "steps");
+    bool failed = json_object_get(s->record.json, "error") != NULL, stopped = failed || atomic_load(&s->station->aborting);
+
+    s->aborted = stopped && !failed;
+    for (size_t i = 0; i < plan->step_count; i++) {
+        const struct plan_step *step = &plan->steps[i];
+        const char *skipped = why_skipped(s, step, stopped, failed), *verdict;
+        json_t *entry = json_pack("{s:s, s:s, s:s, s:s, s:[]}", "name", step->name, "phase", step->phase, "kind",
+                                  step->builtin != NULL ? "builtin" : "program", "verdict", "SKIPPED", "attempts");
+
+        json_array_append_new(list, entry);
+        STATION_ROW(s->station, s->index, row->done = (unsigned)i);
+        if (skipped != NULL) {
+            json_object_set_new(entry, "reason", json_string(skipped));
+            if (!stopped && !failed)
+                json_object_set_new(entry, "by_choice", json_true());
+            continue;
+        }
+        s->in_teardown = step->teardown;
+        verdict = run_step(s, i, entry);
+        if (strcmp(verdict, "PASS") == 0 || strcmp(verdict, "MARGINAL") == 0)
+            continue;
+        failed = true;
+        s->aborted |= strcmp(verdict, "ABORTED") == 0;
+        stopped |= !s->station->options.keep_going || strcmp(verdict, "ABORTED") == 0 || (s->error_kind != NULL && strcmp(s->error_kind, "fixture") == 0);
+    }
+}
+
+static void run_error(struct slot *s, const char *kind)
+{
+    json_object_set_new(s->record.json, "error", json_pack("{s:s, s:s}", "kind", kind, "text", s->error));
+}
+
+static bool begin_record(struct slot *s)
+{
+    struct station *st = s->station;
+    char now[32], id[64];
+
+    record_now(now);
+    snprintf(id, sizeof(id), "%.4s%.2s%.2sT%.2s%.2s%.2s-%s-%u", now, now + 5, now + 8, now + 11, now + 14, now + 17, s->address + 1, atomic_fetch_add(&st->numbered, 1) + 1);
+    snprintf(s->record.path, sizeof(s->record.path), "%s/%s.json", st->options.out, id);
+    s->record.json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s}, s:{s:s, s:s}, s:[]}", "format",
+                               "mn-factory record 1", "run", id, "verdict", "INTERRUPTED", "station", st->name, "slot", s->port, "serial", "", "udi", "",
+                               "began", now, "commit", st->options.commit, "plan", "name", st->plan->name, "path", st->plan->path, "sha256", st->plan->sha256,
+                               "limits", "name", st->plan->limits_name, "path", st->plan->limits_path, "sha256", st->plan->limits_sha256, "versions",
+                               "mn_factory", mn_version(), "mnd", st->daemon_version, "steps");
+    return s->record.json != NULL && record_write(&s->record) == 0;
+}
+
+/* The connection, the pen, its fixture and its label; an error of it is the run's. */
+static enum outcome prepare(struct slot *s)
+{
+    json_t *label = NULL;
+    const char *serial, *udi;
+    char why[300];
+
+    s->deadline_ms = slot_now_ms() + 60000;
+    if (s->fixture == NULL)
+        s->fixture = s->station->plan->simulated ? fixture_simulated(s->client, s->address, why, sizeof(why))
+                                                 : fixture_program(s->station->plan->fixture, s->address, idle, s, why, sizeof(why));
+    if (s->fixture == NULL) {
+        slot_error(s, "%s", why);
+        s->error_kind = "fixture";
+        return ERROR;
+    }
+    TRY(slot_ask(s, "safe", NULL, NULL)); /* whatever was before: a station that was killed leaves a trigger pressed */
+    TRY(slot_await(s, slot_is_ready, 0, SLOT_READY_MS, "a pen"));
+    TRY(slot_rest(s));
+    TRY(slot_ask(s, "hold", NULL, NULL));
+    TRY(slot_ask(s, "scan", NULL, &label));
+    serial = json_string_value(json_object_get(label, "serial"));
+    udi = json_string_value(json_object_get(label, "udi"));
+    if (serial == NULL || udi == NULL || strlen(serial) > MN_SERIAL_MAX || strlen(udi) > MN_UDI_MAX) {
+        json_decref(label);
+        slot_error(s, "the scanner has read no serial and udi");
+        s->error_kind = "fixture";
+        return ERROR;
+    }
+    strcpy(s->serial, serial);
+    strcpy(s->udi, udi);
+    json_decref(label);
+    json_object_set_new(s->record.json, "serial", json_string(s->serial));
+    json_object_set_new(s->record.json, "udi", json_string(s->udi));
+    json_object_set_new(s->record.json, "firmware", json_string(s->pen.firmware_version));
+    json_object_set_new(s->record.json, "simulated", json_boolean(s->pen.simulated));
+    STATION_ROW(s->station, s->index, snprintf(row->serial, sizeof(row->serial), "%s", s->serial));
+    return DONE;
+}
+
+static void finish(struct slot *s, uint64_t began_ms)
+{
+    const char *verdict;
+    char now[32];
+
+    if (s->client != NULL && s->fixture != NULL && !make_safe(s) && json_object_get(s->record.json, "error") == NULL) {
+        slot_error(s, "the fixture could not be made safe: look at it before the next pen");
+        run_error(s, "fixture");
+    }
+    if (s->client != NULL && s->present && s->pen.state == MN_STATE_FACTORY)
+        mn_factory_leave(s->client, s->address, false, &(struct mn_status){0}, SLOT_CALL_MS);
+    if (s->client != NULL && s->present)
+        mn_lease_release(s->client, s->address, SLOT_CALL_MS);
+    verdict = s->aborted ? "ABORTED" : record_verdict(s->record.json);
+    record_now(now);
+    json_object_set_new(s->record.json, "verdict", json_string(verdict));
+    json_object_set_new(s->record.json, "ended", json_string(now));
+    json_object_set_new(s->record.json, "seconds", json_real((double)(slot_now_ms() - began_ms) / 1000));
+    save(s);
+    station_done(s->station, s);
+}
+
+bool slot_run(struct slot *s)
+{
+    uint64_t began_ms = slot_now_ms();
+
+    s->calibrated = s->in_teardown = s->aborted = false;
+    s->step = NULL;
+    s->gone_ms = 0;
+    s->error[0] = '\0';
+    if (!begin_record(s))
+        return false;
+    STATION_ROW(s->station, s->index, {
+        *row = (struct row){.began_ms = began_ms, .total = (unsigned)s->station->plan->step_count, .runs = row->runs + 1};
+        snprintf(row->step, sizeof(row->step), "waiting for the pen");
+    });
+    s->error_kind = "step";
+    if (slot_connect(s) != MN_OK)
+        run_error(s, "step");
+    else if (prepare(s) == ERROR)
+        run_error(s, s->error_kind);
+    if (s->client != NULL)
+        run_steps(s); /* after an error the teardown's only */
+    finish(s, began_ms);
+    json_decref(s->record.json);
+    s->record.json = NULL;
+    return true;
+}

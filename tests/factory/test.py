@@ -1,0 +1,387 @@
+#!/usr/bin/python3
+"""mn-factory as a station uses it, with simulated pens. TAP. Usage: test.py BIN SUITE; suites: line (eight pens, and every rule), sanitized (the rules only: for builds under a sanitizer), defects (each defect is found
+by the step that should, and by no other), good (a hundred good pens)."""
+import csv
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import jsonschema
+
+BIN, SUITE = os.path.abspath(sys.argv[1]), sys.argv[2]
+TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+SCHEMA = json.load(open(f"{TOP}/docs/factory-record.schema.json"))
+LIMITS = f"{TOP}/factory/plans/mn-1.limits.yaml"
+folder = tempfile.mkdtemp(prefix="mn-factory-")
+count = failures = 0
+
+
+def ok(name, good, why=""):
+    global count, failures
+    count += 1
+    failures += not good
+    print(f"{'ok' if good else 'not ok'} {count} - factory.{name}", flush=True)
+    if not good:
+        print("\n".join("# " + line for line in str(why).splitlines()[-40:]), flush=True)
+
+
+class Station:
+    """A daemon with its pens, and runs of mn-factory there."""
+
+    def __init__(self, pens, *stub, fresh=True):
+        self.dir = tempfile.mkdtemp(dir=folder)
+        self.env = dict(os.environ, MN_SOCKET=f"{self.dir}/mnd.sock")
+        log = open(f"{self.dir}/log", "w")
+        self.mnd = subprocess.Popen([f"{BIN}/mnd", "--no-usb", "--socket", self.env["MN_SOCKET"], "--sim-socket", f"{self.dir}/sim"], stderr=log)
+        self.stub = subprocess.Popen([f"{BIN}/penstub", "--connect", f"{self.dir}/sim", "--pens", str(pens), *(["--fresh"] if fresh else []), "--control",
+                                      f"{self.dir}/control", *stub], stderr=log)
+        self.runs = 0
+        self.until(lambda: self.mnctl("list").count("READY") == pens)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for p in (self.stub, self.mnd):
+            if p.poll() is None:
+                p.terminate()
+                p.wait(20)
+
+    def until(self, condition, seconds=30):
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(self.mnctl("list"))
+            time.sleep(0.05)
+
+    def mnctl(self, *words):
+        return subprocess.run([f"{BIN}/mnctl", *words], env=self.env, capture_output=True, text=True).stdout
+
+    def say(self, slot, line):
+        return self.mnctl("--pen", f"@sim-{slot}", "sim", *line.split())
+
+    def start(self, plan, *options):
+        self.runs += 1
+        self.out = f"{self.dir}/out{self.runs}"
+        return subprocess.Popen([f"{BIN}/mn-factory", "run", plan, "--plain", "--out", self.out, "--database", f"{self.dir}/station.db", *options], env=self.env,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def run(self, plan, *options, seconds=600):
+        p = self.start(plan, *options)
+        try:
+            self.text = p.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired:
+            p.kill()
+            self.text = p.communicate()[0] + "\nit did not end"
+        self.code = p.returncode
+        return self.code
+
+    def records(self):
+        found = []
+        for path in glob.glob(f"{self.out}/*.json"):
+            record = json.load(open(path))
+            jsonschema.validate(record, SCHEMA)
+            found.append(record)
+        return sorted(found, key=lambda r: int(r["slot"].split()[1]))
+
+
+plans = 0
+
+
+def plan(steps, limits=None, more="", program=None, fixture="simulated"):
+    """Writes a plan of these lines; limits: lines of a file of limits, else those that ship."""
+    global plans
+    plans += 1
+    if limits is not None:
+        with open(f"{folder}/limits{plans}.yaml", "w") as f:
+            f.write("name: test\nlimits:\n" + "".join(f"  - {{{line}}}\n" for line in limits))
+    for name, text in (program or {}).items():
+        with open(f"{folder}/{name}", "w") as f:
+            f.write(text)
+        os.chmod(f"{folder}/{name}", 0o755)
+    path = f"{folder}/plan{plans}.yaml"
+    with open(path, "w") as f:
+        f.write(f"name: test {plans}\nlimits: {LIMITS if limits is None else f'limits{plans}.yaml'}\nfixture: {fixture}\nphases:\n  - name: one\n    steps:\n")
+        f.write("".join(f"      - {{{line}}}\n" for line in steps) + more)
+    return path
+
+
+def step(record, name):
+    return next(s for s in record["steps"] if s["name"] == name)
+
+
+def verdicts(record):
+    return {s["name"]: s["verdict"] for s in record["steps"]}
+
+
+def sha256(path):
+    return hashlib.sha256(open(path, "rb").read()).hexdigest()
+
+
+# ---- eight pens ----
+
+def eight_pens():
+    with Station(8) as st:
+        began = time.monotonic()
+        code = st.run("mn-1", "--slots", "8", "--commit")
+        records = st.records()
+        ok("eight_pens_pass_the_plan_that_ships_at_once", code == 0 and [r["verdict"] for r in records] == ["PASS"] * 8, st.text)
+        print(f"# 8 pens in {time.monotonic() - began:.0f} s")
+        ok("their_records_name_plan_and_limits_by_their_hashes",
+           all(r["plan"]["sha256"] == sha256(f"{TOP}/factory/plans/mn-1.yaml") and r["limits"]["sha256"] == sha256(LIMITS) for r in records))
+        ok("each_has_its_own_serial_number_now", all(f"MN26-00000{i}" in st.mnctl("list") for i in range(1, 9)) and "@sim" not in st.mnctl("list"), st.mnctl("list"))
+        gains = [m["value"] for r in records for m in step(r, "calibrate")["attempts"][0]["measurements"] if m["name"] == "depth_gain_pct"]
+        worst = max(abs(m["value"]) for r in records for m in step(r, "depth")["attempts"][0]["measurements"] if m["name"].startswith("depth_error"))
+        ok("calibration_finds_what_each_pen_is_off_by_and_corrects_it", max(map(abs, gains)) > 2 and worst < 10, f"gains {gains}, worst {worst} um")
+        check_reports(st, records)
+        ok("a_pen_that_has_left_the_factory_is_not_let_in_again",
+           st.run(plan(["step: calibrate"]), "--slots", "1") == 3 and "has left the factory for good" in st.records()[0]["steps"][0]["attempts"][0]["error"]["text"], st.text)
+        summary = json.loads(subprocess.run([f"{BIN}/mn-factory", "station", "--database", f"{st.dir}/station.db", "--json"], capture_output=True, text=True).stdout)
+        ok("the_station_remembers_every_run", summary["runs"] == 9 and summary["pens"] == 8 and summary["first_pass_yield"] == 1.0, summary)
+        one = json.loads(subprocess.run([f"{BIN}/mn-factory", "station", "MN26-000003", "--database", f"{st.dir}/station.db", "--json"], capture_output=True, text=True).stdout)
+        ok("and_one_pen_s_past", one["runs"] == 1 and one["latest"][0]["serial"] == "MN26-000003", one)
+
+
+def check_reports(st, records):
+    r = subprocess.run(["xmllint", "--noout", "--schema", f"{TOP}/tests/factory/junit.xsd", f"{st.out}/junit.xml"], capture_output=True, text=True)
+    xml = open(f"{st.out}/junit.xml").read()
+    ok("junit_is_what_build_servers_read", r.returncode == 0 and xml.count("<testsuite ") == 8 and xml.count("<testcase ") == 8 * 22, r.stderr)
+    ok("junit_has_the_values_in_system_out", re.search(r"depth_error_1000_um = -?[0-9.]+ um, at least -100, at most 100: PASS", xml) is not None)
+    rows = list(csv.DictReader(open(f"{st.out}/measurements.csv")))
+    values = sum(len(a["measurements"]) for r in records for s in r["steps"] for a in s["attempts"])
+    ok("csv_has_every_measurement", len(rows) == values and {"run", "serial", "step", "name", "value", "min", "max", "verdict"} <= set(rows[0]), f"{len(rows)} of {values}")
+    r = subprocess.run(["/usr/bin/python3", f"{TOP}/tests/integration/page.py", f"{st.out}/report.html"], capture_output=True, text=True)
+    seen = json.loads(r.stdout) if r.returncode == 0 else {}
+    captions = [f["caption"] or "" for f in seen.get("figures", [])]
+    ok("the_page_draws_depth_and_rate_of_every_pen_within_their_limits",
+       [f["shapes"] for f in seen.get("figures", []) if f["caption"] and f["caption"].startswith("Error of")] == [8, 8], seen.get("figures"))
+    ok("the_page_has_the_spread_of_every_measurement", sum(c.startswith("depth: ") for c in captions) == 8 and all(f["shapes"] > 0 for f in seen["figures"]), captions)
+    ok("the_page_says_yield_capability_and_every_pen",
+       "100.0 %\nfirst-pass yield" in seen.get("text", "") and any(row[:2] == ["depth", "depth_error_1000_um"] and float(row[7]) > 1.33 for row in seen["rows"] if len(row) == 8)
+       and sum("PASS" in row for row in seen["rows"]) == 8, seen.get("text", "")[:2000])
+    ok("the_page_asks_the_network_for_nothing_and_fits_a_phone", len(seen.get("requests", [])) == 1 and seen["page_width"] <= 360, seen.get("requests"))
+
+
+# ---- the rules ----
+
+ECHO_STEP = "#!/bin/sh\nread line\nprintf '%s\\n' '{answer}'\n{more}"
+
+
+def rules():
+    with Station(2) as st:
+        # What a step's program does.
+        a_program = plan(["name: label, program: good.sh", "name: second, program: good.sh"],
+                         ["step: label, name: grey, min: 1, max: 3", "step: second, name: grey, max: 9"],
+                         program={"good.sh": ECHO_STEP.format(answer='{"measurements": [{"name": "grey", "unit": "%", "value": 2}, {"name": "ink", "value": "black"}]}', more="")})
+        ok("a_program_is_a_step", st.run(a_program, "--slots", "2") == 0 and step(st.records()[0], "label")["attempts"][0]["measurements"][0]["value"] == 2, st.text)
+        cases = {
+            "an_exception_in_a_step_is_an_error": ("echo Traceback >&2; exit 1", "ERROR", "without an answer"),
+            "an_answer_that_is_no_json_is_an_error": ("read l; echo hello", "ERROR", "no JSON object"),
+            "a_program_that_says_it_cannot_is_an_error": ("read l; echo '{\"error\": \"printer is off\", \"measurements\": [{\"name\": \"grey\", \"value\": 2}]}'", "ERROR", "printer is off"),
+            "a_bad_exit_code_is_an_error_whatever_was_measured": ("read l; echo '{\"measurements\": [{\"name\": \"grey\", \"value\": 2}]}'; exit 3", "ERROR", "ended with code 3"),
+            "a_step_that_takes_too_long_is_an_error": ("read l; sleep 30", "ERROR", "did not answer within 1.0 s"),
+            "a_measurement_that_was_not_made_fails": ("read l; echo '{}'", "FAIL", None),
+            "a_value_of_another_type_fails": ("read l; echo '{\"measurements\": [{\"name\": \"grey\", \"value\": \"2\"}]}'", "FAIL", None),
+        }
+        for name, (script, wanted, words) in cases.items():
+            p = plan(["name: label, program: bad.sh, time_limit_s: 1"], ["step: label, name: grey, min: 1, max: 3"], program={"bad.sh": "#!/bin/sh\n" + script + "\n"})
+            began = time.monotonic()
+            code = st.run(p, "--slots", "1")
+            attempt = step(st.records()[0], "label")["attempts"][-1]
+            ok(name, code == {"ERROR": 3, "FAIL": 1}[wanted] and st.records()[0]["verdict"] == wanted and (words is None or words in attempt["error"]["text"])
+               and time.monotonic() - began < 10, st.text + json.dumps(attempt))
+        ok("nothing_of_a_program_stays_behind", subprocess.run(["pgrep", "-f", "^sleep 30$"], capture_output=True).returncode != 0)
+
+        p = plan(["name: label, program: bad.sh, retries: 2"], ["step: label, name: grey, min: 1, max: 3"],
+                 program={"bad.sh": f"#!/bin/sh\nread l\necho x >> {folder}/tries\necho \"{{\\\"measurements\\\": [{{\\\"name\\\": \\\"grey\\\", \\\"value\\\": $(wc -l < {folder}/tries)}}]}}\"\n"})
+        shutil.copy(p, p + ".keep")
+        open(f"{folder}/tries", "w").write("x\n" * 7)
+        st.run(p, "--slots", "1")
+        tries = step(st.records()[0], "label")["attempts"]
+        ok("retries_are_bounded_and_every_attempt_is_kept", [a["measurements"][0]["value"] for a in tries] == [8, 9, 10] and st.records()[0]["verdict"] == "FAIL", tries)
+        os.remove(f"{folder}/tries")
+        st.run(p, "--slots", "1")
+        ok("the_last_attempt_decides", len(step(st.records()[0], "label")["attempts"]) == 1 and st.records()[0]["verdict"] == "PASS", st.text)
+
+        # What goes wrong on the way.
+        ok("a_slot_without_a_pen_leaves_a_record", st.run(plan(["step: current"]), "--slot", "sim 77", seconds=60) == 3 and st.records()[0]["verdict"] == "ERROR"
+           and st.records()[0]["serial"] == "" and "did not come" in st.records()[0]["error"]["text"], st.text)
+        ok("without_commit_nothing_is_written", st.run(plan(["step: calibrate", "step: identity", "step: leave"]), "--slots", "1") == 0
+           and verdicts(st.records()[0]) == {"calibrate": "PASS", "identity": "SKIPPED", "leave": "SKIPPED"} and "@sim-1" in st.mnctl("list"), st.text)
+        st.run(plan(["name: label, program: bad.sh", "step: calibrate", "step: identity", "step: leave"], None), "--slots", "1", "--commit")
+        bad = plan(["step: calibrate", "name: label, program: bad2.sh", "step: identity"],
+                   ["step: label, name: grey, max: 0", "step: calibrate, name: depth_gain_pct, max: 50", "step: identity, name: serial, equals: as written"],
+                   program={"bad2.sh": ECHO_STEP.format(answer='{"measurements": [{"name": "grey", "value": 2}]}', more="")})
+        ok("nothing_is_written_into_a_pen_that_has_failed", st.run(bad, "--slots", "1", "--commit", "--keep-going") == 1
+           and verdicts(st.records()[0])["identity"] == "SKIPPED" and "@sim-1" in st.mnctl("list"), st.text)
+
+        open(f"{folder}/wrong.key", "w").write("not the factory's")
+        text = open(plan(["step: calibrate"])).read()
+        open(f"{folder}/keyed.yaml", "w").write(text.replace("fixture:", f"key_file: {folder}/wrong.key\nfixture:"))
+        ok("another_key_does_not_open_a_pen", st.run(f"{folder}/keyed.yaml", "--slots", "1") == 3
+           and "does not answer the challenge" in st.records()[0]["steps"][0]["attempts"][0]["error"]["text"], st.text)
+
+        broken = plan(["step: current"], None, fixture="broken.py", program={"broken.py": "#!/bin/sh\nwhile read l; do echo '{\"error\": \"gauge is off\"}'; done\n"})
+        ok("a_fixture_that_cannot_is_the_fixture_s_error", st.run(broken, "--slots", "1") == 3 and st.records()[0]["error"]["kind"] == "fixture"
+           and "gauge is off" in st.records()[0]["error"]["text"], st.text)
+        interrupted_runs(st)
+        killed_runs(st)
+        ok("two_stations_do_not_share_a_pen", two_at_once(st))
+
+
+def interrupted_runs(st):
+    """Ctrl-C in mid-run: needles at rest, the plan's teardown done, the record says so."""
+    p = plan(["step: soak, parameters: seconds=60"], None, more="teardown:\n  - {name: off, program: off.sh}\n",
+             program={"off.sh": f"#!/bin/sh\nread l\necho done >> {folder}/teardown\necho '{{}}'\n"})
+    run = st.start(p, "--slots", "2")
+    st.until(lambda: st.mnctl("list").count("RUNNING") == 2)
+    run.send_signal(signal.SIGINT)
+    text = run.communicate(timeout=30)[0]
+    moving = [st.say(i, "truth") for i in (1, 2)]
+    ok("ctrl_c_stops_the_needles_and_does_the_teardown", run.returncode == 4 and all("rate_hz=0.0" in m and "trigger=0" in m for m in moving)
+       and open(f"{folder}/teardown").read() == "done\ndone\n", text + "".join(moving))
+    ok("and_its_record_says_aborted", [r["verdict"] for r in st.records()] == ["ABORTED"] * 2 and verdicts(st.records()[0])["off"] != "SKIPPED", text)
+
+
+def killed_runs(st):
+    """kill -9 at any time: a valid record is there, and says interrupted; the needles stop, because the lease is lost."""
+    good = []
+    for delay in (0.0, 0.3, 0.9, 1.7, 2.9):
+        run = st.start(plan(["step: calibrate", "step: current"]), "--slots", "2")
+        time.sleep(0.15 + delay)
+        run.kill()
+        run.wait()
+        kinds = [r["verdict"] for r in st.records()]
+        good.append(set(kinds) <= {"INTERRUPTED"} and (delay == 0 or len(kinds) == 2))
+    st.until(lambda: all("rate_hz=0.0" in st.say(i, "truth") for i in (1, 2)), 5)
+    for i in (1, 2):
+        st.say(i, "trigger release")
+    ok("kill_9_leaves_a_valid_record_that_says_interrupted", all(good), good)
+    r = subprocess.run([f"{BIN}/mn-factory", "report", st.out, "--junit", f"{st.out}/again.xml", "--html", f"{st.out}/again.html"], capture_output=True, text=True)
+    ok("and_a_report_can_still_be_made_of_it", r.returncode == 0 and "INTERRUPTED" in open(f"{st.out}/again.xml").read()
+       and subprocess.run(["xmllint", "--noout", "--schema", f"{TOP}/tests/factory/junit.xsd", f"{st.out}/again.xml"], capture_output=True).returncode == 0, r.stderr)
+    ok("the_next_run_finds_the_pens_as_if_nothing_had_been", st.run(plan(["step: calibrate"]), "--slots", "2") == 0, st.text)
+
+
+def two_at_once(st):
+    first = st.start(plan(["step: soak, parameters: seconds=3"]), "--slots", "1")
+    st.until(lambda: "RUNNING" in st.mnctl("list"))
+    out = st.out
+    code = st.run(plan(["step: current"]), "--slots", "1")
+    refused = "is controlled by mn-factory" in st.records()[0]["steps"][0]["attempts"][0]["error"]["text"]
+    first.communicate(timeout=60)
+    st.out = out
+    return code == 3 and refused and st.records()[0]["verdict"] in ("PASS", "FAIL")  # 3 s are fewer strokes than the limits want
+
+
+# ---- slots ----
+
+def slots():
+    with Station(4) as st:
+        run = st.start(plan(["step: soak, parameters: seconds=4"], ["step: soak, name: motor_max_c, max: 70"]), "--slots", "4")
+        st.until(lambda: st.mnctl("list").count("RUNNING") == 4)
+        st.say(2, "unplug")
+        text = run.communicate(timeout=120)[0]
+        records = st.records()
+        ok("a_pen_that_is_pulled_out_is_an_error_of_the_pen_and_delays_no_other",
+           [r["verdict"] for r in records] == ["PASS", "ERROR", "PASS", "PASS"] and step(records[1], "soak")["attempts"][0]["error"]["kind"] == "pen"
+           and max(r["seconds"] for i, r in enumerate(records) if i != 1) < 12, text)
+        st.say(2, "replug")
+        st.until(lambda: st.mnctl("list").count("READY") == 4)
+
+        run = st.start(plan(["step: soak, parameters: seconds=20"]), "--slots", "4")
+        st.until(lambda: st.mnctl("list").count("RUNNING") == 4)
+        for i in (1, 2, 3, 4):
+            st.say(i, "unplug")
+        text = run.communicate(timeout=120)[0]
+        errors = [step(r, "soak")["attempts"][0]["error"] for r in st.records()]
+        ok("a_hub_that_goes_is_the_fixture_s_error", run.returncode == 3 and all(e["kind"] == "fixture" and "hub sim" in e["text"] for e in errors), text + json.dumps(errors))
+        for i in (1, 2, 3, 4):
+            st.say(i, "replug")
+        st.until(lambda: st.mnctl("list").count("READY") == 4)
+
+        log = f"{folder}/turns"
+        p = plan(["name: printer, program: printer.sh, at_once: 1"], ["step: printer, name: x, max: 1"],
+                 program={"printer.sh": f"#!/bin/sh\nread l\necho in >> {log}\nsleep 0.3\necho out >> {log}\necho '{{\"measurements\": [{{\"name\": \"x\", \"value\": 1}}]}}'\n"})
+        ok("what_there_is_once_is_used_by_one_slot_at_a_time", st.run(p, "--slots", "4") == 0 and open(log).read() == "in\nout\n" * 4, st.text)
+
+        run = st.start(plan(["step: current"]), "--slots", "2", "--repeat")
+        st.until(lambda: len(glob.glob(f"{st.out}/*.json")) == 2 and all(r["verdict"] == "PASS" for r in st.records()))
+        st.say(1, "unplug 0.5")
+        st.until(lambda: len(glob.glob(f"{st.out}/*.json")) == 3 and all(r["verdict"] == "PASS" for r in st.records()))
+        run.send_signal(signal.SIGINT)
+        text = run.communicate(timeout=30)[0]
+        ok("with_repeat_the_next_pen_in_a_slot_is_the_next_run", run.returncode == 0 and [r["slot"] for r in st.records()] == ["sim 1", "sim 1", "sim 2"], text)
+        dead = st.start(plan(["step: link, parameters: echoes=50000, time_limit_s: 20"]), "--slots", "4")
+        st.until(lambda: len(glob.glob(f"{st.out}/*.json")) == 4)
+        subprocess.run([f"{BIN}/mnctl", "--pen", "@sim-3", "sim", "link", "drop=1"], env=st.env, capture_output=True)
+        text = dead.communicate(timeout=120)[0]
+        ok("a_dead_pen_delays_no_other", [r["verdict"] == "PASS" for r in st.records()] == [True, True, False, True] and dead.returncode in (1, 3), text)
+
+
+def words():
+    def run(*argv):
+        return subprocess.run([f"{BIN}/mn-factory", *argv], capture_output=True, text=True, env=dict(os.environ, MN_SOCKET=f"{folder}/nobody"))
+
+    for name, argv, code, said in (
+            ("help_teaches", ["--help"], 0, "exit codes:"), ("no_words_are_wrong_words", [], 2, "usage:"), ("a_misspelt_command_gets_a_hint", ["rnu"], 2, "did you mean run?"),
+            ("a_misspelt_option_is_said", ["run", "--comit"], 2, "unrecognized option"), ("steps_are_listed", ["list"], 0, "calibrate"),
+            ("a_step_says_what_it_measures", ["list", "brake"], 0, "recovery_ms, ms"), ("a_wrong_step_is_said", ["list", "brakes"], 2, "no step brakes"),
+            ("the_plan_that_ships_is_checked", ["check", "mn-1"], 0, "22 steps, 101 limits"), ("a_plan_that_is_not_there_is_said", ["check", "mn-2"], 2, "mn-2: No such file"),
+            ("without_a_daemon_it_says_so", ["run", "mn-1"], 3, "nobody"), ("no_history_is_said", ["station", "--database", f"{folder}/none.db"], 3, "there is no history"),
+            ("no_records_are_said", ["report", folder], 3, "no record"), ("slots_are_counted", ["run", "--slots", "65"], 2, "1 to 64"),
+            ("it_completes", ["completion", "bash"], 0, "complete -F"), ("its_version", ["version"], 0, "mn-factory 0.")):
+        r = run(*argv)
+        ok(name, r.returncode == code and said in r.stdout + r.stderr, f"{r.returncode}: {r.stdout}{r.stderr}")
+
+
+# ---- defects ----
+
+def defects():
+    rows = re.findall(r"^DEFECT\((\w+), (\w+),", open(f"{TOP}/firmware-stub/port/defects.def").read(), re.M)
+    rows += [(f"deaf {code}", "faults") for code in re.findall(r"^FAULT\(\d+, (\d+),", open(f"{TOP}/proto/faults.def").read(), re.M)]
+    for_good = [r for r in rows if r[1] in ("identity", "leave")]
+    others = [r for r in rows if r not in for_good]
+    print(f"# {len(rows)} defects: what each is, the step that should find it, the steps that did")
+    for batch, options in ((others[:32], ["--keep-going"]), (others[32:], ["--keep-going"]), (for_good, ["--commit"])):
+        with Station(len(batch), "--defects", ",".join(name for name, _ in batch)) as st:
+            st.run("mn-1", "--slots", str(len(batch)), *options)
+            records = st.records()
+            for (name, wanted), r in zip(batch, records):
+                found = [s["name"] for s in r["steps"] if s["verdict"] in ("FAIL", "ERROR")]
+                bad = [f"{m['name']} = {m.get('value', 'unset')}" for s in r["steps"] for m in (s["attempts"] or [{"measurements": []}])[-1]["measurements"] if m["verdict"] in ("FAIL", "UNSET")]
+                print(f"# {name:16} {wanted:11} {','.join(found):11} {', '.join(bad)[:100]}")
+                right = found == [wanted] and r["verdict"] == "FAIL" and (not name.startswith("deaf") or [b.split(" ")[0] for b in bad] == [f"fault_{name[5:]}"])
+                ok(f"found.{name.replace(' ', '_')}", right, json.dumps([r.get("error"), r["verdict"], [s for s in r["steps"] if s["name"] in found and s["name"] != "faults"]]))
+            if len(records) != len(batch):
+                ok("a_record_of_every_pen", False, st.text)
+
+
+def good():
+    passed = 0
+    for i, pens in enumerate((50, 50)):
+        with Station(pens, "--seed", str(1000 + 100 * i)) as st:
+            began = time.monotonic()
+            st.run("mn-1", "--slots", str(pens), "--commit")
+            passed += sum(r["verdict"] == "PASS" for r in st.records())
+            print(f"# {pens} pens in {time.monotonic() - began:.0f} s")
+            if st.code != 0:
+                print("# " + "\n# ".join(line for line in st.text.splitlines() if "FAIL" in line or "ERROR" in line))
+    ok("a_hundred_good_pens_give_no_false_failure", passed == 100, f"{passed} passed")
+
+
+try:
+    for suite in {"line": (eight_pens, rules, slots, words), "sanitized": (rules, slots), "defects": (defects,), "good": (good,)}[SUITE]:
+        suite()
+finally:
+    subprocess.run(["rm", "-rf", folder])
+print(f"1..{count}")
+sys.exit(failures != 0)

@@ -33,7 +33,7 @@ static enum outcome run_program(struct slot *s)
 {
     struct child c;
     char why[300] = "";
-    json_t *question, *answer, *m;
+    json_t *question, *answer, *error, *m;
     int r = child_start(&c, s->step->program, s->address), code;
     size_t i;
 
@@ -52,11 +52,12 @@ static enum outcome run_program(struct slot *s)
         return slot_error(s, "%s: %s", s->step->program, why);
     json_array_foreach(json_object_get(answer, "measurements"), i, m)
         take_measurement(s, m);
-    if (json_is_string(json_object_get(answer, "error")))
-        slot_error(s, "%s: %s", s->step->program, json_string_value(json_object_get(answer, "error")));
+    error = json_object_get(answer, "error");
+    if (error != NULL)
+        slot_error(s, "%s: %s", s->step->program, json_is_string(error) ? json_string_value(error) : "an error without words");
     else if (code != 0)
         slot_error(s, "%s ended with code %d", s->step->program, code);
-    r = json_object_get(answer, "error") != NULL || code != 0;
+    r = error != NULL || code != 0;
     json_decref(answer);
     return r != 0 ? ERROR : DONE;
 }

@@ -27,6 +27,8 @@ enum outcome slot_error(struct slot *s, const char *format, ...)
     va_start(ap, format);
     vsnprintf(s->error, sizeof(s->error), format, ap);
     va_end(ap);
+    for (char *c = s->error; *c != '\0'; c++) /* it goes into a record, and may have been cut in the middle of a character */
+        *c = *c < ' ' || *c > '~' ? '?' : *c;
     s->error_kind = "step";
     return ERROR;
 }

@@ -57,13 +57,12 @@ static void draw_row(int y, const struct slot *s, const struct row *r, uint64_t 
     clrtoeol();
 }
 
-static void draw(struct station *st, const struct row *rows)
+static void draw(const struct station *st, const struct row *rows, const unsigned *verdicts)
 {
     uint64_t now_ms = slot_now_ms();
 
     mvprintw(0, 0, "%s: %u slots%s. Passed %u, failed %u, errors %u, aborted %u. Ctrl-C ends it, safely.", st->plan->name, st->slot_count,
-             st->options.commit ? ", writing for good" : "", st->verdicts[VERDICT_PASS], st->verdicts[VERDICT_FAIL], st->verdicts[VERDICT_ERROR],
-             st->verdicts[VERDICT_ABORTED]);
+             st->options.commit ? ", writing for good" : "", verdicts[VERDICT_PASS], verdicts[VERDICT_FAIL], verdicts[VERDICT_ERROR], verdicts[VERDICT_ABORTED]);
     clrtoeol();
     for (unsigned i = 0; i < st->slot_count && (int)i + 2 < LINES; i++)
         draw_row((int)i + 2, &st->slots[i], &rows[i], now_ms);
@@ -83,12 +82,14 @@ static void print_news(const struct slot *s, const struct row *r, struct row *be
 void view_update(struct station *st)
 {
     static struct row rows[STATION_SLOTS_MAX];
+    unsigned verdicts[VERDICT_ABORTED + 1];
 
     pthread_mutex_lock(&st->lock);
     memcpy(rows, st->rows, sizeof(rows));
+    memcpy(verdicts, st->verdicts, sizeof(verdicts));
     pthread_mutex_unlock(&st->lock);
     if (on_screen) {
-        draw(st, rows);
+        draw(st, rows, verdicts);
         return;
     }
     for (unsigned i = 0; i < st->slot_count; i++)

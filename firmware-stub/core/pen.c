@@ -544,6 +544,7 @@ static void faults_tick(struct pen *p, const struct pen_sensors *in)
     stopping = holding_faults(p) & ~before;
     if ((raised & FAULT_MASK(PROTOCOL_ERROR)) != 0) {
         link_reset(&p->link);
+        pen_leave_factory(p, false);
         if (p->state == mnp_State_STATE_RUNNING)
             stopping |= FAULT_MASK(PROTOCOL_ERROR);
     }

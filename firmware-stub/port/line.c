@@ -173,7 +173,7 @@ void line_step(struct vpen *v)
     if (v->deaf & FAULT_MASK(WATCHDOG_RESET)) /* two causes that nobody injects */
         v->pen.watchdog_reset = false;
     if (v->deaf & FAULT_MASK(CALIBRATION_INVALID))
-        v->pen.factory.calibrated = true;
+        v->pen.factory.trial = v->pen.factory.calibrated = true;
     if (has(v, DEFECT_malformed_reset) && v->pen.link.bad_frames > 0 && !v->hung)
         vpen_power_cycle(v, mnp_ResetCause_RESET_SOFTWARE);
 }

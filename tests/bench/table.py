@@ -118,6 +118,11 @@ for n in values("peers", "subscribers"):
 table("Beside what one would take instead", "32 sources of messages of 256 bytes, all of them to every subscriber; CPU of the broker with all its threads. The last columns: mnd's to the best of the others.",
       ["broker", "subscribers", "rate", "deliveries/s", "delivered", "CPU %", "CPU ns each", "CPU to best", "deliveries to best"], body)
 
+body = [[o["slots"], f"{m['seconds']:.0f}", f"{m['seconds_per_pen']:.1f}", f"{m['cpu_factory_s']:.1f}", f"{m['cpu_mnd_s']:.1f}", f"{m['cpu_pens_s']:.1f}",
+         ", ".join(f"{k[:-2]} {v:.0f}" for k, v in m.items() if k[:-2] in ("soak", "faults", "boot", "depth", "battery", "link", "calibrate"))] for o, m in medians.get("line", [])]
+table("The factory line", "mn-factory's plan that ships, all slots at once; CPU of the whole run. A run is bound by what its steps wait for (the soak, faults that need a second, three boots): not by the station.",
+      ["slots", "s", "s a pen", "CPU s of mn-factory", "of mnd", "of the pens", "longest steps, s"], body)
+
 alone = of("usb", by="libusb alone")
 body = [[o["by"], f"{m['mb_per_s']:.1f}", ratio(m["mb_per_s"], alone["mb_per_s"]) if alone else "-"] for o, m in medians.get("usb", [])]
 table("USB", "Bulk IN from a pen that floods, in the virtual machine: an emulated processor, of which mnd, the program, the pen and the controller's driver each have their share.",

@@ -25,6 +25,7 @@
 
 #include "explore.h"
 #include "lease.h"
+#include "line.h"
 #include "treatment.h"
 #include "vpen.h"
 
@@ -142,6 +143,8 @@ static const char *tick(struct firmware *s)
         return "RUNNING was entered without the trigger being pressed in ARMED";
     if (vpen.pen.state == mnp_State_STATE_ARMED && before != mnp_State_STATE_ARMED)
         return "time has armed it";
+    if (vpen.pen.in_factory && vpen.pen.link.session == 0)
+        return "the factory is entered without a session";
     if ((vpen.actuators.enable || vpen.actuators.power) && vpen.pen.state != mnp_State_STATE_RUNNING)
         return "the motor is driven in another state than RUNNING";
     if (vpen.pen.state == mnp_State_STATE_RUNNING && (vpen.pen.faults.word & faults_of_effect(EFFECT_STOP) & ~vpen.pen.faults.escalated) != 0 &&
@@ -174,6 +177,7 @@ enum firmware_event {
     TRIGGER_PRESS, TRIGGER_RELEASE,
     HOST_HELLO, HOST_DIES, HOST_STOP, HOST_EP0_STOP, HOST_EP0_RESET, HOST_CLEAR, HOST_CLEAR_SERVICE, HOST_CONFIGURE, HOST_SELF_TEST, HOST_GARBAGE,
     ARM_GOOD, ARM_OTHER_TREATMENT, ARM_OLD_GENERATION, ARM_FORBIDDEN_ZONE, ARM_UNKNOWN_ZONE,
+    FACTORY_KEY, FACTORY_WRONG_KEY, FACTORY_ARM, FACTORY_LEAVE,
     CABLE_OUT, CABLE_IN, CARTRIDGE_OUT, CARTRIDGE_IN, CARTRIDGE_USED_IN,
     INJECT_STALL, INJECT_UNCOMMANDED, FAULTS_GONE,
     FIRMWARE_HANGS, POWER_CYCLE,
@@ -185,6 +189,7 @@ static const char *const firmware_events[FIRMWARE_EVENTS] = {
     "the trigger is pressed", "the trigger is released",
     "HELLO, and heartbeats", "no more heartbeats", "STOP", "STOP on EP0", "SESSION_RESET on EP0", "FAULT_CLEAR", "FAULT_CLEAR with service", "CONFIG_SET", "SELF_TEST", "three bad frames",
     "ARM", "ARM in another treatment", "ARM of an older configuration", "ARM of a forbidden zone", "ARM of an unknown zone",
+    "the factory's key", "a wrong key", "FACTORY_ARM", "FACTORY_LEAVE",
     "the cable is pulled", "the cable is back", "the cartridge is taken out", "a new cartridge", "a used cartridge",
     "1101 comes", "1105 comes", "all causes go",
     "the firmware hangs", "power off and on",
@@ -214,6 +219,8 @@ static const char *arm(struct firmware *s, uint32_t generation, uint32_t zone, u
 
     send_frame(s, mnp_FrameType_TYPE_ARM, mnp_Arm_fields, &m);
     if (replied && refused == mnp_ErrorCode_ERROR_UNSPECIFIED) {
+        if (vpen.pen.in_factory)
+            return "an ARM for a treatment was taken in the factory";
         if (generation != vpen.pen.settings.generation)
             return "an ARM of another configuration was taken";
         if (zone < 3 || zone > 17)
@@ -231,8 +238,46 @@ static const char *arm(struct firmware *s, uint32_t generation, uint32_t zone, u
     return wrong;
 }
 
+/* The answer to a challenge, right or wrong by a bit. */
+static const char *answer_challenge(struct firmware *s, uint8_t flip)
+{
+    mnp_FactoryEnter m = {.has_response = true};
+    bool before = vpen.pen.in_factory;
+
+    send_frame(s, mnp_FrameType_TYPE_FACTORY_ENTER, NULL, NULL);
+    line_prove(NULL, vpen.pen.factory.challenge, m.response);
+    m.response[0] ^= flip;
+    vpen.pen.factory.wrong = 0; /* how often is counted elsewhere: test_factory */
+    send_frame(s, mnp_FrameType_TYPE_FACTORY_ENTER, mnp_FactoryEnter_fields, &m);
+    vpen.pen.factory.wrong = 0;
+    if (vpen.pen.in_factory && !before && flip != 0)
+        return "a wrong key has opened it";
+    if (vpen.pen.state == mnp_State_STATE_ARMED && s->pen.state != mnp_State_STATE_ARMED)
+        return "a key has armed it";
+    return pass(s, 2);
+}
+
+static const char *arm_in_factory(struct firmware *s)
+{
+    mnp_FactoryArm m = {.has_config_generation = true, .config_generation = vpen.pen.settings.generation};
+    mnp_State before = vpen.pen.state;
+    uint32_t forbidding = vpen.pen.faults.word & ~faults_of_effect(EFFECT_FLAG) & ~FAULT_MASK(PROTOCOL_ERROR) & ~FAULT_MASK(CALIBRATION_INVALID);
+
+    send_frame(s, mnp_FrameType_TYPE_FACTORY_ARM, mnp_FactoryArm_fields, &m);
+    if (replied && refused == mnp_ErrorCode_ERROR_UNSPECIFIED) {
+        if (!vpen.pen.in_factory || (before != mnp_State_STATE_FACTORY && before != mnp_State_STATE_ARMED))
+            return "FACTORY_ARM was taken outside of the factory";
+        if (forbidding != 0)
+            return "FACTORY_ARM was taken in spite of a fault";
+    } else if (vpen.pen.state == mnp_State_STATE_ARMED && before != mnp_State_STATE_ARMED) {
+        return "a FACTORY_ARM that was refused has armed it";
+    }
+    return pass(s, 2);
+}
+
 static const char *firmware_act(struct firmware *s, enum firmware_event event)
 {
+    mnp_FactoryLeave leave = {.has_for_good = true};
     mnp_Hello hello = {.has_nonce = true, .nonce = 7, .has_minor = true, .minor = 1};
     mnp_FaultClear clear = {.has_service = true, .service = event == HOST_CLEAR_SERVICE};
     mnp_ConfigSet set = {.has_config = true, .config = {.has_depth_um = true, .depth_um = vpen.pen.settings.value[SETTING_depth_um] == 500 ? 600 : 500}};
@@ -307,6 +352,14 @@ static const char *firmware_act(struct firmware *s, enum firmware_event event)
         return arm(s, vpen.pen.settings.generation, 1, 1);
     case ARM_UNKNOWN_ZONE:
         return arm(s, vpen.pen.settings.generation, 18, 1);
+    case FACTORY_KEY:
+    case FACTORY_WRONG_KEY:
+        return answer_challenge(s, event == FACTORY_WRONG_KEY);
+    case FACTORY_ARM:
+        return arm_in_factory(s);
+    case FACTORY_LEAVE:
+        send_frame(s, mnp_FrameType_TYPE_FACTORY_LEAVE, mnp_FactoryLeave_fields, &leave);
+        break;
     case CABLE_OUT:
         vpen_plug(&vpen, false);
         s->host = false;
@@ -410,7 +463,7 @@ static void firmware_key(const void *state, uint8_t key[EXPLORE_KEY])
                       s->actuators.enable << 6 | s->by_hand << 7);
     *at++ = (uint8_t)(waiting || p->state == mnp_State_STATE_RUNNING ? bucket(p->now_ms - p->heartbeat_ms, 60, 130, 260) : 0);
     *at++ = (uint8_t)(s->model.rate_hz > 0.5 ? bucket(s->unwanted_ms, 0, 70, 260) : 0);
-    *at++ = link_bad_recent(&p->link, p->now_ms) >= 3;
+    *at++ = (uint8_t)((link_bad_recent(&p->link, p->now_ms) >= 3) | p->in_factory << 1);
     *at = (uint8_t)(waiting || p->state == mnp_State_STATE_RUNNING ? p->armed.treatment : 0);
 }
 
@@ -427,6 +480,8 @@ static void every_state_of_the_firmware(void **state)
     quick = how != NULL && strcmp(how, "quick") == 0;
     x.name = quick ? "firmware, without injected faults" : "firmware";
     assert_int_equal(vpen_init(&vpen, "EXPLORE", 1, NULL, take, NULL), 0);
+    memset(vpen.nvm + NVM_LEFT, 0, 2 * NVM_SLOT_SIZE); /* it has not left the factory yet */
+    vpen_power_cycle(&vpen, mnp_ResetCause_RESET_POWER_ON);
     get(&first);
     assert_null(pass(&first, 700));
     first.host = true;

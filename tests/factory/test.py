@@ -359,7 +359,7 @@ def defects():
                 found = [s["name"] for s in r["steps"] if s["verdict"] in ("FAIL", "ERROR")]
                 bad = [f"{m['name']} = {m.get('value', 'unset')}" for s in r["steps"] for m in (s["attempts"] or [{"measurements": []}])[-1]["measurements"] if m["verdict"] in ("FAIL", "UNSET")]
                 print(f"# {name:16} {wanted:11} {','.join(found):11} {', '.join(bad)[:100]}")
-                right = found == [wanted] and r["verdict"] == "FAIL" and (not name.startswith("deaf") or [b.split(" ")[0] for b in bad] == [f"fault_{name[5:]}"])
+                right = found == [wanted] and r["verdict"] == "FAIL" and (not name.startswith("deaf ") or [b.split(" ")[0] for b in bad] == [f"fault_{name[5:]}"])
                 ok(f"found.{name.replace(' ', '_')}", right, json.dumps([r.get("error"), r["verdict"], [s for s in r["steps"] if s["name"] in found and s["name"] != "faults"]]))
             if len(records) != len(batch):
                 ok("a_record_of_every_pen", False, st.text)

@@ -6,7 +6,7 @@ bin=$1
 dir=$(mktemp -d)
 chmod 755 "$dir"
 mkdir -m 777 "$dir/free"
-cp "$bin"/../sdk/libmn.so.0 "$bin/mnctl" "$dir" # where the user nobody can run it
+cp "$bin"/../sdk/libmn.so.0 "$bin/mnctl" "$bin/mn-factory" "$dir" # where the user nobody can run it
 export MN_SOCKET=$dir/mnd.sock PATH=$bin:$PATH LD_LIBRARY_PATH=$dir
 export ASAN_OPTIONS=detect_leaks=0 # its search for leaks may not look at a process whose user was changed, and can wait for ever
 [ "$(id -u)" = 0 ] || { echo "ok 1 - roles # SKIP only root can be another user"; exit 0; }
@@ -40,6 +40,7 @@ says an_observer_copies_no_journal 1 'this is for the role operator' $observer r
 says an_operator_configures 0 'depth_um +1000' $operator config set depth=1mm
 says an_operator_clears_no_service_fault 5 'this is for the role service, and your user has the role operator: group news gives it' $operator faults clear --service
 says an_operator_does_not_look_on 5 'this is for the role service' $operator monitor --seconds 1
+says service_runs_no_factory 3 'your user has the role service, and this is for factory' ${service%mnctl}mn-factory run --slots 1 --database none --out "$dir/free/out"
 says service_clears_service_faults 0 'cleared none' $service faults clear --service
 says service_looks_on 0 '' $service monitor --seconds 0.2
 says lease_is_free 0 'SIM-0001 +free' mnctl lease

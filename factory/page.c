@@ -100,7 +100,7 @@ static double scale_y(double y, double most)
 static void put_level(FILE *out, const char *class, double y, double most)
 {
     fprintf(out, "<line class=\"%s\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", class, LEFT, WIDTH - RIGHT, scale_y(y, most), scale_y(y, most));
-    fprintf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%+.4g</text>\n", LEFT - 8, scale_y(y, most) + 5, y);
+    fprintf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s%.4g</text>\n", LEFT - 8, scale_y(y, most) + 5, y > 0 ? "+" : "", y);
 }
 
 static void put_curves(FILE *out, const json_t *runs, const char *step, const char *prefix, const char *curve, const char *title, const char *x_unit, bool relative)
@@ -129,7 +129,8 @@ static void put_curves(FILE *out, const json_t *runs, const char *step, const ch
         fprintf(out, "<line class=\"marginal\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT, WIDTH - RIGHT,
                 scale_y(i == 0 ? b.marginal_low : b.marginal_high, most_y), scale_y(i == 0 ? b.marginal_low : b.marginal_high, most_y));
     for (i = 0; i <= 5; i++)
-        fprintf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.4g</text>\n", scale_x(most_x * (double)i / 5, most_x), HEIGHT - 20, most_x * (double)i / 5);
+        fprintf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%.4g</text>\n", scale_x(most_x * (double)i / 5, most_x), HEIGHT - 20, i == 5 ? "end" : "middle",
+                most_x * (double)i / 5);
     fprintf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">set-point, %s</text>\n", WIDTH - RIGHT, HEIGHT - 4, x_unit);
     json_array_foreach(runs, i, run) {
         const char *verdict = text_of(step_of(run, step), "verdict");

@@ -256,7 +256,8 @@ static enum outcome prepare(struct slot *s)
         s->error_kind = "fixture";
         return ERROR;
     }
-    TRY(slot_ask(s, "safe", NULL, NULL)); /* whatever was before: a station that was killed leaves a trigger pressed */
+    if (!s->present)
+        slot_ask(s, "safe", NULL, NULL); /* a station that was killed may have left its cable out; what is wrong else comes below */
     TRY(slot_await(s, slot_is_ready, 0, SLOT_READY_MS, "a pen"));
     TRY(slot_rest(s));
     TRY(slot_ask(s, "hold", NULL, NULL));

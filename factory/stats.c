@@ -163,9 +163,13 @@ static int is_record(const struct dirent *e)
     return n > 5 && strcmp(e->d_name + n - 5, ".json") == 0;
 }
 
+/* By the second, and by slot within it: all slots begin at once. */
 static int by_began(const void *a, const void *b)
 {
-    return strcmp(text_of(*(json_t *const *)a, "began"), text_of(*(json_t *const *)b, "began"));
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    int r = strncmp(text_of(x, "began"), text_of(y, "began"), sizeof("2026-11-21T20:11:03") - 1);
+
+    return r != 0 ? r : strverscmp(text_of(x, "slot"), text_of(y, "slot"));
 }
 
 static json_t *by_time(const json_t *runs)

@@ -211,11 +211,13 @@ enum outcome step_link(struct slot *s)
     if (r == DONE)
         r = count_lost(s, &after);
     if (r == DONE) {
+        size_t half = n / 2, most = n * 99 / 100;
+
         qsort(us, n, sizeof(*us), by_value);
         slot_measure(s, "echoes_lost", "", lost);
         slot_measure(s, "frames_lost", "", (double)(after - before));
-        slot_measure(s, "p50_ms", "ms", us[n / 2] / 1000.0);
-        slot_measure(s, "p99_ms", "ms", us[n * 99 / 100] / 1000.0);
+        slot_measure(s, "p50_ms", "ms", us[half] / 1000.0);
+        slot_measure(s, "p99_ms", "ms", us[most] / 1000.0);
     }
     free(us);
     return r;

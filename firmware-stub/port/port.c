@@ -78,7 +78,8 @@ static void say_attached(struct port *p, bool attached)
 
     if (p->is_ffs)
         return;
-    memcpy(message + 1, serial, n);
+    for (size_t i = 0; i < n; i++)
+        message[1 + i] = (uint8_t)serial[i];
     packet_send(p->fd, SIMLINK_ATTACH, message, 1 + n);
 }
 

@@ -101,7 +101,7 @@ int mn_factory_arm(mn_client *c, const char *serial, uint32_t config_generation,
     return client_finish(c, &w, mn_factory_arm_async(c, serial, config_generation, timeout_ms, client_wake, &w));
 }
 
-static int write_async(mn_client *c, const char *serial, Mnp__Factory *m, const struct mn_calibration *calibration, int timeout_ms,
+static int write_async(mn_client *c, const char *serial, Mnp__Factory m, const struct mn_calibration *calibration, int timeout_ms,
                        mn_result_fn *done, void *user)
 {
     Mnp__Calibration k = MNP__CALIBRATION__INIT;
@@ -113,9 +113,9 @@ static int write_async(mn_client *c, const char *serial, Mnp__Factory *m, const 
         k.rate_gain_ppm = calibration->rate_gain_ppm;
         k.rate_offset_dhz = calibration->rate_offset_dhz;
         k.current_offset_ma = calibration->current_offset_ma;
-        m->calibration = &k;
+        m.calibration = &k;
     }
-    return client_call_pen(c, serial, MNP__FRAME_TYPE__TYPE_FACTORY_WRITE, &m->base, timeout_ms, on_factory, done, user);
+    return client_call_pen(c, serial, MNP__FRAME_TYPE__TYPE_FACTORY_WRITE, &m.base, timeout_ms, on_factory, done, user);
 }
 
 int mn_factory_try_async(mn_client *c, const char *serial, const struct mn_calibration *calibration, int timeout_ms, mn_result_fn *done, void *user)
@@ -123,7 +123,7 @@ int mn_factory_try_async(mn_client *c, const char *serial, const struct mn_calib
     Mnp__Factory m = MNP__FACTORY__INIT;
 
     m.has_trial = m.trial = true;
-    return write_async(c, serial, &m, calibration, timeout_ms, done, user);
+    return write_async(c, serial, m, calibration, timeout_ms, done, user);
 }
 
 int mn_factory_try(mn_client *c, const char *serial, const struct mn_calibration *calibration, int timeout_ms)
@@ -140,7 +140,7 @@ int mn_factory_write_async(mn_client *c, const char *serial, const char *new_ser
 
     m.serial = (char *)(uintptr_t)new_serial;
     m.udi = (char *)(uintptr_t)udi;
-    return write_async(c, serial, &m, calibration, timeout_ms, done, user);
+    return write_async(c, serial, m, calibration, timeout_ms, done, user);
 }
 
 int mn_factory_write(mn_client *c, const char *serial, const char *new_serial, const char *udi, const struct mn_calibration *calibration,

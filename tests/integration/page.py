@@ -79,13 +79,14 @@ def main():
             b.ask(f"{domain}.enable", s)
         wide = {"width": int(sys.argv[3]), "height": 800, "deviceScaleFactor": 1, "mobile": False} if len(sys.argv) > 3 else PHONE
         b.ask("Emulation.setDeviceMetricsOverride", s, **wide)
+        b.ask("Emulation.setScrollbarsHidden", s, hidden=True)
         b.events.clear()
         b.ask("Page.navigate", s, url="file://" + os.path.abspath(sys.argv[1]))
         b.wait("Page.loadEventFired")
         seen = json.loads(b.ask("Runtime.evaluate", s, expression=LOOK)["result"]["value"])
         seen["requests"] = [e["params"]["request"]["url"] for e in b.events if e.get("method") == "Network.requestWillBeSent"]
         if len(sys.argv) > 2:
-            picture = b.ask("Page.captureScreenshot", s, captureBeyondViewport=True)
+            picture = b.ask("Page.captureScreenshot", s, captureBeyondViewport=len(sys.argv) <= 3)
             with open(sys.argv[2], "wb") as f:
                 f.write(base64.b64decode(picture["data"]))
         print(json.dumps(seen))

@@ -198,8 +198,10 @@ static void the_plans_that_ship_can_be_carried_out_and_have_a_limit_for_every_fa
 
         snprintf(path, sizeof(path), MN_SOURCE_DIR "/%s", names[i]);
         p = plan_load(path, why);
-        if (p == NULL)
+        if (p == NULL) {
             fail_msg("%s", why);
+            return;
+        }
         assert_int_equal(p->step_count, step_count); /* every step there is */
         for (size_t k = 0; k < p->step_count; k++) {
             if (strcmp(p->steps[k].name, "faults") == 0)

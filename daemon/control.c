@@ -290,7 +290,7 @@ void control_lease(struct control *k, struct client *c, uint32_t id, const Mnc__
         return;
     }
     p = hub_pen(k->env->hub, serial);
-    if (p != NULL)
+    if (p != NULL && pen_serial(p)[0] != '\0')
         serial = pen_serial(p); /* it may be named by where it is */
     l = lease_of(&k->leases, serial);
     if ((m->action == MNC__LEASE_ACTION__LEASE_RELEASE || m->action == MNC__LEASE_ACTION__LEASE_GIVE) && (l == NULL || l->owner != c)) {

@@ -623,6 +623,10 @@ static void begin(struct sessions *all, struct client *c, uint32_t id, const cha
 
     for (o = all->openings; o != NULL; o = o->next)
         waiting += o->asker.client == c;
+    if (serial != NULL && serial[0] == '@') {
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_NO_PEN, "a treatment is recorded with a pen's serial number, and %.40s is only where one is plugged in", serial);
+        return;
+    }
     if (serial == NULL || hub_pen(all->env->hub, serial) == NULL) {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_NO_PEN, "no pen with serial number %.40s is plugged in", serial != NULL ? serial : "");
         return;

@@ -98,6 +98,7 @@ static int exit_code(int error)
     case MN_ERR_LEASE:
     case MN_ERR_POLICY:
     case MN_ERR_NO_SESSION:
+    case MN_ERR_WRITTEN:
         return EXIT_REFUSED;
     case MN_ERR_TIMEOUT:
     case MN_ERR_PEN_GONE:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import jsonschema
@@ -232,6 +233,9 @@ def rules():
         broken = plan(["step: current"], None, fixture="broken.py", program={"broken.py": "#!/bin/sh\nwhile read l; do echo '{\"error\": \"gauge is off\"}'; done\n"})
         ok("a_fixture_that_cannot_is_the_fixture_s_error", st.run(broken, "--slots", "1") == 3 and st.records()[0]["error"]["kind"] == "fixture"
            and "gauge is off" in st.records()[0]["error"]["text"], st.text)
+        blank = plan(["name: label, program: good.sh"], ["step: label, name: grey, max: 3"], fixture="blank.py",
+                     program={"blank.py": "#!/bin/sh\nwhile read l; do case $l in *scan*) echo '{\"serial\": \"\", \"udi\": \"\"}';; *) echo '{}';; esac; done\n"})
+        ok("a_blank_serial_leaves_a_record", st.run(blank, "--slots", "1") == 0 and st.records()[0]["serial"] == "" and st.records()[0]["verdict"] == "PASS", st.text)
         interrupted_runs(st)
         killed_runs(st)
         ok("two_stations_do_not_share_a_pen", two_at_once(st))
@@ -351,31 +355,43 @@ def defects():
     for_good = [r for r in rows if r[1] in ("identity", "leave")]
     others = [r for r in rows if r not in for_good]
     print(f"# {len(rows)} defects: what each is, the step that should find it, the steps that did")
-    for batch, options in ((others[:32], ["--keep-going"]), (others[32:], ["--keep-going"]), (for_good, ["--commit"])):
-        with Station(len(batch), "--defects", ",".join(name for name, _ in batch)) as st:
-            st.run("mn-1", "--slots", str(len(batch)), *options)
-            records = st.records()
-            for (name, wanted), r in zip(batch, records):
-                found = [s["name"] for s in r["steps"] if s["verdict"] in ("FAIL", "ERROR")]
-                bad = [f"{m['name']} = {m.get('value', 'unset')}" for s in r["steps"] for m in (s["attempts"] or [{"measurements": []}])[-1]["measurements"] if m["verdict"] in ("FAIL", "UNSET")]
-                print(f"# {name:16} {wanted:11} {','.join(found):11} {', '.join(bad)[:100]}")
-                right = found == [wanted] and r["verdict"] == "FAIL" and (not name.startswith("deaf ") or [b.split(" ")[0] for b in bad] == [f"fault_{name[5:]}"])
-                ok(f"found.{name.replace(' ', '_')}", right, json.dumps([r.get("error"), r["verdict"], [s for s in r["steps"] if s["name"] in found and s["name"] != "faults"]]))
-            if len(records) != len(batch):
-                ok("a_record_of_every_pen", False, st.text)
+    batches = [(others[:32], ["--keep-going"]), (others[32:], ["--keep-going"]), (for_good, ["--commit"])]
+    runs = side_by_side([(len(batch), ["--defects", ",".join(name for name, _ in batch)], options) for batch, options in batches])
+    for (batch, _), (_, text, records) in zip(batches, runs):
+        for (name, wanted), r in zip(batch, records):
+            found = [s["name"] for s in r["steps"] if s["verdict"] in ("FAIL", "ERROR")]
+            bad = [f"{m['name']} = {m.get('value', 'unset')}" for s in r["steps"] for m in (s["attempts"] or [{"measurements": []}])[-1]["measurements"] if m["verdict"] in ("FAIL", "UNSET")]
+            print(f"# {name:16} {wanted:11} {','.join(found):11} {', '.join(bad)[:100]}")
+            right = found == [wanted] and r["verdict"] == "FAIL" and (not name.startswith("deaf ") or [b.split(" ")[0] for b in bad] == [f"fault_{name[5:]}"])
+            ok(f"found.{name.replace(' ', '_')}", right, json.dumps([r.get("error"), r["verdict"], [s for s in r["steps"] if s["name"] in found and s["name"] != "faults"]]))
+        if len(records) != len(batch):
+            ok("a_record_of_every_pen", False, text)
 
 
 def good():
-    passed = 0
-    for i, pens in enumerate((50, 50)):
-        with Station(pens, "--seed", str(1000 + 100 * i)) as st:
+    runs = side_by_side([(50, ["--seed", "1000"], ["--commit"]), (50, ["--seed", "1100"], ["--commit"])])
+    text = "\n".join(line for _, said, _ in runs for line in said.splitlines() if "FAIL" in line or "ERROR" in line)
+    ok("a_hundred_good_pens_give_no_false_failure", [r["verdict"] for _, _, records in runs for r in records] == ["PASS"] * 100, text)
+
+
+def side_by_side(stations):
+    """The plan that ships at several stations, each a little later than the one before: (code, text, records) of each."""
+    results = [None] * len(stations)
+
+    def work(i, pens, stub, options):
+        time.sleep(20 * i)
+        with Station(pens, *stub) as st:
             began = time.monotonic()
-            st.run("mn-1", "--slots", str(pens), "--commit")
-            passed += sum(r["verdict"] == "PASS" for r in st.records())
-            print(f"# {pens} pens in {time.monotonic() - began:.0f} s")
-            if st.code != 0:
-                print("# " + "\n# ".join(line for line in st.text.splitlines() if "FAIL" in line or "ERROR" in line))
-    ok("a_hundred_good_pens_give_no_false_failure", passed == 100, f"{passed} passed")
+            st.run("mn-1", "--slots", str(pens), *options)
+            results[i] = (st.code, st.text, st.records())
+            print(f"# {pens} pens in {time.monotonic() - began:.0f} s", flush=True)
+
+    threads = [threading.Thread(target=work, args=(i, *station)) for i, station in enumerate(stations)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return [r or (None, "it did not run", []) for r in results]
 
 
 try:

@@ -90,6 +90,19 @@ static void a_pen_without_a_serial_number_is_called_by_its_port(void **state)
     assert_int_equal(mn_pen_info(h.c, "@sim-3", &info, T), MN_ERR_NO_PEN);
 }
 
+static void a_pen_without_a_serial_number_treats_nobody(void **state)
+{
+    struct mn_plan p = harness_plan();
+    struct mn_session session;
+    struct mn_findings found;
+
+    (void)state;
+    harness_ok(&h, mn_lease_take(h.c, P, T));
+    assert_int_equal(mn_session_check(h.c, P, &p, &found, T), MN_ERR_NO_PEN);
+    assert_int_equal(mn_session_begin(h.c, P, &p, &session, T), MN_ERR_NO_PEN);
+    assert_non_null(strstr(mn_message(h.c), "only where one is plugged in"));
+}
+
 static void a_pen_keeps_its_place_s_name_when_it_gets_its_serial_number(void **state)
 {
     const struct mn_calibration calibration = {.depth_gain_ppm = 1000000, .rate_gain_ppm = 1000000};
@@ -206,6 +219,7 @@ int main(void)
 #define T_(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T_(a_pen_without_a_serial_number_is_called_by_its_port),
+        T_(a_pen_without_a_serial_number_treats_nobody),
         T_(a_pen_keeps_its_place_s_name_when_it_gets_its_serial_number),
         T_(nobody_without_the_lease_does_anything_of_the_factory),
         T_(what_a_test_may_provoke_is_bounded),

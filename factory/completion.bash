@@ -1,0 +1,1 @@
+eval "$(mn-factory completion bash)"

@@ -87,7 +87,7 @@ says session_unknown_option 2 'session start takes no --now' mnctl session start
 says session_without_a_terminal 2 'there is no terminal: --yes says that it is wanted' $P session start
 says session_of_no_file 2 'nowhere.yaml: No such file' $P session check "$dir/nowhere.yaml"
 printf 'subjekt: K\n' > "$dir/bad.yaml"
-says session_file_with_a_misspelt_key 2 'bad.yaml, line 1: Unexpected key: subjekt' $P session check "$dir/bad.yaml"
+says session_file_with_a_misspelt_key 2 'bad.yaml, line 1: there is no option subjekt' $P session check "$dir/bad.yaml"
 : > "$dir/bad.yaml"
 says session_file_that_is_empty 2 'bad.yaml is empty' $P session check "$dir/bad.yaml"
 says session_check_finds_what_is_missing 5 'BLOCK +2005 not answered: When was isotretinoin last taken' $P session check --subject K-1 --zone cheek:1mm

@@ -11,12 +11,14 @@
 
 #include "factory.h"
 #include "history.h"
+#include "slot.h"
 #include "stats.h"
 #include "view.h"
 
 enum { PENS_WAIT_MS = 10000, VIEW_MS = 200, STACK_BYTES = 512 * 1024 };
 
 static volatile sig_atomic_t interrupted;
+static struct slot slots[STATION_SLOTS_MAX];
 
 static void on_signal(int signal)
 {
@@ -49,11 +51,12 @@ static int by_port(const void *a, const void *b)
 
 static void add_slot(struct station *st, const char *port)
 {
-    struct slot *s = &st->slots[st->slot_count];
+    struct slot *s = &slots[st->slot_count];
 
     s->station = st;
     s->index = st->slot_count++;
     snprintf(s->port, sizeof(s->port), "%s", port);
+    snprintf(st->ports[s->index], sizeof(st->ports[0]), "%s", port);
     snprintf(s->address, sizeof(s->address), "@%.31s", port);
     for (char *c = s->address; *c != '\0'; c++)
         *c = *c == ' ' ? '-' : *c;
@@ -63,7 +66,7 @@ static void add_slot(struct station *st, const char *port)
 static int find_slots(struct station *st, const struct words *w)
 {
     struct mn_options o = {.socket = st->options.socket, .name = "mn-factory"};
-    uint64_t end_ms = slot_now_ms() + PENS_WAIT_MS;
+    uint64_t end_ms = station_now_ms() + PENS_WAIT_MS;
     struct mn_pens pens = {0};
     char message[300], *ports[512];
     mn_client *c;
@@ -80,7 +83,7 @@ static int find_slots(struct station *st, const struct words *w)
     }
     for (unsigned i = 0; i < w->port_count; i++)
         add_slot(st, w->ports[i]);
-    while (w->port_count == 0 && (r = mn_list(c, &pens, SLOT_CALL_MS)) == MN_OK && pens.count < (w->slots > 0 ? w->slots : 1) && !interrupted && slot_now_ms() < end_ms) {
+    while (w->port_count == 0 && (r = mn_list(c, &pens, SLOT_CALL_MS)) == MN_OK && pens.count < (w->slots > 0 ? w->slots : 1) && !interrupted && station_now_ms() < end_ms) {
         mn_pens_free(&pens);
         poll(NULL, 0, 100);
     }
@@ -209,8 +212,8 @@ static int work(struct station *st, bool plain)
     view_begin(st, plain);
     for (unsigned i = 0; i < st->slot_count; i++) {
         atomic_fetch_add(&st->running, 1);
-        st->started[i] = pthread_create(&st->threads[i], &attributes, slot_thread, &st->slots[i]) == 0;
-        if (!st->started[i]) {
+        slots[i].started = pthread_create(&slots[i].thread, &attributes, slot_thread, &slots[i]) == 0;
+        if (!slots[i].started) {
             atomic_fetch_sub(&st->running, 1);
             st->verdicts[VERDICT_ERROR]++;
         }
@@ -223,8 +226,8 @@ static int work(struct station *st, bool plain)
         poll(NULL, 0, VIEW_MS);
     }
     for (unsigned i = 0; i < st->slot_count; i++) {
-        if (st->started[i])
-            pthread_join(st->threads[i], NULL);
+        if (slots[i].started)
+            pthread_join(slots[i].thread, NULL);
     }
     view_end(st);
     r = finish(st);

@@ -1,37 +1,18 @@
 /*
  * mn-factory: a line of pens, tested, calibrated, serialised and documented by a plan.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "factory.h"
+#include "steps.h"
 #include "words.h"
 
 static const char *const commands[] = {"run", "check", "list", "report", "station", "help", "completion", "version"};
-
-int usage_error(const char *format, ...)
-{
-    va_list ap;
-
-    fputs("mn-factory: ", stderr);
-    va_start(ap, format);
-    vfprintf(stderr, format, ap);
-    va_end(ap);
-    fputs("\nTry mn-factory --help.\n", stderr);
-    return EXIT_USAGE;
-}
-
-int say_error(const char *sentence)
-{
-    fprintf(stderr, "mn-factory: %s\n", sentence);
-    return EXIT_ERROR;
-}
 
 static void print_help(void)
 {
@@ -141,39 +122,6 @@ static int parse(struct words *w, int argc, char **argv)
         w->rest[w->rest_count++] = argv[optind];
     }
     return -1;
-}
-
-const char *find_plan(const char *name, char *out, size_t cap)
-{
-    static const char *const folders[] = {MN_PLANS_BUILD, MN_PLANS_INSTALLED};
-
-    if (strchr(name, '/') != NULL || access(name, R_OK) == 0)
-        return name;
-    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-        snprintf(out, cap, "%s/%s.yaml", folders[i], name);
-        if (access(out, R_OK) == 0)
-            return out;
-    }
-    return name;
-}
-
-const char *database_of(const struct words *w)
-{
-    return w->o.database != NULL ? w->o.database : "mn-factory-runs/station.db";
-}
-
-int flush_output(int r)
-{
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return r;
-    return errno == EPIPE ? r : say_error("the output cannot be written");
-}
-
-int print_json(const json_t *j)
-{
-    json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
-    putchar('\n');
-    return flush_output(EXIT_PASSED);
 }
 
 /* ---- check, list ---- */

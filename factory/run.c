@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "child.h"
-#include "station.h"
+#include "slot.h"
 
 enum { TURN_MS = 20 };
 
@@ -41,13 +41,15 @@ static enum outcome run_program(struct slot *s)
         return slot_error(s, "%s does not start: %s", s->step->program, strerror(-r));
     question = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "step", s->step->name, "slot", s->port, "address", s->address, "serial", s->serial, "udi", s->udi,
                          "parameters", s->step->parameters);
-    answer = child_ask(&c, question, s->step->time_limit_s * 1000, idle, s, why, sizeof(why));
+    answer = child_ask(&c, question, (s->step->time_limit_s + 1) * 1000, idle, s, why, sizeof(why)); /* the attempt's own limit comes first, in idle() */
     json_decref(question);
     code = child_end(&c);
     if (atomic_load(&s->station->aborting) && !s->in_teardown) {
         json_decref(answer);
         return ABORTED;
     }
+    if (answer == NULL && s->error[0] != '\0')
+        return ERROR;
     if (answer == NULL)
         return slot_error(s, "%s: %s", s->step->program, why);
     json_array_foreach(json_object_get(answer, "measurements"), i, m)
@@ -69,7 +71,7 @@ static enum outcome judge_loss(struct slot *s, enum outcome r)
 
     if (s->gone_ms == 0 || r == ABORTED)
         return r;
-    if (station_lost_hub(s->station, s, hub) != NULL) {
+    if (station_lost_hub(s->station, s->index, s->gone_ms, hub) != NULL) {
         slot_error(s, "the hub %s has gone, with several pens at once", hub);
         s->error_kind = "fixture";
     } else {
@@ -81,7 +83,7 @@ static enum outcome judge_loss(struct slot *s, enum outcome r)
 
 static const char *attempt(struct slot *s)
 {
-    uint64_t began_ms = slot_now_ms();
+    uint64_t began_ms = station_now_ms();
     const char *verdict;
     enum outcome r;
 
@@ -94,7 +96,7 @@ static const char *attempt(struct slot *s)
         slot_listen(s, false);
     verdict = r == ABORTED ? "ABORTED" : r == ERROR ? "ERROR" : record_judge(s->attempt);
     json_object_set_new(s->attempt, "verdict", json_string(verdict));
-    json_object_set_new(s->attempt, "seconds", json_real((double)(slot_now_ms() - began_ms) / 1000));
+    json_object_set_new(s->attempt, "seconds", json_real((double)(station_now_ms() - began_ms) / 1000));
     if (r == ERROR)
         json_object_set_new(s->attempt, "error", json_pack("{s:s, s:s}", "kind", s->error_kind, "text", s->error));
     return verdict;
@@ -119,7 +121,7 @@ static bool make_safe(struct slot *s)
 
     memcpy(kept, s->error, sizeof(kept));
     s->in_teardown = true;
-    s->deadline_ms = slot_now_ms() + SLOT_TEARDOWN_MS;
+    s->deadline_ms = station_now_ms() + SLOT_TEARDOWN_MS;
     s->expected_gone = true;
     good = slot_ask(s, "safe", NULL, NULL) == DONE; /* it takes the trigger away first */
     if (s->present)
@@ -134,7 +136,7 @@ static bool make_safe(struct slot *s)
 
 static enum outcome await_turn(struct slot *s, size_t index)
 {
-    s->deadline_ms = slot_now_ms() + (uint64_t)s->step->time_limit_s * 1000 * STATION_SLOTS_MAX;
+    s->deadline_ms = station_now_ms() + (uint64_t)s->step->time_limit_s * 1000 * STATION_SLOTS_MAX;
     while (!station_enter_step(s->station, index))
         TRY(slot_wait(s, TURN_MS));
     return DONE;
@@ -247,7 +249,7 @@ static enum outcome prepare(struct slot *s)
     const char *serial, *udi;
     char why[300];
 
-    s->deadline_ms = slot_now_ms() + 60000;
+    s->deadline_ms = station_now_ms() + 60000;
     if (s->fixture == NULL)
         s->fixture = s->station->plan->simulated ? fixture_simulated(s->client, s->address, why, sizeof(why))
                                                  : fixture_program(s->station->plan->fixture, s->address, idle, s, why, sizeof(why));
@@ -298,14 +300,14 @@ static void finish(struct slot *s, uint64_t began_ms)
     record_now(now);
     json_object_set_new(s->record.json, "verdict", json_string(verdict));
     json_object_set_new(s->record.json, "ended", json_string(now));
-    json_object_set_new(s->record.json, "seconds", json_real((double)(slot_now_ms() - began_ms) / 1000));
+    json_object_set_new(s->record.json, "seconds", json_real((double)(station_now_ms() - began_ms) / 1000));
     save(s);
-    station_done(s->station, s);
+    station_done(s->station, s->index, s->record.json);
 }
 
 bool slot_run(struct slot *s)
 {
-    uint64_t began_ms = slot_now_ms();
+    uint64_t began_ms = station_now_ms();
 
     s->calibrated = s->in_teardown = s->aborted = false;
     s->step = NULL;

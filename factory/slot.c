@@ -4,19 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-#include "station.h"
 
 enum { TURN_MS = 20, SETTLE_MS = 600 };
-
-uint64_t slot_now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* ---- errors and waiting ---- */
 
@@ -53,7 +42,7 @@ static enum outcome turn(struct slot *s, unsigned ms)
 
     if (atomic_load(&s->station->aborting) && !s->in_teardown)
         return ABORTED;
-    if (slot_now_ms() >= s->deadline_ms)
+    if (station_now_ms() >= s->deadline_ms)
         return slot_error(s, "the time limit of %u s is over", s->step != NULL ? s->step->time_limit_s : SLOT_TEARDOWN_MS / 1000);
     poll(&fd, 1, (int)(wait < TURN_MS ? wait : TURN_MS));
     r = mn_process(s->client);
@@ -62,9 +51,9 @@ static enum outcome turn(struct slot *s, unsigned ms)
 
 enum outcome slot_wait_for(struct slot *s, slot_condition *condition, uint64_t arg, unsigned limit_ms, bool *held)
 {
-    uint64_t end_ms = slot_now_ms() + limit_ms, now;
+    uint64_t end_ms = station_now_ms() + limit_ms, now;
 
-    while (!(*held = condition(s, arg)) && (now = slot_now_ms()) < end_ms)
+    while (!(*held = condition(s, arg)) && (now = station_now_ms()) < end_ms)
         TRY(turn(s, (unsigned)(end_ms - now)));
     return DONE;
 }
@@ -358,7 +347,7 @@ static void on_event(mn_client *c, const struct mn_event *e, void *user)
         s->present = e->pen->link != MN_LINK_GONE;
         s->pen = *e->pen;
         if (was && !s->present && !s->expected_gone) {
-            s->gone_ms = slot_now_ms();
+            s->gone_ms = station_now_ms();
             pthread_mutex_lock(&s->station->lock);
             s->station->lost_ms[s->index] = s->gone_ms;
             pthread_mutex_unlock(&s->station->lock);

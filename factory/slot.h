@@ -14,9 +14,8 @@
 
 #include "fixture.h"
 #include "record.h"
+#include "station.h"
 #include "steps.h"
-
-struct station;
 
 #define SLOT_CALL_MS 3000      /* for what libmn is asked */
 #define SLOT_READY_MS 10000    /* for a pen to be there */
@@ -37,6 +36,8 @@ struct telemetry { /* of the pen, since it was last looked at */
 struct slot {
     struct station *station;
     unsigned index;
+    pthread_t thread;
+    bool started;            /* thread is to be joined */
     char port[32], address[MN_SERIAL_MAX + 1]; /* "usb 1-4", "@usb-1-4" */
     mn_client *client;
     struct fixture *fixture;
@@ -74,7 +75,6 @@ int slot_connect(struct slot *s);
             return outcome_;                                                                                           \
     } while (0)
 
-uint64_t slot_now_ms(void);
 enum outcome slot_error(struct slot *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* DONE for MN_OK; else ERROR with libmn's sentence behind "cannot <doing>". */
 enum outcome slot_ok(struct slot *s, int r, const char *doing);

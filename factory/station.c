@@ -2,12 +2,23 @@
 
 #include <nettle/hmac.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "history.h"
 
 enum { HUB_LOSS_MS = 1000, HUB_LOOK_MS = 600 };
+
+uint64_t station_now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
 
 void station_prove(const struct station *st, const uint8_t challenge[16], uint8_t response[32])
 {
@@ -53,74 +64,108 @@ static void hub_of(const char *port, char out[40])
     snprintf(out, 40, "%.*s", (int)(dot - 1), port);
 }
 
-const char *station_lost_hub(struct station *st, const struct slot *s, char out[40])
+const char *station_lost_hub(struct station *st, unsigned slot, uint64_t gone_ms, char out[40])
 {
     char other[40];
     unsigned lost = 0, on_it = 0;
 
-    hub_of(s->port, out);
-    poll(NULL, 0, HUB_LOOK_MS); /* the others' threads hear of theirs a moment later */
+    hub_of(st->ports[slot], out);
+    poll(NULL, 0, HUB_LOOK_MS);
     pthread_mutex_lock(&st->lock);
     for (unsigned i = 0; i < st->slot_count; i++) {
-        uint64_t at = st->lost_ms[i], mine = s->gone_ms;
+        uint64_t at = st->lost_ms[i];
 
-        hub_of(st->slots[i].port, other);
+        hub_of(st->ports[i], other);
         if (strcmp(other, out) != 0)
             continue;
         on_it++;
-        lost += at != 0 && (at > mine ? at - mine : mine - at) < HUB_LOSS_MS;
+        lost += at != 0 && (at > gone_ms ? at - gone_ms : gone_ms - at) < HUB_LOSS_MS;
     }
     pthread_mutex_unlock(&st->lock);
     return lost >= 2 && lost == on_it ? out : NULL;
 }
 
-void station_done(struct station *st, const struct slot *s)
+static const char *text_of(const json_t *j, const char *key)
 {
-    const char *verdict = json_string_value(json_object_get(s->record.json, "verdict"));
-    const json_t *error = json_object_get(json_object_get(s->record.json, "error"), "text"), *step, *attempt;
-    int v = strcmp(verdict, "PASS") == 0 ? VERDICT_PASS : strcmp(verdict, "FAIL") == 0 ? VERDICT_FAIL : strcmp(verdict, "ERROR") == 0 ? VERDICT_ERROR : VERDICT_ABORTED;
-    char text[400] = "", why[300];
+    const char *text = json_string_value(json_object_get(j, key));
+
+    return text != NULL ? text : "";
+}
+
+static void add(char *text, size_t cap, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void add(char *text, size_t cap, const char *format, ...)
+{
+    size_t used = strlen(text);
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(text + used, cap - used, format, ap);
+    va_end(ap);
+}
+
+static void add_bad_measurements(const json_t *attempt, char *text, size_t cap)
+{
+    const json_t *m;
     size_t i;
 
-    json_array_foreach(json_object_get(s->record.json, "steps"), i, step) {
-        const char *name = json_string_value(json_object_get(step, "name")), *said = json_string_value(json_object_get(step, "verdict"));
-        const json_t *attempts = json_object_get(step, "attempts");
+    json_array_foreach(json_object_get(attempt, "measurements"), i, m) {
+        char *value;
 
-        if (text[0] != '\0' || (strcmp(said, "FAIL") != 0 && strcmp(said, "ERROR") != 0))
+        if (strcmp(text_of(m, "verdict"), "FAIL") != 0 && strcmp(text_of(m, "verdict"), "UNSET") != 0)
             continue;
-        attempt = json_array_get(attempts, json_array_size(attempts) - 1);
-        error = json_object_get(json_object_get(attempt, "error"), "text");
-        snprintf(text, sizeof(text), "%.60s: ", name);
-        if (error != NULL) {
-            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%.300s", json_string_value(error));
-        } else {
-            const json_t *m;
-            size_t k;
-
-            json_array_foreach(json_object_get(attempt, "measurements"), k, m) {
-                const char *judged = json_string_value(json_object_get(m, "verdict"));
-                char *value;
-
-                if (strcmp(judged, "FAIL") != 0 && strcmp(judged, "UNSET") != 0)
-                    continue;
-                value = json_dumps(json_object_get(m, "value"), JSON_ENCODE_ANY | JSON_REAL_PRECISION(5));
-                snprintf(text + strlen(text), sizeof(text) - strlen(text), "%.40s %.60s ", json_string_value(json_object_get(m, "name")), value != NULL ? value : "unset");
-                free(value);
-            }
-        }
+        value = json_dumps(json_object_get(m, "value"), JSON_ENCODE_ANY | JSON_REAL_PRECISION(5));
+        add(text, cap, "%s %s ", text_of(m, "name"), value != NULL ? value : "unset");
+        free(value);
     }
-    if (text[0] == '\0' && error != NULL)
-        snprintf(text, sizeof(text), "%.380s", json_string_value(error));
+}
+
+/* Why it did not pass, on a line: of the first step that did not, else of the run. */
+static void reason_of(const json_t *run, char *text, size_t cap)
+{
+    const json_t *step, *attempts, *attempt;
+    size_t i;
+
+    snprintf(text, cap, "%s", text_of(json_object_get(run, "error"), "text"));
+    json_array_foreach(json_object_get(run, "steps"), i, step) {
+        const char *verdict = text_of(step, "verdict");
+
+        if (strcmp(verdict, "FAIL") != 0 && strcmp(verdict, "ERROR") != 0)
+            continue;
+        attempts = json_object_get(step, "attempts");
+        attempt = json_array_get(attempts, json_array_size(attempts) - 1);
+        snprintf(text, cap, "%s: %s", text_of(step, "name"), text_of(json_object_get(attempt, "error"), "text"));
+        if (json_object_get(attempt, "error") == NULL)
+            add_bad_measurements(attempt, text, cap);
+        return;
+    }
+}
+
+static int verdict_of(const json_t *run)
+{
+    static const char *const names[] = {"PASS", "FAIL", "ERROR"};
+    int v = 0;
+
+    while (v < VERDICT_ABORTED && strcmp(text_of(run, "verdict"), names[v]) != 0)
+        v++;
+    return v;
+}
+
+void station_done(struct station *st, unsigned slot, const json_t *run)
+{
+    char text[sizeof(st->rows[0].text)], why[300];
+
+    reason_of(run, text, sizeof(text));
     pthread_mutex_lock(&st->lock);
-    st->verdicts[v]++;
-    if (st->history != NULL && history_add(st->history, s->record.json, why, sizeof(why)) < 0)
-        snprintf(text, sizeof(text), "%.300s", why);
+    st->verdicts[verdict_of(run)]++;
+    if (st->history != NULL && history_add(st->history, run, why, sizeof(why)) < 0)
+        snprintf(text, sizeof(text), "%s", why);
     pthread_mutex_unlock(&st->lock);
-    STATION_ROW(st, s->index, {
-        snprintf(row->verdict, sizeof(row->verdict), "%s", verdict);
+    STATION_ROW(st, slot, {
+        snprintf(row->verdict, sizeof(row->verdict), "%s", text_of(run, "verdict"));
         if (row->text[0] == '\0')
             snprintf(row->text, sizeof(row->text), "%s", text);
         row->done = row->total;
-        row->ended_ms = slot_now_ms();
+        row->ended_ms = station_now_ms();
     });
 }

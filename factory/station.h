@@ -1,16 +1,17 @@
 /*
- * The station: all slots of this run, what they share, and what a person sees of them. Slots write their row under the lock; the main thread shows the
- * rows and passes the wish to end on.
+ * The station: what all slots of this run share, and what a person sees of them. Slots write their row under the lock; the main thread shows the rows
+ * and passes the wish to end on. It knows no slot: they know it.
  */
 #pragma once
 
+#include <jansson.h>
+#include <mn/mn.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "plan.h"
-#include "slot.h"
 
 enum { STATION_SLOTS_MAX = 64, STATION_KEY_MAX = 64 };
 
@@ -36,9 +37,7 @@ struct station {
     size_t key_length;
     char name[64], daemon_version[17];
     unsigned slot_count;
-    struct slot slots[STATION_SLOTS_MAX];
-    pthread_t threads[STATION_SLOTS_MAX];
-    bool started[STATION_SLOTS_MAX];
+    char ports[STATION_SLOTS_MAX][32]; /* of the slots: "usb 1-4" */
     atomic_bool aborting;
     atomic_uint running;
     atomic_uint numbered;          /* runs, for their ids */
@@ -53,14 +52,16 @@ struct station {
 
 enum { VERDICT_PASS, VERDICT_FAIL, VERDICT_ERROR, VERDICT_ABORTED };
 
+/* Monotonic. */
+uint64_t station_now_ms(void);
 /* The response to a pen's challenge. */
 void station_prove(const struct station *st, const uint8_t challenge[16], uint8_t response[32]);
 bool station_enter_step(struct station *st, size_t step);
 void station_leave_step(struct station *st, size_t step);
-/* Several pens of one hub went within a second of each other: the hub's name, or NULL. */
-const char *station_lost_hub(struct station *st, const struct slot *s, char out[40]);
-/* The run is over: counted, and into the history. */
-void station_done(struct station *st, const struct slot *s);
+/* This slot's pen went at gone_ms: did all of its hub within a second? The hub's name, or NULL. Waits a moment for the others' threads. */
+const char *station_lost_hub(struct station *st, unsigned slot, uint64_t gone_ms, char out[40]);
+/* The run of this record is over: counted, shown, and into the history. */
+void station_done(struct station *st, unsigned slot, const json_t *run);
 
 /* Locked access to a slot's row. */
 #define STATION_ROW(st, i, ...)                                                                                        \

@@ -65,12 +65,12 @@ static void usb_descriptors(const char *port, char *out, size_t cap)
 
 enum outcome step_enumerate(struct slot *s)
 {
-    uint64_t began_ms = slot_now_ms();
+    uint64_t began_ms = station_now_ms();
     char descriptors[300] = "simulated";
     struct mn_info info;
 
     TRY(slot_restart(s, "power_cycle"));
-    slot_measure(s, "ready_ms", "ms", (double)(slot_now_ms() - began_ms));
+    slot_measure(s, "ready_ms", "ms", (double)(station_now_ms() - began_ms));
     TRY(slot_ok(s, mn_pen_info(s->client, s->address, &info, SLOT_CALL_MS), "ask what it is"));
     slot_measure_text(s, "model", info.model);
     slot_measure_text(s, "hardware_revision", info.hardware_revision);

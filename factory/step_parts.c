@@ -71,7 +71,7 @@ enum outcome step_cartridge(struct slot *s)
     bool held;
 
     for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
-        uint64_t began_ms = slot_now_ms();
+        uint64_t began_ms = station_now_ms();
 
         TRY(slot_ask(s, "cartridge", json_pack("{s:s}", "kind", tags[i].kind), NULL));
         TRY(slot_await(s, slot_has_cartridge, MN_CARTRIDGE_ABSENT, 1000, "the last cartridge's removal"));
@@ -79,7 +79,7 @@ enum outcome step_cartridge(struct slot *s)
         slot_measure_text(s, tags[i].kind, mn_cartridge_name(s->pen.cartridge));
         snprintf(name, sizeof(name), "%s_ms", tags[i].kind);
         if (held)
-            slot_measure(s, name, "ms", (double)(slot_now_ms() - began_ms));
+            slot_measure(s, name, "ms", (double)(station_now_ms() - began_ms));
     }
     return DONE;
 }
@@ -116,10 +116,10 @@ enum outcome step_soak(struct slot *s)
         uint64_t began_ms, run_ms = whole_ms - done_ms < RUN_MS ? whole_ms - done_ms : RUN_MS;
 
         TRY(slot_start_needles(s, 1000, 1200, false));
-        began_ms = slot_now_ms();
-        while (slot_now_ms() - began_ms < run_ms && slot_is_in(s, MN_STATE_RUNNING)) {
+        began_ms = station_now_ms();
+        while (station_now_ms() - began_ms < run_ms && slot_is_in(s, MN_STATE_RUNNING)) {
             TRY(slot_wait(s, TURN_MS));
-            slot_progress(s, (double)(done_ms + slot_now_ms() - began_ms) / (double)whole_ms);
+            slot_progress(s, (double)(done_ms + station_now_ms() - began_ms) / (double)whole_ms);
         }
         done_ms += run_ms;
         if (!slot_is_in(s, MN_STATE_RUNNING)) /* it stopped by itself: the strokes show it, and the heat why */

@@ -36,13 +36,13 @@ static double fraction_of(const struct row *r)
     return r->total > 0 ? (r->done + (r->done < r->total ? r->fraction : 0)) / r->total : 0;
 }
 
-static void draw_row(int y, const struct slot *s, const struct row *r, uint64_t now_ms)
+static void draw_row(int y, const char *port, const struct row *r, uint64_t now_ms)
 {
     int colour = strcmp(r->verdict, "PASS") == 0 ? COLOR_GOOD : strcmp(r->verdict, "ABORTED") == 0 ? COLOR_WARN : COLOR_BAD;
     int filled = (int)(fraction_of(r) * BAR + 0.5);
     uint64_t end_ms = r->ended_ms != 0 ? r->ended_ms : now_ms;
 
-    mvprintw(y, 0, "%-12s %-14.14s [", s->port, r->serial);
+    mvprintw(y, 0, "%-12s %-14.14s [", port, r->serial);
     for (int i = 0; i < BAR; i++)
         addch(i < filled ? '#' : ' ');
     printw("] %4.0f s  ", r->began_ms != 0 ? (double)(end_ms - r->began_ms) / 1000 : 0.0);
@@ -59,23 +59,23 @@ static void draw_row(int y, const struct slot *s, const struct row *r, uint64_t 
 
 static void draw(const struct station *st, const struct row *rows, const unsigned *verdicts)
 {
-    uint64_t now_ms = slot_now_ms();
+    uint64_t now_ms = station_now_ms();
 
     mvprintw(0, 0, "%s: %u slots%s. Passed %u, failed %u, errors %u, aborted %u. Ctrl-C ends it, safely.", st->plan->name, st->slot_count,
              st->options.commit ? ", writing for good" : "", verdicts[VERDICT_PASS], verdicts[VERDICT_FAIL], verdicts[VERDICT_ERROR], verdicts[VERDICT_ABORTED]);
     clrtoeol();
     for (unsigned i = 0; i < st->slot_count && (int)i + 2 < LINES; i++)
-        draw_row((int)i + 2, &st->slots[i], &rows[i], now_ms);
+        draw_row((int)i + 2, st->ports[i], &rows[i], now_ms);
     refresh();
 }
 
-static void print_news(const struct slot *s, const struct row *r, struct row *before)
+static void print_news(const char *port, const struct row *r, struct row *before)
 {
     if (r->verdict[0] != '\0' && (before->verdict[0] == '\0' || r->runs != before->runs))
-        printf("%s %s %s %.1f s%s%s\n", s->port, r->serial[0] != '\0' ? r->serial : "-", r->verdict, (double)(r->ended_ms - r->began_ms) / 1000,
+        printf("%s %s %s %.1f s%s%s\n", port, r->serial[0] != '\0' ? r->serial : "-", r->verdict, (double)(r->ended_ms - r->began_ms) / 1000,
                r->text[0] != '\0' ? ": " : "", r->text);
     else if (r->verdict[0] == '\0' && strcmp(r->step, before->step) != 0)
-        printf("%s %s %u/%u %s\n", s->port, r->serial[0] != '\0' ? r->serial : "-", r->done + 1, r->total, r->step);
+        printf("%s %s %u/%u %s\n", port, r->serial[0] != '\0' ? r->serial : "-", r->done + 1, r->total, r->step);
     *before = *r;
 }
 
@@ -93,7 +93,7 @@ void view_update(struct station *st)
         return;
     }
     for (unsigned i = 0; i < st->slot_count; i++)
-        print_news(&st->slots[i], &rows[i], &shown[i]);
+        print_news(st->ports[i], &rows[i], &shown[i]);
     fflush(stdout);
 }
 

@@ -188,7 +188,7 @@ def rules():
             "an_answer_that_is_no_json_is_an_error": ("read l; echo hello", "ERROR", "no JSON object"),
             "a_program_that_says_it_cannot_is_an_error": ("read l; echo '{\"error\": \"printer is off\", \"measurements\": [{\"name\": \"grey\", \"value\": 2}]}'", "ERROR", "printer is off"),
             "a_bad_exit_code_is_an_error_whatever_was_measured": ("read l; echo '{\"measurements\": [{\"name\": \"grey\", \"value\": 2}]}'; exit 3", "ERROR", "ended with code 3"),
-            "a_step_that_takes_too_long_is_an_error": ("read l; sleep 30", "ERROR", "did not answer within 1.0 s"),
+            "a_step_that_takes_too_long_is_an_error": ("read l; sleep 30", "ERROR", "the time limit of 1 s is over"),
             "a_measurement_that_was_not_made_fails": ("read l; echo '{}'", "FAIL", None),
             "a_value_of_another_type_fails": ("read l; echo '{\"measurements\": [{\"name\": \"grey\", \"value\": \"2\"}]}'", "FAIL", None),
         }

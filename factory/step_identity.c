@@ -34,18 +34,31 @@ enum outcome step_identity(struct slot *s)
     return DONE;
 }
 
+static bool is_default(const struct mn_config *c)
+{
+    for (size_t i = 0; i < mn_setting_count(); i++) {
+        if (mn_config_value(c, i) != mn_setting_at(i)->default_value)
+            return false;
+    }
+    return true;
+}
+
 enum outcome step_leave(struct slot *s)
 {
     uint8_t challenge[16];
     struct mn_status status;
+    struct mn_config config;
     int r;
 
     TRY(slot_enter(s));
+    TRY(slot_ok(s, mn_config_reset(s->client, s->address, NULL, &config, SLOT_CALL_MS), "set all settings to their defaults"));
     TRY(slot_ok(s, mn_factory_leave(s->client, s->address, true, &status, SLOT_CALL_MS), "leave the factory"));
     TRY(slot_restart(s, "power_cycle"));
     TRY(slot_ok(s, mn_lease_take(s->client, s->address, SLOT_CALL_MS), "take control of the pen"));
     TRY(slot_ok(s, mn_pen_status(s->client, s->address, &status, SLOT_CALL_MS), "ask for its counters"));
+    TRY(slot_ok(s, mn_config_get(s->client, s->address, &config, SLOT_CALL_MS), "read its settings"));
     slot_measure_text(s, "state", mn_state_name(status.state));
+    slot_measure_text(s, "configuration", is_default(&config) ? "defaults" : "another");
     slot_measure(s, "strokes", "", status.strokes_total);
     slot_measure(s, "motor_on_s", "s", status.motor_on_s);
     r = mn_factory_challenge(s->client, s->address, challenge, SLOT_CALL_MS);

@@ -33,7 +33,7 @@ const struct step steps[] = {
     {"soak", "it runs for long, and stays cool", "motor_max_c:C grip_max_c:C strokes:", "seconds=900", 1200, step_soak},
     {"faults", "the cause of every fault, one after the other: it is noticed, stops the needles, and is cleared as its kind says", "faults", "", 300, step_faults},
     {"identity", "serial number, UDI and calibration, written for good", "serial: udi: calibration: calibration_crc: second_write:", "", 60, step_identity},
-    {"leave", "it leaves the factory for good", "state: strokes: motor_on_s:s reentry:", "", 60, step_leave},
+    {"leave", "it leaves the factory for good", "state: configuration: strokes: motor_on_s:s reentry:", "", 60, step_leave},
 };
 const size_t step_count = sizeof(steps) / sizeof(steps[0]);
 

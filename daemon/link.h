@@ -50,8 +50,9 @@ struct link {
     bool simulated;
 };
 
-/* A pen without a serial number is called by where it is: "@usb-1-4" for the port "usb 1-4". out has room for 33 bytes. */
-void link_address(const char *port, char *out);
+/* A pen without a serial number is called by where it is: "@usb-1-4" for the port "usb 1-4". As long as a serial number may be. */
+#define LINK_ADDRESS_SIZE 33
+void link_address(const char *port, char out[LINK_ADDRESS_SIZE]);
 
 /* A pen is there. ctx is the hub's. False: it is not taken now; it is announced again after a while. */
 typedef bool link_arrived_fn(void *ctx, struct link *l);

@@ -415,7 +415,7 @@ bool sim_command(struct sim_bus *b, const char *serial, const char *line, sim_an
                  uint32_t id)
 {
     for (struct sim_port *p = b->ports; p != NULL; p = p->next) {
-        char address[33];
+        char address[LINK_ADDRESS_SIZE];
 
         link_address(p->link.port, address);
         if (p->dead || serial[0] == '\0' || (strcmp(p->serial, serial) != 0 && strcmp(address, serial) != 0))

@@ -59,7 +59,7 @@ struct pen {
     struct link *link;
     struct pen_observer observer;
     uint32_t id;
-    char port[32], address[SERIAL_MAX + 1];
+    char port[32], address[LINK_ADDRESS_SIZE];
     bool simulated;
     char serial[SERIAL_MAX + 1];
     char firmware_version[17];
@@ -123,13 +123,6 @@ static void changed(struct pen *p)
 {
     if (p->state != PEN_CLOSED)
         p->observer.changed(p->observer.ctx, p);
-}
-
-void link_address(const char *port, char *out)
-{
-    snprintf(out, SERIAL_MAX + 1, "@%.31s", port);
-    for (char *c = out; *c != '\0'; c++)
-        *c = *c == ' ' ? '-' : *c;
 }
 
 static bool is_arm(uint16_t type)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "child.h"
 #include "slot.h"
@@ -81,25 +82,31 @@ static enum outcome judge_loss(struct slot *s, enum outcome r)
     return ERROR;
 }
 
+static const char *close_attempt(struct slot *s, enum outcome r)
+{
+    const char *verdict = r == ABORTED ? "ABORTED" : r == ERROR ? "ERROR" : record_judge(s->attempt);
+
+    json_object_set_new(s->attempt, "verdict", json_string(verdict));
+    if (r == ERROR)
+        json_object_set_new(s->attempt, "error", json_pack("{s:s, s:s}", "kind", s->error_kind, "text", s->error));
+    return verdict;
+}
+
 static const char *attempt(struct slot *s)
 {
     uint64_t began_ms = station_now_ms();
-    const char *verdict;
     enum outcome r;
 
     s->error[0] = '\0';
+    s->error_kind = "step";
     s->gone_ms = 0;
     s->expected_gone = false;
     s->deadline_ms = began_ms + (uint64_t)s->step->time_limit_s * 1000;
     r = judge_loss(s, s->step->builtin != NULL ? s->step->builtin->run(s) : run_program(s));
     if (s->telemetry.on)
         slot_listen(s, false);
-    verdict = r == ABORTED ? "ABORTED" : r == ERROR ? "ERROR" : record_judge(s->attempt);
-    json_object_set_new(s->attempt, "verdict", json_string(verdict));
     json_object_set_new(s->attempt, "seconds", json_real((double)(station_now_ms() - began_ms) / 1000));
-    if (r == ERROR)
-        json_object_set_new(s->attempt, "error", json_pack("{s:s, s:s}", "kind", s->error_kind, "text", s->error));
-    return verdict;
+    return close_attempt(s, r);
 }
 
 static void save(struct slot *s)
@@ -112,7 +119,7 @@ static void save(struct slot *s)
         atomic_store(&s->station->aborting, true);
 }
 
-/* Whatever a step leaves behind: needles at rest, fixture safe. */
+/* Whatever a step leaves behind: needles at rest, fixture safe. False: one of them is not; the error that led here stays the one that is told. */
 static bool make_safe(struct slot *s)
 {
     bool was = s->in_teardown, good;
@@ -123,11 +130,9 @@ static bool make_safe(struct slot *s)
     s->in_teardown = true;
     s->deadline_ms = station_now_ms() + SLOT_TEARDOWN_MS;
     s->expected_gone = true;
-    good = slot_ask(s, "safe", NULL, NULL) == DONE; /* it takes the trigger away first */
     if (s->present)
-        mn_stop(s->client, s->address, SLOT_CALL_MS);
-    if (good)
-        slot_rest(s);
+        mn_stop(s->client, s->address, SLOT_CALL_MS); /* if it does not come through, the rest is not seen */
+    good = slot_rest(s) == DONE;
     memcpy(s->error, kept, sizeof(kept));
     s->error_kind = kind;
     s->in_teardown = was;
@@ -147,14 +152,21 @@ static const char *run_step(struct slot *s, size_t index, json_t *entry)
 {
     const char *verdict = "ABORTED";
     json_t *attempts = json_object_get(entry, "attempts");
+    enum outcome turn;
 
     s->step = &s->station->plan->steps[index];
     STATION_ROW(s->station, s->index, {
         snprintf(row->step, sizeof(row->step), "%s", s->step->name);
         row->fraction = 0;
     });
-    if (await_turn(s, index) != DONE)
+    turn = await_turn(s, index);
+    if (turn != DONE) {
+        s->attempt = record_attempt(s->step);
+        json_array_append_new(attempts, s->attempt);
+        verdict = close_attempt(s, turn);
+        json_object_set_new(entry, "verdict", json_string(verdict));
         return verdict;
+    }
     for (unsigned i = 0; i <= s->step->retries; i++) {
         s->attempt = record_attempt(s->step);
         json_array_append_new(attempts, s->attempt);
@@ -232,7 +244,7 @@ static bool begin_record(struct slot *s)
     char now[32], id[64];
 
     record_now(now);
-    snprintf(id, sizeof(id), "%.4s%.2s%.2sT%.2s%.2s%.2s-%s-%u", now, now + 5, now + 8, now + 11, now + 14, now + 17, s->address + 1, atomic_fetch_add(&st->numbered, 1) + 1);
+    snprintf(id, sizeof(id), "%.4s%.2s%.2sT%.2s%.2s%.2s-%s-%d-%u", now, now + 5, now + 8, now + 11, now + 14, now + 17, s->address + 1, (int)getpid(), atomic_fetch_add(&st->numbered, 1) + 1);
     snprintf(s->record.path, sizeof(s->record.path), "%s/%s.json", st->options.out, id);
     s->record.json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s}, s:{s:s, s:s}, s:[]}", "format",
                                "mn-factory record 1", "run", id, "verdict", "INTERRUPTED", "station", st->name, "slot", s->port, "serial", "", "udi", "",
@@ -289,7 +301,7 @@ static void finish(struct slot *s, uint64_t began_ms)
     char now[32];
 
     if (s->client != NULL && s->fixture != NULL && !make_safe(s) && json_object_get(s->record.json, "error") == NULL) {
-        slot_error(s, "the fixture could not be made safe: look at it before the next pen");
+        slot_error(s, "pen and fixture could not be made safe: look at them before the next run");
         run_error(s, "fixture");
     }
     if (s->client != NULL && s->present && s->pen.state == MN_STATE_FACTORY)

@@ -113,7 +113,8 @@ static int parse(struct words *w, int argc, char **argv)
             print_help();
             return EXIT_PASSED;
         default:
-            return usage_error("see the line above");
+            fputs("Try mn-factory --help.\n", stderr);
+            return EXIT_USAGE;
         }
     }
     for (; optind < argc; optind++) {
@@ -204,6 +205,7 @@ int main(int argc, char **argv)
         print_help();
         return argc < 2 ? EXIT_USAGE : flush_output(EXIT_PASSED);
     }
+    argv[1] = argv[0]; /* getopt names it */
     r = parse(&w, argc - 1, argv + 1);
     if (r >= 0)
         return r;

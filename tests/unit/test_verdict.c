@@ -32,6 +32,8 @@ static void write_file(const char *name, const char *text)
 
 #define PLAN(steps) "name: a plan\nlimits: limits.yaml\nfixture: simulated\nphases:\n  - name: one\n    steps:\n" steps
 #define CURRENT "      - {step: current}\n"
+#define RAILS "      - {step: rails}\n"
+#define RAILS_LIMITS "limits:\n  - {step: rails, name: vbus_error_pct, min: -3, max: 3}\n  - {step: rails, name: logic_rail_error_pct, min: -3, max: 3}\n"
 #define LIMIT "limits:\n  - {step: current, name: current_ma, min: 80, max: 250, marginal_min: 90, marginal_max: 240}\n"
 
 static struct plan *load(const char *plan, const char *limits, char why[PLAN_WHY_MAX])
@@ -110,6 +112,22 @@ static void a_measurement_that_was_not_made_fails_its_step(void **state)
     plan_free(p);
 }
 
+static void one_that_was_not_made_fails_it_beside_others_that_pass(void **state)
+{
+    char why[PLAN_WHY_MAX];
+    struct plan *p = load(PLAN(RAILS), RAILS_LIMITS, why);
+    json_t *attempt = p != NULL ? record_attempt(&p->steps[0]) : NULL;
+
+    (void)state;
+    assert_non_null(attempt);
+    record_number(attempt, &p->steps[0], "vbus_error_pct", "%", 0);
+    assert_string_equal(record_judge(attempt), "FAIL");
+    record_number(attempt, &p->steps[0], "logic_rail_error_pct", "%", 1);
+    assert_string_equal(record_judge(attempt), "PASS");
+    json_decref(attempt);
+    plan_free(p);
+}
+
 static void numbers_are_judged_by_their_limits_and_what_is_no_number_passes_nothing(void **state)
 {
     static const struct {
@@ -161,7 +179,7 @@ static json_t *run_of(const char *serial, const char *verdict, int attempts, dou
 
     for (int i = 0; i < attempts; i++)
         json_array_append_new(list, json_pack("{s:s, s:[{s:s, s:s, s:f, s:f, s:f, s:s}]}", "verdict", verdict, "measurements", "name", "m", "unit", "mA", "value", value, "min",
-                                              0.0, "max", 10.0, "verdict", "PASS"));
+                                              0.0, "max", 8.0, "verdict", "PASS"));
     return json_pack("{s:s, s:s, s:s, s:s, s:[{s:s, s:s, s:o}]}", "serial", serial, "run", serial, "verdict", verdict, "began", "2026", "steps", "name", "s", "verdict",
                      verdict, "attempts", list);
 }
@@ -182,7 +200,7 @@ static void yield_counts_pens_and_first_passes_and_cpk_the_nearer_limit(void **s
     c = json_array_get(json_object_get(s, "capability"), 0);
     assert_true(fabs(json_number_value(json_object_get(c, "mean")) - 5) < 1e-9);
     assert_true(fabs(json_number_value(json_object_get(c, "deviation")) - sqrt(2.0 / 3)) < 1e-9);
-    assert_true(fabs(json_number_value(json_object_get(c, "cpk")) - 5 / (3 * sqrt(2.0 / 3))) < 1e-9);
+    assert_true(fabs(json_number_value(json_object_get(c, "cpk")) - 3 / (3 * sqrt(2.0 / 3))) < 1e-9); /* 8 is nearer than 0 */
     json_decref(s);
     json_decref(runs);
 }
@@ -217,6 +235,7 @@ int main(void)
         cmocka_unit_test(plans_that_cannot_be_carried_out_are_refused_with_the_reason),
         cmocka_unit_test(a_step_that_nothing_could_fail_is_refused_and_so_are_limits_that_mean_nothing),
         cmocka_unit_test(a_measurement_that_was_not_made_fails_its_step),
+        cmocka_unit_test(one_that_was_not_made_fails_it_beside_others_that_pass),
         cmocka_unit_test(numbers_are_judged_by_their_limits_and_what_is_no_number_passes_nothing),
         cmocka_unit_test(a_run_is_as_good_as_its_worst_step),
         cmocka_unit_test(yield_counts_pens_and_first_passes_and_cpk_the_nearer_limit),

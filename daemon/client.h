@@ -31,6 +31,7 @@ struct client_env {
     struct role_map roles;
     struct sim_bus *sim; /* NULL: no simulated pens */
     bool usb;            /* looks for real ones */
+    const char *journal_path;
     uint32_t queue_bytes, user_queue_bytes;
     struct user *users;
     struct client *line, *line_end; /* clients whose requests wait */

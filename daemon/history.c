@@ -54,6 +54,8 @@ static void fill_zones(struct session_message *s, const struct treatment *t)
         m->punctures = (uint64_t)z->strokes * t->needle_count;
         m->motor_ms = z->motor_ms;
         m->depth_peak_um = z->depth_peak_um;
+        m->has_broken_off = z->broken_off;
+        m->broken_off = z->broken_off;
         s->zone_pointers[i] = m;
     }
     s->m.n_zone = t->zone_count;
@@ -138,7 +140,7 @@ bool history_begun(struct journal_record *r, const struct treatment *t, const st
 
 bool history_ended(struct journal_record *r, const struct treatment *t, uint8_t bytes[STORE_NOTE_MAX])
 {
-    static const char *const ends[] = {"ended", "completed", "aborted", "interrupted: the daemon died meanwhile"};
+    static const char *const ends[] = {"ended", "completed", "aborted", "interrupted: the daemon died meanwhile", "partly done", "nothing was treated"};
     Mnc__Note note = MNC__NOTE__INIT;
     struct session_message s;
     char sentence[160];
@@ -276,12 +278,11 @@ static bool on_restore(void *ctx, const struct journal_record *r)
 
 static void add_run(struct treatment *t, const struct journal_record *r)
 {
-    static const char *const ends[] = {"", "the trigger was released", "stopped", "stopped by a fault", "stopped: the link was lost"}; /* mnp.EndReason */
     Mnp__Record *record = mnp__record__unpack(NULL, r->length, r->bytes);
 
     if (record != NULL && record->body_case == MNP__RECORD__BODY_RUN && record->run->treatment == t->id)
         treatment_add_run(t, record->run->zone, record->run->strokes, record->run->duration_ms, record->run->depth_peak_um,
-                          (unsigned)record->run->end < sizeof(ends) / sizeof(ends[0]) ? ends[record->run->end] : "");
+                          (enum treatment_run_end)record->run->end);
     mnp__record__free_unpacked(record, NULL);
 }
 

@@ -13,7 +13,7 @@
 #include "log.h"
 
 enum fault_bit {
-#define FAULT(bit, code, name, priority, kind, effect, text) FAULT_##name = bit,
+#define FAULT(bit, code, name, priority, kind, effect, text, cure) FAULT_##name = bit,
 #include "faults.def"
 #undef FAULT
 };
@@ -420,7 +420,7 @@ static void records_ack(struct pen *p);
 static bool is_flight_worthy(uint32_t code)
 {
     switch (code) {
-#define FAULT(bit, code, name, priority, kind, effect, text)                                                           \
+#define FAULT(bit, code, name, priority, kind, effect, text, cure)                                                     \
     case code:                                                                                                         \
         return #priority[0] != 'L';
 #include "faults.def"

@@ -132,7 +132,7 @@ static void on_call_done(void *ctx, uint32_t id, enum pen_result result, uint16_
 
     switch (result) {
     case PEN_RESULT_TIMEOUT:
-        client_refuse(c, id, MNC__ERROR_CODE__ERROR_TIMEOUT, "the pen did not answer in time; whether it did what was asked is not known");
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_TIMEOUT, "the pen did not answer in time");
         return;
     case PEN_RESULT_GONE:
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_PEN_GONE, "the pen was unplugged while the request waited");
@@ -202,6 +202,7 @@ static void do_call(struct client *c, const struct client_env *env, uint32_t id,
 
     if (stop && (call->serial == NULL || call->serial[0] == '\0')) {
         hub_stop_all(env->hub);
+        sessions_stopped_by(env->sessions, NULL, client_name(c));
         client_say_done(c, id);
         return;
     }
@@ -229,6 +230,8 @@ static void do_call(struct client *c, const struct client_env *env, uint32_t id,
         return;
     if (timeout_ms == 0 || timeout_ms > CALL_TIMEOUT_MAX_MS)
         timeout_ms = CALL_TIMEOUT_MAX_MS;
+    if (stop)
+        sessions_stopped_by(env->sessions, pen_serial(p), client_name(c));
     if (pen_call(p, (uint16_t)call->pen_type, call->payload.data, call->payload.len, timeout_ms, on_call_done, c, id) < 0)
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_BUSY, "too many requests wait for pen %s", call->serial);
 }
@@ -293,6 +296,7 @@ static void do_daemon_info(struct client *c, const struct client_env *env, uint3
     d.telemetry_dropped = env->telemetry_dropped;
     d.usb = env->usb;
     d.journal_error = (char *)(uintptr_t)hub_journal_error(env->hub);
+    d.journal_path = (char *)(uintptr_t)env->journal_path;
     m.body_case = MNC__SERVER_MESSAGE__BODY_DAEMON_INFO;
     m.daemon_info = &d;
     client_say(c, &m, id);

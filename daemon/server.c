@@ -209,6 +209,7 @@ int server_new(struct server **out, sd_event *event, const struct config *config
                                  .hub = hub,
                                  .sim = sim,
                                  .usb = config->usb,
+                                 .journal_path = config->journal,
                                  .queue_bytes = config->client_queue_kib * 1024,
                                  .user_queue_bytes = config->user_queue_kib * 1024,
                                  .dispatch = request,

@@ -525,7 +525,7 @@ static void add_open(const struct sessions *all, struct treatment *t)
     }
 }
 
-/* All is known: it begins, or is refused. */
+/* All is known: it begins, or is refused. info NULL: of a check without a pen. */
 static void decide(struct opening *o, const Mnp__Info *info)
 {
     struct sessions *all = o->all;
@@ -542,8 +542,9 @@ static void decide(struct opening *o, const Mnp__Info *info)
     }
     add_open(all, &o->t);
     policy_evaluate(&all->site->policy, &o->t.input, found);
-    check_cartridge(&o->t, info, found);
-    if (o->check_only) {
+    if (info != NULL)
+        check_cartridge(&o->t, info, found);
+    if (o->check_only || info == NULL) {
         say_findings(&o->asker, found);
     } else if (!treatment_may_begin(&w, found, &refusal)) {
         if (refusal.kind == REFUSED_POLICY)
@@ -604,6 +605,8 @@ static void done_intervals(struct journal_work *w, bool ran)
     if (o->all != NULL && o->asker.client != NULL) {
         if (!ran || o->result < 0)
             refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_JOURNAL, o->t.serial, "the journal cannot be read for earlier sessions");
+        else if (o->check_only && o->t.serial[0] == '\0')
+            decide(o, NULL);
         else if (p != NULL && pen_is_ready(p) && pen_call(p, MNP__FRAME_TYPE__TYPE_INFO, NULL, 0, PEN_TIMEOUT_MS, on_info, o, 0) == 0)
             return;
         else
@@ -627,7 +630,9 @@ static void begin(struct sessions *all, struct client *c, uint32_t id, const cha
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_NO_PEN, "a treatment is recorded with a pen's serial number, and %.40s is only where one is plugged in", serial);
         return;
     }
-    if (serial == NULL || hub_pen(all->env->hub, serial) == NULL) {
+    if (serial == NULL && check_only)
+        serial = "";
+    else if (serial == NULL || hub_pen(all->env->hub, serial) == NULL) {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_NO_PEN, "no pen with serial number %.40s is plugged in", serial != NULL ? serial : "");
         return;
     }
@@ -635,6 +640,8 @@ static void begin(struct sessions *all, struct client *c, uint32_t id, const cha
     /* What would be refused anyway is refused before anybody is asked; the policy follows when all is known. */
     if (check_only)
         w.has_lease = w.pen_is_safe = true;
+    if (serial[0] == '\0')
+        w.pen = PEN_IS_AT_REST;
     if (!treatment_may_begin(&w, &(struct findings){.worst = DECISION_OK}, &refusal)) {
         refuse(&asker, &refusal, serial);
         return;
@@ -720,7 +727,7 @@ void session_select(struct sessions *all, struct client *c, uint32_t id, const M
 static const char *fault_name(uint32_t code)
 {
     switch (code) {
-#define FAULT(bit, code, name, priority, kind, effect, text)                                                           \
+#define FAULT(bit, code, name, priority, kind, effect, text, cure)                                                     \
     case code:                                                                                                         \
         return #name;
 #include "faults.def"
@@ -813,6 +820,14 @@ void session_end(struct sessions *all, struct client *c, uint32_t id, const Mnc_
         s->deadline_us = now_us(all); /* it has waited for its pen long enough */
     }
     try_to_finish(s);
+}
+
+void sessions_stopped_by(struct sessions *all, const char *serial, const char *name)
+{
+    for (struct session *s = all->open; s != NULL; s = s->next) {
+        if (serial == NULL || strcmp(s->t.serial, serial) == 0)
+            treatment_stopped_by(&s->t, name);
+    }
 }
 
 const struct treatment *sessions_open(const struct sessions *all, uint32_t number)

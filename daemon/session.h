@@ -30,5 +30,8 @@ void session_select(struct sessions *all, struct client *c, uint32_t id, const M
 void session_arm(struct sessions *all, struct client *c, uint32_t id, const Mnc__SessionArm *m);
 void session_end(struct sessions *all, struct client *c, uint32_t id, const Mnc__SessionEndNow *m);
 
+/* A program has asked for STOP of a pen (NULL: of all): its session says by whom it was stopped. */
+void sessions_stopped_by(struct sessions *all, const char *serial, const char *name);
+
 /* The open session of this number; NULL: none. */
 const struct treatment *sessions_open(const struct sessions *all, uint32_t number);

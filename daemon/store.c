@@ -495,7 +495,7 @@ int store_pens(struct store *s, bool (*each)(void *ctx, const struct store_pen *
 static char priority_of(uint32_t code)
 {
     switch (code) {
-#define FAULT(bit, code, name, priority, kind, effect, text)                                                           \
+#define FAULT(bit, code, name, priority, kind, effect, text, cure)                                                     \
     case code:                                                                                                         \
         return #priority[0];
 #include "faults.def"

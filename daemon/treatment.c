@@ -175,7 +175,8 @@ void treatment_arm_sent(struct treatment *t)
 static void pause(struct treatment *t, const char *why)
 {
     t->state = TREATMENT_PAUSED;
-    say(t, why);
+    if (why[0] != '\0' || strncmp(t->text, "stopped by ", 11) != 0)
+        say(t, why);
 }
 
 void treatment_arm_answered(struct treatment *t, bool taken)
@@ -206,6 +207,16 @@ bool treatment_pen_is(struct treatment *t, enum treatment_pen pen, const char *w
     return false;
 }
 
+void treatment_stopped_by(struct treatment *t, const char *name)
+{
+    char words[TREATMENT_TEXT_MAX + 1];
+
+    if (!treatment_is_live(t))
+        return;
+    snprintf(words, sizeof(words), "stopped by %.80s", name);
+    say(t, words);
+}
+
 void treatment_lease_lost(struct treatment *t, const char *why)
 {
     if (treatment_is_live(t))
@@ -218,25 +229,45 @@ void treatment_end(struct treatment *t, enum treatment_end end)
     t->end = end;
 }
 
+enum treatment_end treatment_outcome(const struct treatment *t, enum treatment_end asked, bool incomplete)
+{
+    size_t treated = 0, whole = 0;
+
+    if (asked != END_COMPLETED)
+        return asked;
+    for (size_t i = 0; i < t->zone_count; i++) {
+        treated += t->zones[i].strokes > 0;
+        whole += t->zones[i].strokes > 0 && !t->zones[i].broken_off;
+    }
+    if (incomplete)
+        return END_PARTIAL;
+    if (treated == 0)
+        return END_UNTREATED;
+    return whole == t->zone_count ? END_COMPLETED : END_PARTIAL;
+}
+
 void treatment_ended(struct treatment *t, uint64_t now_unix_us, bool incomplete)
 {
     t->state = TREATMENT_ENDED;
+    t->end = treatment_outcome(t, t->end, incomplete);
     t->ended_us = now_unix_us;
     t->incomplete = incomplete;
 }
 
 /* ---- what the pen has recorded ---- */
 
-void treatment_add_run(struct treatment *t, uint32_t zone, uint32_t strokes, uint32_t motor_ms, uint32_t depth_peak_um, const char *how_ended)
+void treatment_add_run(struct treatment *t, uint32_t zone, uint32_t strokes, uint32_t motor_ms, uint32_t depth_peak_um, enum treatment_run_end end)
 {
+    static const char *const words[] = {"", "the trigger was released", "stopped", "stopped by a fault", "stopped: the link was lost"};
     size_t i = treatment_find_zone(t, zone);
 
     if (i == t->zone_count)
         return; /* the firmware takes no zone that the daemon did not name */
     if (!treatment_is_live(t) && t->text[0] == '\0')
-        say(t, how_ended);
+        say(t, words[end <= RUN_END_LINK ? end : RUN_END_UNKNOWN]);
     t->zones[i].runs++;
     t->zones[i].strokes += strokes;
+    t->zones[i].broken_off = end == RUN_END_FAULT || end == RUN_END_LINK;
     t->zones[i].motor_ms += motor_ms;
     t->zones[i].depth_peak_um = depth_peak_um > t->zones[i].depth_peak_um ? depth_peak_um : t->zones[i].depth_peak_um;
 }

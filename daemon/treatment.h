@@ -34,6 +34,16 @@ enum treatment_end { /* mnc.SessionEnd */
     END_COMPLETED,
     END_ABORTED,
     END_INTERRUPTED, /* the daemon died meanwhile */
+    END_PARTIAL,     /* asked to be completed, but not all of the plan was carried out, or it is not known */
+    END_UNTREATED,   /* asked to be completed, and no needle has moved */
+};
+
+enum treatment_run_end { /* mnp.EndReason */
+    RUN_END_UNKNOWN,
+    RUN_END_TRIGGER,
+    RUN_END_STOP,
+    RUN_END_FAULT,
+    RUN_END_LINK,
 };
 
 /* What the pen is doing, as far as it matters here. */
@@ -49,6 +59,7 @@ struct treatment_zone { /* planned, and done */
     uint32_t depth_um, stroke_rate_dhz;
     uint32_t strokes, runs, depth_peak_um;
     uint64_t motor_ms;
+    bool broken_off; /* its last run was ended by a fault or a lost link */
 };
 
 struct treatment_override {
@@ -123,14 +134,20 @@ void treatment_arm_answered(struct treatment *t, bool taken);
 void treatment_arm_late(struct treatment *t);
 /* What the pen does now. True: it must be stopped, because nobody here has asked for that. */
 bool treatment_pen_is(struct treatment *t, enum treatment_pen pen, const char *why);
+/* A program has asked for STOP: who it was is kept, until the needles move again. */
+void treatment_stopped_by(struct treatment *t, const char *name);
 /* Its program has lost the pen. */
 void treatment_lease_lost(struct treatment *t, const char *why);
 void treatment_end(struct treatment *t, enum treatment_end end);
-/* Everything is in, or will not come. */
+/* What a session that ends now has come to. One rule, for all who ask: what was asked for stays if it is an abortion or an interruption; else it is
+ * COMPLETED if every zone of the plan was treated and none of them was broken off last, UNTREATED if no needle moved, and PARTIAL otherwise, and
+ * whenever the pen's last records are not known. */
+enum treatment_end treatment_outcome(const struct treatment *t, enum treatment_end asked, bool incomplete);
+/* Everything is in, or will not come: the end is what treatment_outcome() says. */
 void treatment_ended(struct treatment *t, uint64_t now_unix_us, bool incomplete);
 
 /* From the pen's records. */
-void treatment_add_run(struct treatment *t, uint32_t zone, uint32_t strokes, uint32_t motor_ms, uint32_t depth_peak_um, const char *how_ended);
+void treatment_add_run(struct treatment *t, uint32_t zone, uint32_t strokes, uint32_t motor_ms, uint32_t depth_peak_um, enum treatment_run_end end);
 void treatment_add_fault(struct treatment *t, uint32_t code);
 /* False: there are too many, or the reason is too long or empty. */
 bool treatment_add_override(struct treatment *t, const char *name, const char *reason);

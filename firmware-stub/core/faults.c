@@ -1,7 +1,7 @@
 #include "faults.h"
 
 const struct fault_row fault_rows[FAULT_COUNT] = {
-#define FAULT(bit, code, name, priority, kind, effect, text) [bit] = {code, KIND_##kind, EFFECT_##effect},
+#define FAULT(bit, code, name, priority, kind, effect, text, cure) [bit] = {code, KIND_##kind, EFFECT_##effect},
 #include "faults.def"
 #undef FAULT
 };

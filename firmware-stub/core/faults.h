@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 enum fault_bit {
-#define FAULT(bit, code, name, priority, kind, effect, text) FAULT_##name = bit,
+#define FAULT(bit, code, name, priority, kind, effect, text, cure) FAULT_##name = bit,
 #include "faults.def"
 #undef FAULT
     FAULT_COUNT

@@ -510,6 +510,7 @@ static bool on_daemon(mn_client *c, struct mn_result *r, const struct call *call
         .usb = d->usb,
     };
     snprintf(r->daemon.journal_error, sizeof(r->daemon.journal_error), "%s", d->journal_error != NULL ? d->journal_error : "");
+    snprintf(r->daemon.journal_path, sizeof(r->daemon.journal_path), "%s", d->journal_path != NULL ? d->journal_path : "");
     snprintf(r->daemon.version, sizeof(r->daemon.version), "%s", d->version != NULL ? d->version : "?");
     return true;
 }

@@ -91,10 +91,20 @@ static void call_end(mn_client *c, struct call *call, struct mn_result *r)
     free(call);
 }
 
-static void calls_fail(mn_client *c, int error, const char *message)
+/* The sentence of a call that nobody has answered: what it leaves open is said of those that change something, and only of them. */
+static void put_unanswered(const struct call *call, const char *why, char *out, size_t cap)
 {
-    while (c->calls != NULL)
-        call_end(c, c->calls, &(struct mn_result){.error = error, .message = message});
+    snprintf(out, cap, "%s%s", why, call->changes ? "; whether it was applied is not known" : "");
+}
+
+static void calls_fail(mn_client *c, int error, const char *why)
+{
+    char text[400];
+
+    while (c->calls != NULL) {
+        put_unanswered(c->calls, why, text, sizeof(text));
+        call_end(c, c->calls, &(struct mn_result){.error = error, .message = text});
+    }
 }
 
 static void calls_time_out(mn_client *c)
@@ -103,13 +113,13 @@ static void calls_time_out(mn_client *c)
     struct call *next;
 
     for (struct call *call = c->calls; call != NULL; call = next) {
-        char text[160];
+        char text[200], why[80];
 
         next = call->next;
         if (now < call->deadline_ms)
             continue;
-        snprintf(text, sizeof(text), "no answer in time%s%s; whether it was applied is not known", call->serial[0] ? " from pen " : "",
-                 call->serial);
+        snprintf(why, sizeof(why), "no answer in time%s%s", call->serial[0] ? " from pen " : " from the daemon", call->serial);
+        put_unanswered(call, why, text, sizeof(text));
         call_end(c, call, &(struct mn_result){.error = MN_ERR_TIMEOUT, .message = text});
         next = c->calls; /* the callback may have started others */
     }
@@ -155,6 +165,29 @@ static int out_append(mn_client *c, const Mnc__ClientMessage *m)
     return MN_OK;
 }
 
+/* Does a request, if it arrives, change anything? */
+static bool is_change(const Mnc__ClientMessage *m)
+{
+    switch (m->body_case) {
+    case MNC__CLIENT_MESSAGE__BODY_CALL:
+        return m->call->pen_type != MNP__FRAME_TYPE__TYPE_INFO && m->call->pen_type != MNP__FRAME_TYPE__TYPE_STATUS &&
+               m->call->pen_type != MNP__FRAME_TYPE__TYPE_CONFIG_GET && m->call->pen_type != MNP__FRAME_TYPE__TYPE_ECHO &&
+               m->call->pen_type != MNP__FRAME_TYPE__TYPE_FACTORY_GET;
+    case MNC__CLIENT_MESSAGE__BODY_SIMULATE:
+    case MNC__CLIENT_MESSAGE__BODY_RECORDS_EXPORTED:
+    case MNC__CLIENT_MESSAGE__BODY_LEASE:
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_BEGIN:
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_SELECT:
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_ARM:
+    case MNC__CLIENT_MESSAGE__BODY_SESSION_END:
+    case MNC__CLIENT_MESSAGE__BODY_ADVERSE_EVENT:
+    case MNC__CLIENT_MESSAGE__BODY_FACTORY_PROVOKE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 int call_start(mn_client *c, Mnc__ClientMessage *m, const char *serial, int timeout_ms, decode_fn *decode, mn_result_fn *done,
                void *user)
 {
@@ -174,6 +207,7 @@ int call_start(mn_client *c, Mnc__ClientMessage *m, const char *serial, int time
                           .decode = decode,
                           .done = done,
                           .user = user,
+                          .changes = is_change(m),
                           .began_us = client_now_us(),
                           .deadline_ms = timeout_ms == CALL_FOREVER ? UINT64_MAX : now_ms() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0)};
     snprintf(call->serial, sizeof(call->serial), "%s", serial != NULL ? serial : "");
@@ -279,7 +313,7 @@ static int greet(mn_client *c, int timeout_ms)
 static void disconnect(mn_client *c, int error, const char *why)
 {
     bool was_connected = c->state == CLIENT_CONNECTED;
-    char text[256], unknown[320];
+    char text[256];
 
     if (c->fd < 0)
         return;
@@ -293,8 +327,7 @@ static void disconnect(mn_client *c, int error, const char *why)
     c->retry_at_ms = now_ms() + c->backoff_ms;
     c->state = c->reconnect ? CLIENT_WAITING : CLIENT_DEAD;
     client_fail(c, error, "%s", text);
-    snprintf(unknown, sizeof(unknown), "%s%s", text, was_connected ? "; whether what was asked has been done is not known" : "");
-    calls_fail(c, MN_ERR_DISCONNECTED, unknown);
+    calls_fail(c, MN_ERR_DISCONNECTED, text);
     if (was_connected)
         client_event(c, &(struct mn_event){.kind = MN_EVENT_DISCONNECTED, .text = text});
 }
@@ -494,6 +527,10 @@ static void on_answer(mn_client *c, const Mnc__ServerMessage *m)
     if (m->body_case == MNC__SERVER_MESSAGE__BODY_ERROR) {
         r.error = error_of_daemon(m->error->code);
         r.message = m->error->text;
+        if ((r.error == MN_ERR_TIMEOUT || r.error == MN_ERR_PEN_GONE) && r.message != NULL) {
+            put_unanswered(call, r.message, text, sizeof(text));
+            r.message = text;
+        }
     } else if (m->body_case == MNC__SERVER_MESSAGE__BODY_CALL && (m->call->pen_type & 0xc000) == 0xc000) {
         decode_pen_error(&r, text, sizeof(text), call->serial, &m->call->payload);
         r.message = text;

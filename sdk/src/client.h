@@ -19,6 +19,7 @@ struct call { /* under way */
     decode_fn *decode;
     mn_result_fn *done; /* may be NULL */
     void *user;
+    bool changes;       /* something may have been done, although no answer came */
 };
 
 struct stream { /* telemetry of one pen: where the next batch should begin */

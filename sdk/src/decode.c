@@ -225,6 +225,7 @@ static void take_zones(struct mn_session *out, const Mnc__Session *in)
             .punctures = z->punctures,
             .motor_ms = z->motor_ms,
             .depth_peak_um = z->depth_peak_um,
+            .broken_off = z->broken_off,
         };
     }
 }

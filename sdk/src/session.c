@@ -178,8 +178,6 @@ int mn_session_check_async(mn_client *c, const char *serial, const struct mn_pla
     Mnc__SessionCheck check = MNC__SESSION_CHECK__INIT;
     struct packed_plan packed;
 
-    if (!is_named(c, serial))
-        return MN_ERR_INVALID;
     if (!pack_plan(&packed, plan))
         return client_fail(c, MN_ERR_INVALID, "a plan has 1 to %d zones", MN_STEPS_MAX);
     check.serial = text(serial);

@@ -45,7 +45,7 @@ static const struct mn_fault faults[] = {
 #define KIND_LATCHING MN_FAULT_LATCHING
 #define KIND_SELF MN_FAULT_SELF
 #define KIND_SERVICE MN_FAULT_SERVICE
-#define FAULT(bit, code, name, priority, kind, effect, text) [bit] = {bit, code, #name, #priority[0], KIND_##kind, text},
+#define FAULT(bit, code, name, priority, kind, effect, text, cure) [bit] = {bit, code, #name, #priority[0], KIND_##kind, text, cure},
 #include "faults.def"
 #undef FAULT
 };
@@ -146,7 +146,7 @@ const char *mn_session_state_name(enum mn_session_state state)
 
 const char *mn_session_end_name(enum mn_session_end end)
 {
-    static const char *const names[] = {"NONE", "COMPLETED", "ABORTED", "INTERRUPTED"};
+    static const char *const names[] = {"NONE", "COMPLETED", "ABORTED", "INTERRUPTED", "PARTIAL", "UNTREATED"};
 
     return NAME_OF(names, end);
 }

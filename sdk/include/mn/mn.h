@@ -336,6 +336,7 @@ struct mn_fault {
     char priority;    /* 'H', 'M', 'L' */
     enum mn_fault_kind kind;
     const char *text;
+    const char *cure; /* what to do about it */
 };
 
 MN_API size_t mn_fault_count(void);
@@ -541,7 +542,14 @@ enum mn_session_state {
     MN_SESSION_ENDED
 };
 
-enum mn_session_end { MN_END_NONE, MN_END_COMPLETED, MN_END_ABORTED, MN_END_INTERRUPTED /* the daemon died meanwhile */ };
+enum mn_session_end {
+    MN_END_NONE,
+    MN_END_COMPLETED,   /* every zone of the plan was treated, and none of them was broken off by a fault or a lost link at last */
+    MN_END_ABORTED,
+    MN_END_INTERRUPTED, /* the daemon died meanwhile */
+    MN_END_PARTIAL,     /* some of the plan was carried out, or what was is not known */
+    MN_END_UNTREATED    /* no needle has moved */
+};
 
 MN_API const char *mn_session_state_name(enum mn_session_state state); /* "ARMED" */
 MN_API const char *mn_session_end_name(enum mn_session_end end);       /* "COMPLETED" */
@@ -553,6 +561,7 @@ struct mn_session_zone {
     uint64_t punctures;                 /* strokes x needles */
     uint64_t motor_ms;
     uint32_t depth_peak_um;
+    bool broken_off;                    /* its last run was ended by a fault or a lost link */
 };
 
 struct mn_override {
@@ -587,7 +596,7 @@ struct mn_session {
     uint32_t adverse[16];
 };
 
-/* What would be found. MN_OK, whatever it is: nothing begins. */
+/* What would be found. MN_OK, whatever it is: nothing begins. serial NULL: of plan, policy and history alone, whatever cartridge it will be. */
 struct mn_findings {
     enum mn_decision worst;       /* MN_DECISION_CONSULT and worse: a session would be refused */
     size_t count;
@@ -610,7 +619,8 @@ MN_API int mn_session_select_async(mn_client *c, const char *serial, unsigned zo
 MN_API int mn_session_arm(mn_client *c, const char *serial, uint32_t config_generation, struct mn_session *out, int timeout_ms);
 MN_API int mn_session_arm_async(mn_client *c, const char *serial, uint32_t config_generation, int timeout_ms, mn_result_fn *done, void *user);
 
-/* Stops the needles, and ends it: with the lease, or while nobody has it. Comes back with the summary, which is on disk. */
+/* Stops the needles, and ends it: with the lease, or while nobody has it. Comes back with the summary, which is on disk: completed asks for COMPLETED,
+ * and the end says what it has come to (PARTIAL, UNTREATED). */
 MN_API int mn_session_end(mn_client *c, const char *serial, bool completed, struct mn_session *out, int timeout_ms);
 MN_API int mn_session_end_async(mn_client *c, const char *serial, bool completed, int timeout_ms, mn_result_fn *done, void *user);
 
@@ -953,6 +963,7 @@ struct mn_daemon {
     uint64_t telemetry_batches, telemetry_dropped;
     bool usb;                /* it looks for real pens */
     char journal_error[300]; /* "" while records are written; else one sentence: they stay in their pens */
+    char journal_path[256];  /* of its file; "": an older daemon does not name it */
 };
 
 MN_API int mn_daemon_info(mn_client *c, struct mn_daemon *out, int timeout_ms);

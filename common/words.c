@@ -1,11 +1,54 @@
 #include "words.h"
 
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-/* Edit distance, one row at a time. */
+static char folded(char c)
+{
+    if (c >= 'a' && c <= 'z')
+        return (char)(c - 'a' + 'A');
+    return c == '-' || c == ' ' ? '_' : c;
+}
+
+bool begins_word(const char *name, const char *word, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (name[i] == '\0' || folded(name[i]) != folded(word[i]))
+            return false;
+    }
+    return true;
+}
+
+bool same_word(const char *a, const char *b)
+{
+    return strlen(a) == strlen(b) && begins_word(a, b, strlen(b));
+}
+
+void upper_word(char *out, size_t cap, const char *word)
+{
+    size_t i = 0;
+
+    for (; word[i] != '\0' && i + 1 < cap; i++)
+        out[i] = folded(word[i]);
+    out[i] = '\0';
+}
+
+size_t find_word(const char *word, const char *const *names, size_t n, bool may_shorten)
+{
+    size_t begun = 0, found = n;
+
+    for (size_t i = 0; i < n; i++) {
+        if (same_word(names[i], word))
+            return i;
+        if (may_shorten && word[0] != '\0' && begins_word(names[i], word, strlen(word))) {
+            found = i;
+            begun++;
+        }
+    }
+    return begun == 1 ? found : n;
+}
+
+/* Edit distance, one row at a time; SIZE_MAX for a name that is too long for it. */
 static size_t distance(const char *a, const char *b)
 {
     size_t row[64], n = strlen(b);
@@ -19,7 +62,7 @@ static size_t distance(const char *a, const char *b)
 
         row[0] = i;
         for (size_t j = 1; j <= n; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            size_t best = diagonal + (folded(a[i - 1]) != folded(b[j - 1]));
 
             if (row[j] + 1 < best)
                 best = row[j] + 1;
@@ -46,11 +89,4 @@ const char *nearest(const char *word, const char *const *names, size_t n)
         }
     }
     return found;
-}
-
-const char *colour(enum colour c)
-{
-    static const char *const codes[] = {"\033[0m", "\033[32m", "\033[33m", "\033[31;1m", "\033[2m", "\033[1m"};
-
-    return isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL ? codes[c] : "";
 }

@@ -8,6 +8,7 @@
 #include "history.h"
 #include "report.h"
 #include "stats.h"
+#include "terminal.h"
 #include "words.h"
 
 int write_report(const char *path, const json_t *runs, const json_t *summary, char kind)

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,20 +9,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 /* ---- words ---- */
 
+static const char *helpful = ""; /* the command whose help is named */
+
+void usage_is_of(const char *command)
+{
+    helpful = command;
+}
+
 int usage_error(const char *format, ...)
 {
+    char sentence[800];
     va_list ap;
 
-    fprintf(stderr, "mnctl: ");
     va_start(ap, format);
-    vfprintf(stderr, format, ap);
+    vsnprintf(sentence, sizeof(sentence), format, ap);
     va_end(ap);
-    fprintf(stderr, "\nTry mnctl help.\n");
+    fflush(stdout);
+    fprintf(stderr, "mnctl: %s\n", sentence);
+    if (strstr(sentence, "`mnctl") == NULL)
+        fprintf(stderr, "See `mnctl help%s%s`.\n", helpful[0] != '\0' ? " " : "", helpful);
     return EXIT_USAGE;
 }
 
@@ -36,6 +46,16 @@ int flush_output(void)
     if (errno != EPIPE) /* the reader has had enough: not worth a word */
         fprintf(stderr, "mnctl: cannot write the output: %s\n", strerror(errno));
     return EXIT_ERROR;
+}
+
+bool may_write(const char *path, bool force)
+{
+    struct stat st;
+
+    if (force || strcmp(path, "-") == 0 || stat(path, &st) < 0 || S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode)) /* into those nothing is overwritten */
+        return true;
+    fprintf(stderr, "mnctl: %s is there already: name another file, or add --force\n", path);
+    return false;
 }
 
 FILE *output_open(const char *path, const char *mode)
@@ -132,6 +152,13 @@ int app_connect(struct app *a, bool reconnect)
     if (r != MN_OK)
         fprintf(stderr, "mnctl: %s\n", message[0] != '\0' ? message : mn_strerror(r));
     return exit_code(r);
+}
+
+bool app_connect_quietly(struct app *a)
+{
+    struct mn_options o = {.socket = a->socket, .name = "mnctl", .timeout_ms = a->timeout_ms};
+
+    return a->client != NULL || mn_connect(&a->client, &o, NULL, 0) == MN_OK;
 }
 
 static volatile sig_atomic_t interrupted;
@@ -248,6 +275,40 @@ int app_find(struct app *a, const char *prefix)
     return r;
 }
 
+int app_each(struct app *a, int (*one)(struct app *a))
+{
+    struct mn_pens pens;
+    int worst = EXIT_OK, r = app_connect(a, false);
+    bool first = true;
+
+    if (r != EXIT_OK)
+        return r;
+    r = mn_list(a->client, &pens, a->timeout_ms);
+    if (r != MN_OK)
+        return app_failed(a, r);
+    if (a->pen != NULL || pens.count < 2) { /* one that is named must be there */
+        r = choose_from(a, &pens, a->pen);
+        mn_pens_free(&pens);
+        return r == EXIT_OK ? one(a) : r;
+    }
+    for (size_t i = 0; i < pens.count; i++) {
+        if (pens.pen[i].link != MN_LINK_READY || pens.pen[i].serial[0] == '\0')
+            continue;
+        if (!first && !a->json)
+            printf("\n");
+        first = false;
+        snprintf(a->serial, sizeof(a->serial), "%s", pens.pen[i].serial);
+        r = one(a);
+        worst = r > worst ? r : worst;
+    }
+    mn_pens_free(&pens);
+    if (first) {
+        fprintf(stderr, "mnctl: no pen is ready: `mnctl list` shows why\n");
+        return EXIT_NO_PEN;
+    }
+    return worst;
+}
+
 int app_choose(struct app *a)
 {
     int r = app_connect(a, false);
@@ -255,114 +316,7 @@ int app_choose(struct app *a)
     return r != EXIT_OK ? r : app_find(a, a->pen);
 }
 
-/* ---- values with units ---- */
-
-/* Short names that people type; the long ones are the settings' own. */
-static const char *const short_names[] = {"depth", "rate", "fast-rate", "slow-rate", "soft-start", "auto-off"};
-
-static bool same_name(const char *word, size_t n, const char *name)
-{
-    if (strlen(name) != n)
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        if (word[i] != name[i] && !(word[i] == '-' && name[i] == '_') && !(word[i] == '_' && name[i] == '-'))
-            return false;
-    }
-    return true;
-}
-
-static int find_setting(const char *word, size_t n, size_t *setting)
-{
-    const char *names[32];
-    char copy[64];
-    size_t count = 0;
-
-    for (size_t i = 0; i < mn_setting_count(); i++) {
-        if (same_name(word, n, mn_setting_at(i)->name) || same_name(word, n, short_names[i])) {
-            *setting = i;
-            return EXIT_OK;
-        }
-        names[count++] = mn_setting_at(i)->name;
-        names[count++] = short_names[i];
-    }
-    snprintf(copy, sizeof(copy), "%.*s", (int)n, word);
-    if (nearest(copy, names, count) != NULL)
-        return usage_error("there is no setting %s; did you mean %s?", copy, nearest(copy, names, count));
-    return usage_error("there is no setting %s; `mnctl config show` lists them", copy);
-}
-
-int parse_setting(const char *word, size_t *setting)
-{
-    return find_setting(word, strlen(word), setting);
-}
-
-/* How many of the setting's own unit one of the written unit is; 0 if it does not belong there. No unit: its own. */
-static double unit_factor(const char *own, const char *written)
-{
-    static const struct {
-        const char *own, *written;
-        double factor;
-    } units[] = {
-        {"um", "um", 1},    {"um", "\xc2\xb5m", 1}, {"um", "mm", 1000}, {"dhz", "dhz", 1}, {"dhz", "hz", 10},
-        {"dhz", "/s", 10},  {"hz", "hz", 1},        {"hz", "/s", 1},    {"ms", "ms", 1},   {"ms", "s", 1000},
-        {"s", "s", 1},      {"s", "min", 60},
-    };
-
-    if (written[0] == '\0')
-        return 1;
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-        if (strcmp(units[i].own, own) == 0 && strcasecmp(units[i].written, written) == 0)
-            return units[i].factor;
-    }
-    return 0;
-}
-
-int parse_assignment(const char *word, size_t *setting, uint32_t *value)
-{
-    const char *equals = strchr(word, '=');
-    const struct mn_setting *s;
-    double number, factor;
-    char *end;
-    int r;
-
-    if (equals == NULL)
-        return usage_error("%s: write NAME=VALUE, for instance depth=1.2mm", word);
-    r = find_setting(word, (size_t)(equals - word), setting);
-    if (r != EXIT_OK)
-        return r;
-    s = mn_setting_at(*setting);
-    if (strcmp(equals + 1, "off") == 0 && s->min == 0) {
-        *value = 0;
-        return EXIT_OK;
-    }
-    number = strtod(equals + 1, &end);
-    factor = unit_factor(s->unit, end);
-    if (end == equals + 1 || !isfinite(number))
-        return usage_error("%s: %s is not a number", word, equals + 1);
-    if (factor == 0)
-        return usage_error("%s: %s is no unit of %s (its own is %s)", word, end, s->name, s->unit);
-    number *= factor;
-    if (number < s->min || number > s->max)
-        return usage_error("%s: %s is %u to %u %s, and %s is %.10g %s", word, s->name, s->min, s->max, s->unit, equals + 1, number, s->unit);
-    if (fabs(number - nearbyint(number)) > 1e-6)
-        return usage_error("%s: %s goes in whole %s", word, s->name, s->unit);
-    *value = (uint32_t)nearbyint(number);
-    return EXIT_OK;
-}
-
-void format_setting(size_t setting, uint32_t value, char *out, size_t cap)
-{
-    const char *unit = mn_setting_at(setting)->unit;
-
-    if (strcmp(unit, "um") == 0)
-        snprintf(out, cap, "%" PRIu32 " um (%.2f mm)", value, value / 1000.0);
-    else if (strcmp(unit, "dhz") == 0)
-        snprintf(out, cap, "%" PRIu32 " dhz (%.1f Hz)", value, value / 10.0);
-    else if (strcmp(unit, "hz") == 0)
-        snprintf(out, cap, value == 0 ? "off" : "%" PRIu32 " Hz", value);
-    else
-        snprintf(out, cap, "%" PRIu32 " %s", value, unit);
-}
+/* ---- faults and settings ---- */
 
 json_t *json_fault_word(uint32_t word)
 {
@@ -402,5 +356,24 @@ void format_faults(uint32_t word, char *out, size_t cap)
         if (word >> bit & 1)
             used += (size_t)snprintf(out + used, cap - used, "%s%d %s", used != 0 ? ", " : "", f != NULL ? f->code : 0,
                                      f != NULL ? f->name : "UNKNOWN");
+    }
+}
+
+void print_faults(uint32_t word, size_t indent)
+{
+    size_t columns = (size_t)terminal_size().columns;
+    char sentence[400];
+
+    columns = columns > 100 ? 100 : columns < 30 ? 30 : columns;
+    for (size_t bit = 0; bit < mn_fault_count(); bit++) {
+        const struct mn_fault *f = mn_fault_at(bit);
+
+        if (!(word >> bit & 1))
+            continue;
+        printf("%*s%s%u %s%s: ", (int)indent, "", colour(COLOUR_BAD), f->code, f->name, colour(COLOUR_NONE));
+        text_wrap(stdout, f->text, indent + strlen(f->name) + 7, indent + 2, columns);
+        snprintf(sentence, sizeof(sentence), "-> %s", f->cure);
+        printf("%*s", (int)indent + 2, "");
+        text_wrap(stdout, sentence, indent + 2, indent + 5, columns);
     }
 }

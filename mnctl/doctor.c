@@ -47,8 +47,13 @@ static void say(struct doctor *d, enum verdict v, const char *what, const char *
     va_end(ap);
     d->bad |= v == BAD;
     json_array_append_new(d->checks, json_pack("{s:s, s:s, s:s}", "check", what, "verdict", names[v], "text", text));
-    if (!d->app->json)
-        printf("%s%-4s%s  %-18s %s\n", colour(colours[v]), names[v], colour(COLOUR_NONE), what, text);
+    if (d->app->json)
+        return;
+    printf("%s%-4s%s  %-18s ", colour(colours[v]), names[v], colour(COLOUR_NONE), what);
+    if (isatty(STDOUT_FILENO))
+        text_wrap(stdout, text, strlen(what) > 18 ? strlen(what) + 7 : 25, terminal_size().columns < 60 ? 6 : 25, (size_t)(terminal_size().columns < 40 ? 40 : terminal_size().columns));
+    else
+        printf("%s\n", text); /* a line each, for whoever greps */
 }
 
 /* What to do about what was just said; the first of them is the next thing. */
@@ -357,12 +362,62 @@ static void check_link(struct doctor *d, const struct mn_pen *p)
         then(d, "give pen %s another cable, or another port without a hub", p->serial);
 }
 
+/* What the pen itself says is wrong with it, and what to do: the gravest first. */
+static void check_pen(struct doctor *d, const struct mn_pen *p)
+{
+    static const char priorities[] = "HML";
+    char what[60];
+
+    if (p->link != MN_LINK_READY)
+        return;
+    for (const char *priority = priorities; *priority != '\0'; priority++) {
+        for (size_t bit = 0; bit < mn_fault_count(); bit++) {
+            const struct mn_fault *f = mn_fault_at(bit);
+
+            if (!(p->fault_word >> bit & 1) || f->priority != *priority)
+                continue;
+            say(d, f->priority == 'L' ? NOTE : BAD, p->serial, "%u %s: %s", f->code, f->name, f->text);
+            if (f->priority != 'L' || f->code == 1301)
+                then(d, "pen %s: %s", p->serial, f->cure);
+        }
+    }
+    if (p->cartridge == MN_CARTRIDGE_USED || p->cartridge == MN_CARTRIDGE_EXPIRED || p->cartridge == MN_CARTRIDGE_UNREADABLE || p->cartridge == MN_CARTRIDGE_REJECTED) {
+        snprintf(what, sizeof(what), "the cartridge in it is %s", mn_cartridge_name(p->cartridge));
+        say(d, NOTE, p->serial, "%s: the next session wants a new one", what);
+    }
+    if (p->trigger && p->state == MN_STATE_SAFE)
+        say(d, NOTE, p->serial, "its trigger is pressed: it becomes 1801 TRIGGER_STUCK after 120 s");
+    if (p->state == MN_STATE_FAULT && p->fault_word == 0)
+        say(d, BAD, p->serial, "it is in FAULT, for a reason that this mnctl does not know");
+}
+
+/* The user that a process runs as; false: it cannot be seen. */
+static bool owner_of(uint32_t pid, uid_t *uid)
+{
+    struct stat st;
+    char path[40];
+
+    snprintf(path, sizeof(path), "/proc/%" PRIu32, pid);
+    if (stat(path, &st) < 0)
+        return false;
+    *uid = st.st_uid;
+    return true;
+}
+
 static void check_journal(struct doctor *d)
 {
+    struct stat st;
+    uid_t uid;
+
     if (!d->answers)
         return;
+    if (d->daemon.journal_error[0] == '\0' && d->daemon.journal_path[0] != '\0' && stat(d->daemon.journal_path, &st) == 0 && owner_of(d->daemon.pid, &uid) && st.st_uid != uid) {
+        say(d, BAD, "journal", "%s belongs to %s, and mnd runs as %s", d->daemon.journal_path, user_name(st.st_uid), user_name(uid));
+        then(d, "sudo chown %s %s, and its -wal and -shm beside it", user_name(uid), d->daemon.journal_path);
+        return;
+    }
     if (d->daemon.journal_error[0] == '\0') {
-        say(d, GOOD, "journal", "records are written");
+        say(d, GOOD, "journal", "records are written%s%s", d->daemon.journal_path[0] != '\0' ? " to " : "", d->daemon.journal_path);
         return;
     }
     say(d, BAD, "journal", "%s; records stay in their pens, and nothing can be armed", d->daemon.journal_error);
@@ -371,9 +426,16 @@ static void check_journal(struct doctor *d)
 
 static void check_disk(struct doctor *d)
 {
-    const char *path = access("/var/lib/mnd", F_OK) == 0 ? "/var/lib/mnd" : "/var/lib";
+    char path[sizeof(d->daemon.journal_path)];
     struct statvfs s;
     double mib;
+
+    snprintf(path, sizeof(path), "%s", d->answers && d->daemon.journal_path[0] == '/' ? d->daemon.journal_path : "/var/lib/mnd/journal.db");
+    do { /* the nearest folder that this user may see */
+        *strrchr(path, '/') = '\0';
+    } while (strrchr(path, '/') != NULL && path[0] != '\0' && access(path, F_OK) < 0);
+    if (path[0] == '\0')
+        strcpy(path, "/");
 
     if (statvfs(path, &s) < 0) {
         say(d, NOTE, "disk", "%s: %s", path, strerror(errno));
@@ -399,6 +461,8 @@ int cmd_doctor(struct app *a, int argc, char **argv)
     check_kernel(&d);
     for (size_t i = 0; i < d.pens.count; i++)
         check_link(&d, &d.pens.pen[i]);
+    for (size_t i = 0; i < d.pens.count; i++)
+        check_pen(&d, &d.pens.pen[i]);
     check_journal(&d);
     check_disk(&d);
     if (d.next[0] == '\0' && d.pens.count == 0)

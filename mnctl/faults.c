@@ -1,7 +1,6 @@
 /* faults, and sim. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "mnctl.h"
@@ -37,24 +36,38 @@ static int faults_table(const struct app *a)
 static int faults_now(struct app *a)
 {
     struct mn_status s;
-    int r = app_choose(a);
+    int r = mn_pen_status(a->client, a->serial, &s, a->timeout_ms);
 
-    if (r != EXIT_OK)
-        return r;
-    r = mn_pen_status(a->client, a->serial, &s, a->timeout_ms);
     if (r != MN_OK)
         return app_failed(a, r);
     if (a->json)
         return print_json(json_pack("{s:s, s:s, s:o}", "serial", a->serial, "state", mn_state_name(s.state), "faults",
                                     json_fault_word(s.fault_word)),
                           false);
-    if (s.fault_word == 0)
-        printf("%s: no faults\n", a->serial);
+    printf("%s: %s%s\n", a->serial, s.fault_word == 0 ? "no faults, " : "", mn_state_name(s.state));
     for (size_t i = 0; i < mn_fault_count(); i++) {
-        if (s.fault_word >> i & 1)
-            print_fault(mn_fault_at(i));
+        size_t columns = (size_t)terminal_size().columns;
+
+        if (!(s.fault_word >> i & 1))
+            continue;
+        print_fault(mn_fault_at(i));
+        printf("      -> ");
+        text_wrap(stdout, mn_fault_at(i)->cure, 9, 9, columns > 100 ? 100 : columns < 30 ? 30 : columns);
     }
     return flush_output();
+}
+
+/* "1101", or "motor-stall". */
+static const struct mn_fault *fault_of(const char *word)
+{
+    for (size_t i = 0; i < mn_fault_count(); i++) {
+        char code[12];
+
+        snprintf(code, sizeof(code), "%u", mn_fault_at(i)->code);
+        if (strcmp(code, word) == 0 || same_word(mn_fault_at(i)->name, word))
+            return mn_fault_at(i);
+    }
+    return NULL;
 }
 
 static int faults_clear(struct app *a, int argc, char **argv)
@@ -66,15 +79,16 @@ static int faults_clear(struct app *a, int argc, char **argv)
     int r;
 
     for (int i = 1; i < argc; i++) {
-        char *end;
+        const struct mn_fault *f;
 
         if (strcmp(argv[i], "--service") == 0) {
             service = true;
             continue;
         }
-        code = (unsigned)strtoul(argv[i], &end, 10);
-        if (*end != '\0' || mn_fault_by_code(code) == NULL)
-            return usage_error("no fault has the code %s; `mnctl faults --table` lists them", argv[i]);
+        f = fault_of(argv[i]);
+        if (f == NULL)
+            return usage_error("no fault has the code %s: `mnctl faults --table` lists them", argv[i]);
+        code = f->code;
     }
     r = app_choose(a);
     if (r != EXIT_OK)
@@ -91,7 +105,7 @@ static int faults_clear(struct app *a, int argc, char **argv)
     else
         printf("%s: cleared %s; left %s\n", a->serial, gone, left);
     if (code != 0 && (cleared.fault_word >> mn_fault_by_code(code)->bit & 1)) {
-        fprintf(stderr, "mnctl: %u stays: its cause is still there, or it needs --service\n", code);
+        fprintf(stderr, "mnctl: %u stays: its cause is still there%s\nmnctl: %s\n", code, mn_fault_by_code(code)->kind == MN_FAULT_SERVICE ? ", or it needs --service" : "", mn_fault_by_code(code)->cure);
         return EXIT_REFUSED;
     }
     return flush_output();
@@ -121,6 +135,8 @@ static void on_record(mn_client *c, const struct mn_event *e, void *user)
     printf("%s  %10.3f s  %s%-7s%s  %" PRIu32 " %s  in %s: %s\n", r->serial, (double)r->t_us / 1e6,
            colour(r->fault.raised ? COLOUR_BAD : COLOUR_GOOD), r->fault.raised ? "raised" : "cleared", colour(COLOUR_NONE), r->fault.code,
            f != NULL ? f->name : "UNKNOWN", mn_state_name(r->fault.state), f != NULL ? f->text : "");
+    if (f != NULL && r->fault.raised)
+        printf("    -> %s\n", f->cure);
     fflush(stdout);
 }
 
@@ -147,7 +163,7 @@ int cmd_faults(struct app *a, int argc, char **argv)
     const char *near;
 
     if (argc == 1)
-        return faults_now(a);
+        return app_each(a, faults_now);
     if (argc == 2 && strcmp(argv[1], "--follow") == 0)
         return faults_follow(a);
     if (argc == 2 && strcmp(argv[1], "--table") == 0)
@@ -156,6 +172,8 @@ int cmd_faults(struct app *a, int argc, char **argv)
         return faults_clear(a, argc - 1, argv + 1);
     if (strcmp(argv[1], "show") == 0)
         return faults_show(a, argc - 1, argv + 1);
+    if (same_word(argv[1], "now"))
+        return app_each(a, faults_now);
     near = nearest(argv[1], names, 4);
     return near != NULL ? usage_error("there is no faults %s; did you mean %s?", argv[1], near)
                         : usage_error("faults takes --follow, --table, show, clear or nothing");

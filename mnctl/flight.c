@@ -348,20 +348,24 @@ int faults_show(struct app *a, int argc, char **argv)
                                          {.title = "motor current", .unit = "mA", .scale = 1}}};
     struct mn_flight flight = {0};
     const char *path = NULL;
+    bool force = false;
     uint64_t id = 0;
     int r;
 
     for (int i = 1; i < argc; i++) {
-        char *end = NULL;
-
-        if (strcmp(argv[i], "--html") == 0 && i + 1 < argc)
+        if (strcmp(argv[i], "--html") == 0 && i + 1 < argc) {
             path = argv[++i];
-        else if (id == 0 && (id = strtoull(argv[i], &end, 10)) != 0 && *end == '\0')
-            continue;
-        else
-            return usage_error("faults show takes the id of a record (`mnctl records --kind fault` lists them) and --html FILE, not %s", argv[i]);
+        } else if (strcmp(argv[i], "--force") == 0) {
+            force = true;
+        } else {
+            r = argv[i][0] == '-' || id != 0 ? usage_error("faults show takes the id of a record (`mnctl records --kind fault` lists them), --html FILE and --force, not %s", argv[i])
+                                             : parse_number("faults show", argv[i], 1, UINT64_MAX / 16, &id);
+            if (r != EXIT_OK)
+                return r;
+        }
     }
-    setlocale(LC_CTYPE, "");
+    if (path != NULL && !may_write(path, force))
+        return EXIT_ERROR;
     r = app_connect(a, false);
     if (r == EXIT_OK)
         r = find(a, id, &page.r);

@@ -7,6 +7,8 @@
 #include <mn/mn.h>
 #include <stdio.h>
 
+#include "quantity.h"
+#include "terminal.h"
 #include "words.h"
 
 /* Documented in `mnctl help exit`. */
@@ -28,24 +30,19 @@ struct app {
     mn_client *client;
     mn_event_fn *on_event; /* set before app_connect() by commands that want events */
     void *event_user;
+    bool noticed;          /* by on_event: what is shown has changed; person_wait() ends then */
     char serial[MN_SERIAL_MAX + 1]; /* of the chosen pen */
 };
-
-struct command {
-    const char *name;
-    const char *usage;  /* behind "mnctl " */
-    const char *line;   /* in the list of commands */
-    const char *help;   /* in `mnctl help NAME`; ends with an example */
-    int (*run)(struct app *a, int argc, char **argv); /* argv[0] is the command's name */
-};
-
-extern const struct command commands[];
-extern const size_t command_count;
 
 /* 0, or an exit code after a sentence on stderr. */
 int app_connect(struct app *a, bool reconnect);
 /* Connects, and chooses the pen: --pen, or the only one there is. */
 int app_choose(struct app *a);
+/* Connects without a word; false: there is no daemon for it. */
+bool app_connect_quietly(struct app *a);
+/* For what only shows: each pen that --pen names, or all of them; one(a) is called with a->serial set. The worst of what it returned. Between two
+ * of them an empty line; of --json one object after the other. */
+int app_each(struct app *a, int (*one)(struct app *a));
 /* The pens' serial numbers begin with this; the exit code after a sentence if that is none or several. */
 int app_find(struct app *a, const char *prefix);
 
@@ -61,8 +58,10 @@ int app_wait(struct app *a);
 
 /* Says the client's last error and returns its exit code. */
 int app_failed(struct app *a, int error);
-/* Says the sentence, a hint where a word is misspelt, and returns EXIT_USAGE. */
+/* Says the sentence on stderr and, unless it names a command already, the one whose help is wanted here; returns EXIT_USAGE. */
 int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The command that is being carried out: usage_error() names its help. */
+void usage_is_of(const char *command);
 /* Prints the JSON on one line (in lines: many) or indented, and frees it. Returns EXIT_OK, or EXIT_ERROR if stdout failed. */
 int print_json(json_t *j, bool one_line);
 /* stdout has taken everything: else a sentence and EXIT_ERROR. */
@@ -72,19 +71,41 @@ int flush_output(void);
 FILE *output_open(const char *path, const char *mode);
 int output_close(FILE *out, const char *path);
 
-/* ---- values with units ---- */
+/* A path that nothing stands at, unless force: else a sentence and false. */
+bool may_write(const char *path, bool force);
 
+/* ---- values with units: people's are mm and Hz, programs' um and dhz ---- */
+
+enum { WHY_MAX = 320 };
+
+/* "1.2mm" for a setting: in its own unit. own_unit: a number alone is in that unit, too. False: why says what is wrong. */
+bool parse_setting_value(size_t setting, const char *text, bool own_unit, uint32_t *value, char why[WHY_MAX]);
 /* "depth=1.2mm": the setting's index and its value in the setting's own unit; an exit code after a sentence. */
 int parse_assignment(const char *word, size_t *setting, uint32_t *value);
 /* The index of a setting by its name or short name; an exit code after a sentence. */
 int parse_setting(const char *word, size_t *setting);
-/* "1200 um (1.2 mm)" as people read it. */
+/* An option's whole number within low..high; an exit code after a sentence. */
+int parse_number(const char *option, const char *text, uint64_t low, uint64_t high, uint64_t *out);
+/* "10", "0.5s", "5min": more than 0; an exit code after a sentence. */
+int parse_seconds(const char *option, const char *text, double *out);
+/* "depth", as people call a setting. */
+const char *setting_short_name(size_t setting);
+/* "1.20 mm", "120.0 Hz", "off", "30 s". */
 void format_setting(size_t setting, uint32_t value, char *out, size_t cap);
+/* "Wed 2 Dec"; with the year if it is not this one. */
+void format_day(uint64_t us, char *out, size_t cap);
+/* "Wed 2026-11-21 19:30" */
+void format_minute(uint64_t us, char *out, size_t cap);
+/* "today", "3 days ago", "in 5 days": from now. */
+void format_distance(uint64_t us, char *out, size_t cap);
 
 json_t *json_fault_word(uint32_t word);
 json_t *json_config(const struct mn_config *config);
 /* "1101 MOTOR_STALL, 1401 BATTERY_LOW"; "none". */
 void format_faults(uint32_t word, char *out, size_t cap);
+
+/* Each fault of the word on lines of its own: what it means and what to do. Indented by so much; nothing for none. */
+void print_faults(uint32_t word, size_t indent);
 
 /* "CHEEK"; "?" for no zone that is known. */
 const char *zone_name(unsigned number);

@@ -242,23 +242,25 @@ int cmd_monitor(struct app *a, int argc, char **argv)
 {
     static struct monitor m; /* the client may call back until it is closed, behind us */
     const char *path = NULL;
+    uint64_t pid = 0;
     double seconds = 0;
-    int r;
+    int r = EXIT_OK;
 
-    for (int i = 1; i < argc; i++) {
-        char *end = NULL;
-
+    for (int i = 1; i < argc && r == EXIT_OK; i++) {
         if (strcmp(argv[i], "--clients") == 0)
             m.pid = -1;
-        else if (strcmp(argv[i], "--client") == 0 && i + 1 < argc && (m.pid = strtol(argv[i + 1], &end, 10)) > 0 && *end == '\0')
-            i++;
+        else if (strcmp(argv[i], "--client") == 0)
+            r = parse_number(argv[i], argv[i + 1], 1, INT32_MAX, &pid), i++;
         else if (strcmp(argv[i], "--pcapng") == 0 && i + 1 < argc)
             path = argv[++i];
-        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc && (seconds = strtod(argv[i + 1], &end)) > 0 && *end == '\0')
-            i++;
+        else if (strcmp(argv[i], "--seconds") == 0)
+            r = parse_seconds(argv[i], argv[i + 1], &seconds), i++;
         else
-            return usage_error("monitor does not take %s (--clients, --client PID, --pcapng FILE, --seconds N)", argv[i]);
+            r = usage_error("monitor takes --clients, --client PID, --pcapng FILE and --seconds N, not %s", argv[i]);
     }
+    if (r != EXIT_OK)
+        return r;
+    m.pid = pid != 0 ? (long)pid : m.pid;
     m.app = a;
     a->on_event = on_traffic;
     a->event_user = &m;

@@ -104,15 +104,13 @@ static void print_date(uint64_t unix_s, char *out, size_t cap)
         snprintf(out, cap, "?");
 }
 
-int cmd_info(struct app *a, int argc, char **argv)
+static int info_of(struct app *a)
 {
     struct mn_info i;
     struct mn_status s;
     char faults[512], expiry[32];
-    int r = argc > 1 ? usage_error("info takes no %s; choose a pen with --pen", argv[1]) : app_choose(a);
+    int r;
 
-    if (r != EXIT_OK)
-        return r;
     if ((r = mn_pen_info(a->client, a->serial, &i, a->timeout_ms)) != MN_OK ||
         (r = mn_pen_status(a->client, a->serial, &s, a->timeout_ms)) != MN_OK)
         return app_failed(a, r);
@@ -135,20 +133,26 @@ int cmd_info(struct app *a, int argc, char **argv)
            i.hardware_revision);
     printf("  state       %s, trigger %s\n  faults      %s%s%s\n", mn_state_name(s.state), s.trigger ? "pressed" : "released",
            colour(s.fault_word != 0 ? COLOUR_BAD : COLOUR_GOOD), faults, colour(COLOUR_NONE));
+    print_faults(s.fault_word, 14);
     if (i.needle_count != 0)
-        printf("  cartridge   %s, %" PRIu32 " needles, to %" PRIu32 " um, expires %s, uid %016" PRIx64 "\n", mn_cartridge_name(i.cartridge),
-               i.needle_count, i.cartridge_max_depth_um, expiry, i.cartridge_uid);
+        printf("  cartridge   %s, %" PRIu32 " needles, to %.2f mm, expires %s, uid %016" PRIx64 "\n", mn_cartridge_name(i.cartridge),
+               i.needle_count, i.cartridge_max_depth_um / 1000.0, expiry, i.cartridge_uid);
     else
         printf("  cartridge   %s\n", mn_cartridge_name(i.cartridge));
     printf("  strokes     %" PRIu32 " this session, %" PRIu32 " in all, motor on for %" PRIu32 " s\n", s.strokes_session, s.strokes_total,
            s.motor_on_s);
-    printf("  limits      depth to %" PRIu32 " um, rate %.1f to %.1f Hz\n", i.depth_max_um, i.rate_min_dhz / 10.0, i.rate_max_dhz / 10.0);
+    printf("  limits      depth to %.2f mm, rate %.1f to %.1f Hz\n", i.depth_max_um / 1000.0, i.rate_min_dhz / 10.0, i.rate_max_dhz / 10.0);
     printf("  records     %" PRIu32 " to %" PRIu32 ", acknowledged to %" PRIu32 "\n", s.records_oldest, s.records_newest, s.records_acked);
     printf("  life        boot %" PRIu32 ", id %08" PRIx32 ", up %.1f s, configuration %" PRIu32 "\n", i.boot_count, s.boot_id,
            (double)s.t_us / 1e6, s.config_generation);
     printf("  link        %" PRIu32 " bad frames, %" PRIu32 " gaps, %" PRIu32 " foreign; %" PRIu32 " samples dropped by the pen\n", s.bad_frames,
            s.sequence_gaps, s.foreign_frames, s.telemetry_dropped);
     return flush_output();
+}
+
+int cmd_info(struct app *a, int argc, char **argv)
+{
+    return argc > 1 ? usage_error("info takes no %s: choose a pen with --pen", argv[1]) : app_each(a, info_of);
 }
 
 static int compare_u64(const void *a, const void *b)
@@ -158,31 +162,30 @@ static int compare_u64(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-static bool parse_count(const char *text, long low, long high, long *out)
-{
-    char *end;
-
-    *out = strtol(text, &end, 10);
-    return *text != '\0' && *end == '\0' && *out >= low && *out <= high;
-}
-
 int cmd_ping(struct app *a, int argc, char **argv)
 {
-    long count = 10, bytes = 64, lost = 0, n = 0;
+    uint64_t wanted = 10, size = 64;
+    long count, bytes, lost = 0, n = 0;
     bool daemon_only = false;
     uint64_t *us, sum = 0;
     int r;
 
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--daemon") == 0)
+        bool is_count = strcmp(argv[i], "--count") == 0;
+
+        if (strcmp(argv[i], "--daemon") == 0) {
             daemon_only = true;
-        else if (strcmp(argv[i], "--count") == 0 && i + 1 < argc && parse_count(argv[i + 1], 1, 1000000, &count))
+        } else if (is_count || strcmp(argv[i], "--bytes") == 0) {
+            r = parse_number(argv[i], argv[i + 1], is_count ? 1 : 0, is_count ? 1000000 : MN_ECHO_MAX, is_count ? &wanted : &size);
+            if (r != EXIT_OK)
+                return r;
             i++;
-        else if (strcmp(argv[i], "--bytes") == 0 && i + 1 < argc && parse_count(argv[i + 1], 0, MN_ECHO_MAX, &bytes))
-            i++;
-        else
-            return usage_error("ping does not take %s (--count 1..1000000, --bytes 0..%d, --daemon)", argv[i], MN_ECHO_MAX);
+        } else {
+            return usage_error("ping takes --count, --bytes and --daemon, not %s", argv[i]);
+        }
     }
+    count = (long)wanted;
+    bytes = (long)size;
     r = daemon_only ? app_connect(a, false) : app_choose(a);
     if (r != EXIT_OK)
         return r;

@@ -45,7 +45,7 @@ static void format_cap(const struct mn_zone *z, char *out, size_t cap)
     if (z->cap_um == 0)
         snprintf(out, cap, "never");
     else
-        snprintf(out, cap, "%" PRIu32 " um", z->cap_um);
+        snprintf(out, cap, "%.2f mm", z->cap_um / 1000.0);
 }
 
 /* ---- tables ---- */
@@ -86,7 +86,10 @@ static void print_tables(void)
 
     heading("Single figures", (const char *const[]){"figure", "value", "", "source", NULL});
     for (size_t i = 0; i < mn_limit_count(); i++) {
-        snprintf(text, sizeof(text), "%" PRIu32 " %s", mn_limit_at(i)->value, mn_limit_at(i)->unit);
+        if (strcmp(mn_limit_at(i)->unit, "um") == 0)
+            snprintf(text, sizeof(text), "%.2f mm", mn_limit_at(i)->value / 1000.0);
+        else
+            snprintf(text, sizeof(text), "%" PRIu32 " %s", mn_limit_at(i)->value, mn_limit_at(i)->unit);
         row(mn_limit_at(i)->name, text, mn_limit_at(i)->text, mn_limit_at(i)->source);
     }
     heading("Zones", (const char *const[]){"zone", "deepest", "", "source", NULL});
@@ -288,8 +291,8 @@ static void print_guide(const struct mn_indication *n)
 
     format_sessions(n, text, sizeof(text));
     printf("%s%s%s: %s (%s)\n\nsessions   %s\n", colour(COLOUR_BOLD), n->name, colour(COLOUR_NONE), n->text, n->source, text);
-    printf("interval   %" PRIu32 " d after less than %" PRIu32 " um, else %" PRIu32 " d; never below %" PRIu32 " d\n\n", limit("interval_surface"),
-           limit("depth_medium"), limit("interval_deeper"), limit("interval_floor"));
+    printf("interval   %" PRIu32 " d after less than %.1f mm, else %" PRIu32 " d; never below %" PRIu32 " d\n\n", limit("interval_surface"),
+           limit("depth_medium") / 1000.0, limit("interval_deeper"), limit("interval_floor"));
     printf("zone                       deepest       numbing then\n");
     for (size_t i = 0; i < mn_zone_count(); i++) {
         const struct mn_zone *z = mn_zone_at(i);
@@ -298,7 +301,7 @@ static void print_guide(const struct mn_indication *n)
         if (deepest == 0)
             printf("%-26s %snever%s\n", z->name, colour(COLOUR_BAD), colour(COLOUR_NONE));
         else
-            printf("%-26s %4" PRIu32 " um       %2" PRIu32 " min%s\n", z->name, deepest, mn_numbing_min(deepest), z->bony ? "   bony" : "");
+            printf("%-26s %.2f mm      %2" PRIu32 " min%s\n", z->name, deepest / 1000.0, mn_numbing_min(deepest), z->bony ? "   bony" : "");
     }
     printf("\nask before (every one is answered)\n");
     for (size_t i = 0; i < mn_question_count(); i++) {
@@ -329,13 +332,11 @@ int cmd_guide(struct app *a, int argc, char **argv)
         return list_indications(true);
     if (argc > 2)
         return usage_error("guide takes one indication");
-    for (char *c = argv[1]; *c != '\0'; c++)
-        *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c == '-' ? '_' : *c;
     for (size_t i = 0; i < mn_indication_count() && n < 16; i++) {
         const struct mn_indication *one = mn_indication_at(i);
 
         names[n++] = one->name;
-        if (strcmp(one->name, argv[1]) != 0)
+        if (!same_word(one->name, argv[1]))
             continue;
         if (a->json)
             return print_json(json_tables(), false);

@@ -9,13 +9,15 @@
 
 #include "mnctl.h"
 
-enum { LIST_DEFAULT = 40, VERIFY_TIMEOUT_MS = 600000 };
+enum { LIST_DEFAULT = 40, VERIFY_TIMEOUT_MS = 600000, SEEN_MAX = 64 };
 
 enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV };
 
 struct records {
     struct app *app;
     struct mn_filter filter;
+    uint32_t kinds;   /* of pens' records, as it was asked for; 0: all */
+    bool sessions;    /* those of sessions, which no filter of the daemon knows: then all come, and are looked at here */
     char serial[MN_SERIAL_MAX + 1], priorities[4];
     enum format format;
     bool follow, export;
@@ -25,6 +27,10 @@ struct records {
     struct mn_cursor place;
     bool has_place;
     uint64_t count;
+    struct seen_config {
+        char serial[MN_SERIAL_MAX + 1];
+        struct mn_config config;
+    } seen[SEEN_MAX]; /* the last configuration of each pen, so that what has changed can be shown */
 };
 
 /* ---- one record ---- */
@@ -67,13 +73,17 @@ void format_record(const struct mn_record *r, char *out, size_t cap)
                  f != NULL ? f->priority : '?', mn_state_name(r->fault.state), f != NULL ? f->text : "a later libmn knows it");
         break;
     case MN_RECORD_CONFIG:
-        used = (size_t)snprintf(out, cap, "generation %" PRIu32 ":", r->config.generation);
-        for (size_t i = 0; i < mn_setting_count() && used < cap; i++)
-            used += (size_t)snprintf(out + used, cap - used, " %s=%" PRIu32, mn_setting_at(i)->name, mn_config_value(&r->config, i));
+        used = (size_t)snprintf(out, cap, "configuration %" PRIu32 ":", r->config.generation);
+        for (size_t i = 0; i < mn_setting_count() && used < cap; i++) {
+            char value[40];
+
+            format_setting(i, mn_config_value(&r->config, i), value, sizeof(value));
+            used += (size_t)snprintf(out + used, cap - used, "%s %s %s", i > 0 ? "," : "", setting_short_name(i), value);
+        }
         break;
     case MN_RECORD_RUN:
-        snprintf(out, cap, "%.1f s, %" PRIu32 " strokes, to %" PRIu32 " um, %s, ended by %s", r->run.duration_ms / 1000.0, r->run.strokes, r->run.depth_peak_um,
-                 zone_name(r->run.zone), ends[r->run.end < 5 ? r->run.end : 0]);
+        snprintf(out, cap, "%.1f s, %" PRIu32 " strokes, to %.2f mm, %s, ended by %s", r->run.duration_ms / 1000.0, r->run.strokes, r->run.depth_peak_um / 1000.0,
+                 r->run.zone != 0 ? zone_name(r->run.zone) : "no zone", ends[r->run.end < 5 ? r->run.end : 0]);
         break;
     case MN_RECORD_BEGUN:
         snprintf(out, cap, "%s", r->note.text[0] != '\0' ? r->note.text : "the journal begins");
@@ -185,12 +195,70 @@ static void print_csv_text(FILE *out, const char *text)
     fputs("\"\n", out);
 }
 
-static void print_record(const struct records *x, const struct mn_record *r)
+/* Of a configuration record what differs from the one before it of the same pen, if that was seen. */
+static void format_change(struct records *x, const struct mn_record *r, char *out, size_t cap)
 {
-    char text[512], when[40], bound[24];
+    struct seen_config *seen = NULL;
+    size_t used;
+
+    for (size_t i = 0; i < SEEN_MAX && seen == NULL; i++) {
+        if (x->seen[i].serial[0] == '\0' || strcmp(x->seen[i].serial, r->serial) == 0)
+            seen = &x->seen[i];
+    }
+    if (seen != NULL && seen->serial[0] != '\0') {
+        used = (size_t)snprintf(out, cap, "configuration %" PRIu32 ":", r->config.generation);
+        for (size_t i = 0, n = 0; i < mn_setting_count() && used < cap; i++) {
+            char was[40], is[40];
+
+            if (mn_config_value(&seen->config, i) == mn_config_value(&r->config, i))
+                continue;
+            format_setting(i, mn_config_value(&seen->config, i), was, sizeof(was));
+            format_setting(i, mn_config_value(&r->config, i), is, sizeof(is));
+            used += (size_t)snprintf(out + used, cap - used, "%s %s %s -> %s", n++ > 0 ? "," : "", setting_short_name(i), was, is);
+        }
+    }
+    if (seen != NULL) {
+        snprintf(seen->serial, sizeof(seen->serial), "%s", r->serial);
+        seen->config = r->config;
+    }
+}
+
+/* A row of the table: one line if it fits, else what it says is wrapped by words under its own column. */
+static void print_row(const struct records *x, const struct mn_record *r, const char *when, const char *text)
+{
+    struct terminal_size size = terminal_size();
+    bool wide = !isatty(fileno(x->out)) || size.columns >= 110;
+    char bound[24];
+    int at;
+
+    format_bound(r, bound, sizeof(bound));
+    if (wide)
+        at = fprintf(x->out, "%6" PRIu64 "  %s %-10s %-10s %4" PRIu32 "  %-13s ", r->cursor.position, when, bound, r->serial, r->number, mn_record_kind_name(r->kind));
+    else
+        at = fprintf(x->out, "%5" PRIu64 "  %.14s %-9s ", r->cursor.position, when + 5, r->serial);
+    fputs(colour(colour_of(r)), x->out);
+    if (isatty(fileno(x->out)))
+        text_wrap(x->out, text, (size_t)at, (size_t)at, (size_t)(size.columns > at + 20 ? size.columns : at + 20));
+    else
+        fprintf(x->out, "%s\n", text);
+    fputs(colour(COLOUR_NONE), x->out);
+}
+
+static bool is_wanted(const struct records *x, const struct mn_record *r)
+{
+    if (!x->sessions)
+        return true;
+    return r->kind < MN_RECORD_BEGUN ? (x->kinds >> r->kind & 1) != 0 : r->kind == MN_RECORD_SESSION_BEGUN || r->kind == MN_RECORD_SESSION_ENDED || r->kind == MN_RECORD_ADVERSE;
+}
+
+static void print_record(struct records *x, const struct mn_record *r)
+{
+    char text[512], when[40];
     json_t *j;
 
     format_record(r, text, sizeof(text));
+    if (r->kind == MN_RECORD_CONFIG && x->format == FORMAT_TABLE)
+        format_change(x, r, text, sizeof(text));
     format_time(r->host_us, when, sizeof(when));
     switch (x->format) {
     case FORMAT_JSON:
@@ -208,9 +276,7 @@ static void print_record(const struct records *x, const struct mn_record *r)
         print_csv_text(x->out, text);
         break;
     case FORMAT_TABLE:
-        format_bound(r, bound, sizeof(bound));
-        fprintf(x->out, "%6" PRIu64 "  %s %-10s %-10s %4" PRIu32 "  %-14s%s%s%s\n", r->cursor.position, when, bound, r->serial, r->number,
-                mn_record_kind_name(r->kind), colour(colour_of(r)), text, colour(COLOUR_NONE));
+        print_row(x, r, when, text);
         break;
     }
 }
@@ -220,8 +286,8 @@ static void print_head(const struct records *x)
     if (x->format == FORMAT_CSV)
         fprintf(x->out, "id,time,host_us,host_bound_us,serial,volume,number,boot_id,t_us,kind,code,text\n");
     if (x->format == FORMAT_TABLE)
-        fprintf(x->out, "%s%6s  %-23s %-10s %-10s %4s  %-14s%s%s\n", colour(COLOUR_DIM), "id", "time", "", "pen", "no.", "kind", "what",
-                colour(COLOUR_NONE));
+        fprintf(x->out, isatty(fileno(x->out)) && terminal_size().columns < 110 ? "%s%5s  %-14s%.0s %-9s%.0s%.0s what%.0s%s\n" : "%s%6s  %-23s %-10s %-10s %4s  %-13s %s%s\n", colour(COLOUR_DIM), "id",
+                "time", "", "pen", "no.", "kind", "what", colour(COLOUR_NONE));
 }
 
 /* All that is there, page by page; of a list only the last ones are kept. */
@@ -236,6 +302,8 @@ static int read_all(struct records *x)
         mn_records_free(&page);
         r = mn_records_read(x->app->client, x->has_place ? &x->place : NULL, &x->filter, &page, x->app->timeout_ms);
         for (size_t i = 0; r == MN_OK && i < page.count; i++) {
+            if (!is_wanted(x, &page.record[i]))
+                continue;
             if (ring != NULL)
                 ring[x->count % (uint64_t)x->last] = page.record[i];
             else
@@ -263,14 +331,14 @@ static int read_all(struct records *x)
 
 static void on_event(mn_client *c, const struct mn_event *e, void *user)
 {
-    const struct records *x = user;
+    struct records *x = user;
 
     (void)c;
     if (e->kind == MN_EVENT_DISCONNECTED)
         fprintf(stderr, "mnctl: %s; waiting for it\n", e->text);
     if (e->kind == MN_EVENT_RECONNECTED)
         fprintf(stderr, "mnctl: mnd is back after %.1f s; no record is missed\n", (double)e->outage_ms / 1000);
-    if (e->kind != MN_EVENT_RECORD)
+    if (e->kind != MN_EVENT_RECORD || !is_wanted(x, e->record))
         return;
     print_record(x, e->record);
     fflush(x->out);
@@ -284,7 +352,7 @@ static int end_export(struct records *x)
         return EXIT_ERROR;
     }
     fprintf(stderr, "mnctl: %" PRIu64 " records are in %s\n", x->count, x->path);
-    if (x->filter.serial == NULL && x->filter.kinds == 0 && x->filter.priorities == NULL && x->filter.since_us == 0 && x->filter.until_us == 0 && x->has_place) {
+    if (x->filter.serial == NULL && x->kinds == 0 && !x->sessions && x->filter.priorities == NULL && x->filter.since_us == 0 && x->filter.until_us == 0 && x->has_place) {
         int r = mn_records_exported(x->app->client, &x->place, x->app->timeout_ms);
 
         return r == MN_OK ? EXIT_OK : app_failed(x->app, r);
@@ -383,51 +451,34 @@ static int backup(struct app *a, const char *path)
 
 /* ---- words ---- */
 
-/* "10m", "2h", "3d", "today", "2026-11-21", "2026-11-21 08:30": Unix time in us. */
-static bool parse_time(const char *word, uint64_t *us)
+/* --until of a day includes it. */
+static int parse_time(const char *option, const char *word, uint64_t *us)
 {
-    static const char *const formats[] = {"%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"};
-    time_t now = time(NULL), then = -1;
-    struct tm tm = {.tm_isdst = -1};
-    char *end;
-    double n = strtod(word, &end);
+    char why[QUANTITY_WHY_MAX];
+    struct moment m;
 
-    if (end != word && n >= 0 && n < 1e7 && strlen(end) == 1 && strchr("smhd", *end) != NULL) {
-        static const double factors[] = {1, 60, 3600, 86400};
-
-        *us = (uint64_t)(((double)now - n * factors[strchr("smhd", *end) - "smhd"]) * 1e6);
-        return true;
-    }
-    if (strcmp(word, "today") == 0 && localtime_r(&now, &tm) != NULL) {
-        tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
-        then = mktime(&tm);
-    }
-    for (size_t i = 0; then == -1 && i < sizeof(formats) / sizeof(formats[0]); i++) {
-        const char *rest;
-
-        tm = (struct tm){.tm_isdst = -1};
-        rest = strptime(word, formats[i], &tm);
-        if (rest != NULL && *rest == '\0')
-            then = mktime(&tm);
-    }
-    *us = (uint64_t)then * 1000000;
-    return then > 0;
+    if (!parse_moment(word, time(NULL), 'm', &m, why))
+        return usage_error("%s: %s", option, why);
+    *us = (uint64_t)(m.begin + (strcmp(option, "--until") == 0 ? m.seconds : 0)) * 1000000;
+    return EXIT_OK;
 }
 
-static int parse_kinds(const char *word, uint32_t *kinds)
+static int parse_kinds(const char *word, uint32_t *kinds, bool *sessions)
 {
-    static const char *const names[] = {"boot", "fault", "config", "run"};
+    static const char *const names[] = {"boot", "fault", "config", "run", "session"};
+    const size_t n = sizeof(names) / sizeof(names[0]);
     char copy[64];
 
     snprintf(copy, sizeof(copy), "%s", word);
     for (char *save = NULL, *name = strtok_r(copy, ",", &save); name != NULL; name = strtok_r(NULL, ",", &save)) {
-        size_t i = 0;
+        size_t i = find_word(name, names, n, true);
 
-        while (i < 4 && strcasecmp(names[i], name) != 0)
-            i++;
-        if (i == 4)
-            return usage_error("there is no kind %s: boot, fault, config, run", name);
-        *kinds |= 1u << (i + 1);
+        if (i == n && nearest(name, names, n) != NULL)
+            return usage_error("there is no kind %s; did you mean %s?", name, nearest(name, names, n));
+        if (i == n)
+            return usage_error("there is no kind %s: boot, fault, config, run, session", name);
+        *kinds |= i < 4 ? 1u << (i + 1) : 0;
+        *sessions = *sessions || i == 4;
     }
     return EXIT_OK;
 }
@@ -445,31 +496,31 @@ static int parse_place(struct records *x, const char *word)
 
 static int parse_value(struct records *x, const char *option, const char *value)
 {
-    char *end;
+    uint64_t n;
+    int r;
 
     if (strcmp(option, "--since") == 0 || strcmp(option, "--until") == 0)
-        return parse_time(value, option[2] == 's' ? &x->filter.since_us : &x->filter.until_us)
-                   ? EXIT_OK
-                   : usage_error("%s takes 10m, 2h, 3d, today, 2026-11-21 or \"2026-11-21 08:30\", not %s", option, value);
+        return parse_time(option, value, option[2] == 's' ? &x->filter.since_us : &x->filter.until_us);
     if (strcmp(option, "--kind") == 0)
-        return parse_kinds(value, &x->filter.kinds);
+        return parse_kinds(value, &x->kinds, &x->sessions);
     if (strcmp(option, "--after") == 0)
         return parse_place(x, value);
     if (strcmp(option, "--priority") == 0) {
-        if (value[strspn(value, "HML")] != '\0' || strlen(value) > 3 || value[0] == '\0')
+        if (value[strspn(value, "HMLhml")] != '\0' || strlen(value) > 3 || value[0] == '\0')
             return usage_error("--priority takes some of H, M and L, not %s", value);
-        snprintf(x->priorities, sizeof(x->priorities), "%s", value);
+        upper_word(x->priorities, sizeof(x->priorities), value);
         x->filter.priorities = x->priorities;
         return EXIT_OK;
     }
     if (strcmp(option, "--last") == 0) {
-        x->last = strtol(value, &end, 10);
-        return *end == '\0' && x->last > 0 && x->last <= 1000000 ? EXIT_OK : usage_error("--last takes 1 to 1000000, not %s", value);
+        r = parse_number(option, value, 1, 1000000, &n);
+        x->last = r == EXIT_OK ? (long)n : x->last;
+        return r;
     }
     if (strcmp(option, "--export") == 0) {
         x->export = true;
-        x->format = strcmp(value, "csv") == 0 ? FORMAT_CSV : FORMAT_JSON;
-        return x->format == FORMAT_CSV || strcmp(value, "jsonl") == 0 ? EXIT_OK : usage_error("--export takes jsonl or csv, not %s", value);
+        x->format = same_word(value, "csv") ? FORMAT_CSV : FORMAT_JSON;
+        return x->format == FORMAT_CSV || same_word(value, "jsonl") ? EXIT_OK : usage_error("--export takes jsonl or csv, not %s", value);
     }
     x->path = value;
     return EXIT_OK;
@@ -506,9 +557,10 @@ int cmd_records(struct app *a, int argc, char **argv)
             const char *near = nearest(argv[i], names, sizeof(names) / sizeof(names[0]));
 
             return near != NULL ? usage_error("there is no records %s; did you mean %s?", argv[i], near)
-                                : usage_error("records does not take %s; `mnctl help records` shows what it takes", argv[i]);
+                                : usage_error("records does not take %s", argv[i]);
         }
     }
+    x.filter.kinds = x.sessions ? 0 : x.kinds;
     if (x.path != NULL && (!x.export || x.follow))
         return usage_error("--output goes with --export");
     if (x.last < 0)

@@ -3,17 +3,16 @@
  */
 #include <curses.h>
 #include <inttypes.h>
-#include <locale.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "mnctl.h"
 
-enum { HISTORY = 400, SCREEN_PERIOD_MS = 100 };
+enum { HISTORY = 500, SCREEN_PERIOD_MS = 100, PLOTS = 3, STALE_MS = 3000 };
 
 /* A plotted signal: the peak of each screen period. */
 struct plot {
@@ -21,9 +20,10 @@ struct plot {
     const char *unit;
     double scale; /* shown = raw * scale */
     double full;  /* of the plot's height, at the least */
+    int decimals;
     int32_t history[HISTORY];
     size_t next, filled;
-    int32_t peak, last;
+    int32_t peak, shown; /* of this period, and of the last */
 };
 
 enum mode { MODE_TEXT, MODE_JSON, MODE_CSV, MODE_SCREEN };
@@ -31,15 +31,25 @@ enum mode { MODE_TEXT, MODE_JSON, MODE_CSV, MODE_SCREEN };
 struct watch {
     struct app *app;
     enum mode mode;
-    struct plot plots[3];
+    struct plot plots[PLOTS];
     struct mn_telemetry latest; /* without its arrays */
     int32_t slow[8];            /* last values of what the screen shows */
+    int32_t stroke_um;          /* the deepest of the last period: the stroke's depth, whatever its place in mid-stroke */
     uint64_t samples, missed;
+    uint64_t heard_ms;          /* when telemetry came last; 0: never */
     bool gone;
     char notice[256];
 };
 
 enum { SLOW_MOTOR_DC, SLOW_GRIP_DC, SLOW_BATTERY_MV, SLOW_SOC, SLOW_DEPTH_SET, SLOW_RATE_SET, SLOW_LOAD, SLOW_CONTACT };
+
+static uint64_t now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
 
 static void plot_add(struct plot *p, const int32_t *values, size_t n)
 {
@@ -47,7 +57,6 @@ static void plot_add(struct plot *p, const int32_t *values, size_t n)
         if (values[i] > p->peak)
             p->peak = values[i];
     }
-    p->last = values[n - 1];
 }
 
 static void plot_step(struct plot *p)
@@ -55,6 +64,7 @@ static void plot_step(struct plot *p)
     p->history[p->next] = p->peak;
     p->next = (p->next + 1) % HISTORY;
     p->filled += p->filled < HISTORY;
+    p->shown = p->peak;
     p->peak = 0;
 }
 
@@ -123,6 +133,7 @@ static void print_batch_json(const struct mn_telemetry *t)
 static void on_telemetry(struct watch *w, const struct mn_telemetry *t)
 {
     w->latest = *t;
+    w->heard_ms = now_ms();
     w->samples += t->fast.count;
     w->missed += t->fast.missed;
     if (w->mode == MODE_CSV) {
@@ -175,90 +186,140 @@ static void on_event(mn_client *c, const struct mn_event *e, void *user)
 
 /* ---- the screen ---- */
 
-static void draw_plot(struct plot *p, int top, int height, int width)
+/* One line, cut to the width; what stood there before goes. */
+static void put_line(int row, int attribute, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void put_line(int row, int attribute, const char *format, ...)
 {
-    static const char *const blocks[] = {" ", "\xe2\x96\x81", "\xe2\x96\x82", "\xe2\x96\x83", "\xe2\x96\x84",
-                                         "\xe2\x96\x85", "\xe2\x96\x86", "\xe2\x96\x87", "\xe2\x96\x88"};
-    int columns = width < HISTORY ? width : HISTORY;
+    char line[400], fits[400];
+    va_list ap;
+
+    if (row < 0 || row >= LINES)
+        return;
+    va_start(ap, format);
+    vsnprintf(line, sizeof(line), format, ap);
+    va_end(ap);
+    text_cut(fits, sizeof(fits), line, (size_t)COLS);
+    move(row, 0);
+    attrset(attribute);
+    addstr(fits);
+    attrset(A_NORMAL);
+    clrtoeol();
+}
+
+/* An eighth of a cell's height is the step where the terminal has UTF-8. */
+static void draw_plot(const struct plot *p, int top, int height, int attribute)
+{
+    static const char *const eighths[] = {" ", "\xe2\x96\x81", "\xe2\x96\x82", "\xe2\x96\x83", "\xe2\x96\x84",
+                                          "\xe2\x96\x85", "\xe2\x96\x86", "\xe2\x96\x87", "\xe2\x96\x88"};
+    int columns = COLS < HISTORY ? COLS : HISTORY;
     double full = p->full;
 
     for (size_t i = 0; i < p->filled; i++) {
         if (p->history[i] * p->scale > full)
             full = p->history[i] * p->scale;
     }
-    attron(A_BOLD);
-    mvprintw(top, 0, "%s %.1f %s", p->title, p->last * p->scale, p->unit);
-    attroff(A_BOLD);
-    printw("   full scale %.0f", full);
-    clrtoeol();
-    for (int row = 0; row < height; row++) {
+    put_line(top, (int)((unsigned)attribute | A_BOLD), "%s %.*f %s   to %.*f %s, %.0f s", p->title, p->decimals, p->shown * p->scale, p->unit, p->decimals, full, p->unit, columns * SCREEN_PERIOD_MS / 1000.0);
+    attrset(attribute);
+    for (int row = 0; row < height && top + 1 + row < LINES - 1; row++) {
         move(top + 1 + row, 0);
         for (int x = 0; x < columns; x++) {
             size_t back = (size_t)(columns - x);
             double v = back <= p->filled ? p->history[(p->next + HISTORY - back) % HISTORY] * p->scale / full * height : 0;
             double here = v - (height - 1 - row);
 
-            addstr(blocks[here <= 0 ? 0 : here >= 1 ? 8 : (int)(here * 8)]);
+            if (terminal_has_utf8())
+                addstr(eighths[here <= 0 ? 0 : here >= 1 ? 8 : (int)(here * 8)]);
+            else
+                addstr(here > 0.5 ? "#" : " ");
         }
+        clrtoeol();
     }
+    attrset(A_NORMAL);
 }
 
-static void draw(struct watch *w)
+/* Each fault with what it means and what to do; the rows that it took. */
+static int draw_faults(int row, uint32_t word)
 {
-    int height, width, plot_height;
-    char faults[256];
+    int first = row;
 
-    getmaxyx(stdscr, height, width);
-    plot_height = (height - 9) / 3;
-    if (plot_height < 1)
-        plot_height = 1;
-    format_faults(w->latest.fault_word, faults, sizeof(faults));
-    mvprintw(0, 0, "%s  %s  %s", w->app->serial, w->gone ? "UNPLUGGED" : mn_state_name(w->latest.state), w->notice);
-    clrtoeol();
-    mvprintw(1, 0, "faults: %s", faults);
-    clrtoeol();
-    mvprintw(2, 0, "set %d um, %.1f Hz   load %d permille%s   strokes %" PRIu32, (int)w->slow[SLOW_DEPTH_SET],
-             w->slow[SLOW_RATE_SET] / 10.0, (int)w->slow[SLOW_LOAD], w->slow[SLOW_CONTACT] ? ", skin" : "", w->latest.strokes_session);
-    clrtoeol();
-    mvprintw(3, 0, "motor %.1f C, grip %.1f C   battery %d mV, %d %%", w->slow[SLOW_MOTOR_DC] / 10.0, w->slow[SLOW_GRIP_DC] / 10.0,
-             (int)w->slow[SLOW_BATTERY_MV], (int)w->slow[SLOW_SOC]);
-    clrtoeol();
-    for (int i = 0; i < 3; i++)
-        draw_plot(&w->plots[i], 5 + i * (plot_height + 1), plot_height, width);
-    mvprintw(height - 1, 0, "%" PRIu64 " samples, %" PRIu64 " missed   q quits", w->samples, w->missed);
-    clrtoeol();
+    for (size_t bit = 0; bit < mn_fault_count() && row + 2 < LINES; bit++) {
+        const struct mn_fault *f = mn_fault_at(bit);
+
+        if (!(word >> bit & 1))
+            continue;
+        put_line(row++, A_BOLD, "%u %s: %s", f->code, f->name, f->text);
+        put_line(row++, A_NORMAL, "  -> %s", f->cure);
+    }
+    if (row == first)
+        put_line(row++, A_NORMAL, "no faults");
+    return row - first;
+}
+
+static void draw(const struct watch *w)
+{
+    uint64_t age_ms = w->heard_ms != 0 ? now_ms() - w->heard_ms : 0;
+    bool stale = w->gone || age_ms > STALE_MS;
+    int attribute = stale ? A_DIM : A_NORMAL, row = 1, plots, height;
+
+    erase();
+    if (w->gone)
+        put_line(0, A_BOLD, "%s  UNPLUGGED; the figures are %" PRIu64 " s old  %s", w->app->serial, age_ms / 1000, w->notice);
+    else if (stale || w->heard_ms == 0)
+        put_line(0, A_BOLD, "%s  no telemetry for %" PRIu64 " s  %s", w->app->serial, age_ms / 1000, w->notice);
+    else
+        put_line(0, A_BOLD, "%s  %s  %s", w->app->serial, mn_state_name(w->latest.state), w->notice);
+    if (!w->gone)
+        row += draw_faults(row, w->latest.fault_word);
+    put_line(row++, attribute, "set %.2f mm, %.1f Hz   stroke %.2f mm   load %d %%%s   strokes %" PRIu32, w->slow[SLOW_DEPTH_SET] / 1000.0, w->slow[SLOW_RATE_SET] / 10.0, w->stroke_um / 1000.0,
+             (int)w->slow[SLOW_LOAD] / 10, w->slow[SLOW_CONTACT] ? ", skin" : "", w->latest.strokes_session);
+    put_line(row++, attribute, "motor %.1f C, grip %.1f C   battery %.2f V, %d %%", w->slow[SLOW_MOTOR_DC] / 10.0, w->slow[SLOW_GRIP_DC] / 10.0, w->slow[SLOW_BATTERY_MV] / 1000.0,
+             (int)w->slow[SLOW_SOC]);
+    for (plots = PLOTS; plots > 0 && (LINES - 1 - row) / plots < 2; plots--)
+        ;
+    height = plots > 0 ? (LINES - 1 - row) / plots - 1 : 0;
+    for (int i = 0; i < plots; i++)
+        draw_plot(&w->plots[i], row + i * (height + 1), height, attribute);
+    put_line(LINES - 1, A_NORMAL, "q ends   %" PRIu64 " samples, %" PRIu64 " missed", w->samples, w->missed);
     refresh();
 }
 
-static void screen_begin(void)
+/* False: this terminal cannot be drawn on. */
+static bool screen_begin(void)
 {
-    setlocale(LC_ALL, "");
-    initscr();
+    if (newterm(NULL, stdout, stdin) == NULL)
+        return false;
     cbreak();
     noecho();
     curs_set(0);
     nodelay(stdscr, TRUE);
+    return true;
 }
 
 /* ---- the loop ---- */
-
-static uint64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static void print_text(const struct watch *w)
 {
     char faults[256];
 
+    if (w->gone)
+        return; /* its going has been said, and its figures are old */
     format_faults(w->latest.fault_word, faults, sizeof(faults));
-    printf("%s %-8s depth %4d um  rate %6.1f Hz  current %4d mA  motor %.1f C  battery %d %%  strokes %" PRIu32 "  missed %" PRIu64
-           "  faults %s\n",
-           w->app->serial, mn_state_name(w->latest.state), (int)w->plots[0].last, w->plots[1].last / 10.0, (int)w->plots[2].last,
-           w->slow[SLOW_MOTOR_DC] / 10.0, (int)w->slow[SLOW_SOC], w->latest.strokes_session, w->missed, faults);
+    printf("%s %-8s stroke %.2f mm  rate %.1f Hz  current %d mA  motor %.1f C  battery %d %%  strokes %" PRIu32 "  missed %" PRIu64 "  faults %s\n", w->app->serial,
+           mn_state_name(w->latest.state), w->stroke_um / 1000.0, w->plots[1].shown / 10.0, (int)w->plots[2].shown, w->slow[SLOW_MOTOR_DC] / 10.0, (int)w->slow[SLOW_SOC],
+           w->latest.strokes_session, w->missed, faults);
+}
+
+/* q, or the end of the input; ncurses has made itself at home in a new size by then. */
+static bool wants_end(void)
+{
+    int key;
+
+    while ((key = getch()) != ERR) {
+        if (key == 'q' || key == 'Q' || key == 4)
+            return true;
+    }
+    return false;
 }
 
 static int loop(struct watch *w, uint64_t end_ms)
@@ -267,7 +328,7 @@ static int loop(struct watch *w, uint64_t end_ms)
     uint64_t period_ms = w->mode == MODE_SCREEN ? SCREEN_PERIOD_MS : 1000, next_ms = now_ms() + period_ms;
     int r = MN_OK;
 
-    while (r == MN_OK && !ferror(stdout) && (end_ms == 0 || now_ms() < end_ms)) {
+    while (r == MN_OK && !ferror(stdout) && !is_interrupted() && (end_ms == 0 || now_ms() < end_ms)) {
         struct pollfd fds[2] = {{.fd = mn_fd(c), .events = mn_events(c)},
                                 {.fd = w->mode == MODE_SCREEN ? STDIN_FILENO : -1, .events = POLLIN}};
         uint64_t now = now_ms();
@@ -275,13 +336,14 @@ static int loop(struct watch *w, uint64_t end_ms)
 
         poll(fds, 2, own >= 0 && own < wait_ms ? own : wait_ms);
         r = mn_process(c);
-        if (w->mode == MODE_SCREEN && getch() == 'q')
+        if (w->mode == MODE_SCREEN && wants_end())
             break;
         if (now_ms() < next_ms)
             continue;
         next_ms += period_ms;
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < PLOTS; i++)
             plot_step(&w->plots[i]);
+        w->stroke_um = w->plots[0].shown;
         if (w->mode == MODE_SCREEN)
             draw(w);
         else if (w->mode == MODE_TEXT)
@@ -292,44 +354,38 @@ static int loop(struct watch *w, uint64_t end_ms)
 }
 
 struct wish {
-    unsigned long seconds, every, latency_ms; /* 0: no end; not said */
+    double seconds; /* 0: no end */
+    uint64_t every, latency_ms; /* 0: not said */
 };
-
-/* A number behind an option. */
-static int parse_number(const char *option, const char *text, unsigned long low, unsigned long high, unsigned long *out)
-{
-    char *end;
-
-    *out = strtoul(text, &end, 10);
-    if (*text == '\0' || *end != '\0' || *out < low || *out > high)
-        return usage_error("%s takes %lu to %lu, not %s", option, low, high, text);
-    return EXIT_OK;
-}
 
 static int parse(struct watch *w, int argc, char **argv, struct wish *wish)
 {
     const struct {
         const char *name;
-        unsigned long low, high, *out;
-    } numbers[] = {{"--seconds", 1, 1000000, &wish->seconds}, {"--every", 1, 1000, &wish->every}, {"--latency", MN_LATENCY_MIN_MS, MN_LATENCY_MAX_MS, &wish->latency_ms}};
+        uint64_t low, high, *out;
+    } numbers[] = {{"--every", 1, 1000, &wish->every}, {"--latency", MN_LATENCY_MIN_MS, MN_LATENCY_MAX_MS, &wish->latency_ms}};
 
-    w->mode = w->app->json ? MODE_JSON : isatty(STDOUT_FILENO) ? MODE_SCREEN : MODE_TEXT;
+    w->mode = w->app->json ? MODE_JSON : terminal_can_draw() && isatty(STDIN_FILENO) ? MODE_SCREEN : MODE_TEXT;
     for (int i = 1; i < argc; i++) {
-        int n = 0, r;
+        size_t n = 0;
+        int r;
 
-        while (n < 3 && strcmp(argv[i], numbers[n].name) != 0)
+        while (n < 2 && strcmp(argv[i], numbers[n].name) != 0)
             n++;
         if (strcmp(argv[i], "--csv") == 0) {
             w->mode = MODE_CSV;
-        } else if (n < 3 && i + 1 == argc) {
-            return usage_error("%s needs a number, %lu to %lu", argv[i], numbers[n].low, numbers[n].high);
-        } else if (n < 3) {
+        } else if (strcmp(argv[i], "--seconds") == 0) {
+            r = parse_seconds(argv[i], argv[i + 1], &wish->seconds);
+            if (r != EXIT_OK)
+                return r;
+            i++;
+        } else if (n < 2) {
             r = parse_number(argv[i], argv[i + 1], numbers[n].low, numbers[n].high, numbers[n].out);
             if (r != EXIT_OK)
                 return r;
             i++;
         } else {
-            return usage_error("watch does not take %s (--csv, --seconds N, --every N, --latency MS, --json)", argv[i]);
+            return usage_error("watch takes --csv, --seconds N, --every N, --latency MS and --json, not %s", argv[i]);
         }
     }
     return EXIT_OK;
@@ -346,9 +402,9 @@ static int pace(struct app *a, const struct wish *wish)
 
 int cmd_watch(struct app *a, int argc, char **argv)
 {
-    static struct watch w = {.plots = {{.title = "depth", .unit = "um", .scale = 1, .full = 100},
-                                       {.title = "rate", .unit = "Hz", .scale = 0.1, .full = 150},
-                                       {.title = "current", .unit = "mA", .scale = 1, .full = 500}}};
+    static struct watch w = {.plots = {{.title = "depth of stroke", .unit = "mm", .scale = 0.001, .full = 0.1, .decimals = 2},
+                                       {.title = "stroke rate", .unit = "Hz", .scale = 0.1, .full = 150, .decimals = 1},
+                                       {.title = "motor current", .unit = "mA", .scale = 1, .full = 500}}};
     struct mn_pens pens;
     struct wish wish = {0};
     int r;
@@ -375,9 +431,10 @@ int cmd_watch(struct app *a, int argc, char **argv)
     }
     if (r != MN_OK)
         return app_failed(a, r);
-    if (w.mode == MODE_SCREEN)
-        screen_begin();
-    r = loop(&w, wish.seconds != 0 ? now_ms() + wish.seconds * 1000 : 0);
+    if (w.mode == MODE_SCREEN && !screen_begin())
+        w.mode = MODE_TEXT;
+    catch_interrupt();
+    r = loop(&w, wish.seconds > 0 ? now_ms() + (uint64_t)(wish.seconds * 1000) : 0);
     if (w.mode == MODE_SCREEN)
         endwin();
     if (w.missed > 0)

@@ -13,25 +13,25 @@ P="mnctl --pen SIM-0001"
 
 says list_shows_both 0 'SIM-0002 .*READY +SAFE' mnctl list
 says list_json_is_json 0 '^2$' bash -c 'mnctl --json list | python3 -c "import json,sys; print(len(json.load(sys.stdin)))"'
-says two_pens_and_none_chosen 4 'there are 2 pens; choose one with --pen: SIM-000. SIM-000.' mnctl info
+says two_pens_and_none_chosen 4 'there are 2 pens; choose one with --pen: SIM-000. SIM-000.' mnctl selftest
 says a_unique_prefix_is_enough 0 'SIM-0002' mnctl --pen sim-0002 info
 says an_ambiguous_prefix_is_not 4 'there are 2 pens' mnctl --pen SIM info
 says no_such_pen 4 "no pen's serial number begins with XYZ" mnctl --pen XYZ info
 says a_misspelt_command 2 'there is no command lsit; did you mean list\?' mnctl lsit
 says a_misspelt_setting 2 'there is no setting dpeth; did you mean depth\?' $P config set dpeth=1mm
 says a_misspelt_verb 2 'there is no config exprot; did you mean export\?' $P config exprot
-says values_with_units 0 'depth_um +1200 um \(1.20 mm\)' $P config set depth=1.2mm rate=120.5Hz soft-start=0.5s
+says values_with_units 0 'depth +0.50 mm -> 1.20 mm' $P config set depth=1.2mm rate=120.5Hz soft-start=0.5s
 says they_arrived 0 '^1205$' $P config get rate
-says a_wrong_unit 2 'depth=3Hz: Hz is no unit of depth_um' $P config set depth=3Hz
-says out_of_range_names_range_and_unit 2 'depth_um is 0 to 2500 um, and 3mm is 3000 um' $P config set depth=3mm
-says not_a_number 2 'deep is not a number' $P config set depth=deep
-says off_the_step_is_refused_by_the_pen 5 'depth_um is 1210; it must be 0 to 2500 in steps of 50' $P config set depth=1210um
-says off_is_zero 0 'fast_rate_hz +off' $P config set fast-rate=off
-says compare_and_set 5 'somebody else has changed the configuration' $P config set depth=1mm --if-generation 0
-says export_to_a_file 0 '' $P config export "$dir/c.json"
-says reset 0 'depth_um +500 um' $P config reset
-says diff_shows_what_would_change 1 'depth_um +500 um .* -> 1200 um' $P config diff "$dir/c.json"
-says import_brings_it_back 0 'depth_um +1200 um' $P config import "$dir/c.json"
+says a_wrong_unit 2 'depth=3Hz: "Hz" is none of its units' $P config set depth=3Hz
+says out_of_range_names_range_and_unit 2 'depth is 0.00 mm to 2.50 mm' $P config set depth=3mm
+says not_a_number 2 '"deep" is not a number' $P config set depth=deep
+says off_the_step 2 'depth goes in steps of 0.05 mm: 1.20 mm or 1.25 mm' $P config set depth=1210um
+says off_is_zero 0 'fast-rate +1000 Hz -> off' $P config set fast-rate=off
+says compare_and_set 5 'the configuration is at 2, not 0; changed last' $P config set depth=1mm --if-generation 0
+says export_to_a_file 0 'SIM-0001: 6 settings are in' $P config export "$dir/c.json"
+says reset 0 'depth +0.50 mm' $P config reset
+says diff_shows_what_would_change 1 'depth +0.50 mm -> 1.20 mm' $P config diff "$dir/c.json"
+says import_brings_it_back 0 'depth +0.50 mm -> 1.20 mm' $P config import "$dir/c.json"
 says diff_is_silent_then 0 'SIM-0001 has what' $P config diff "$dir/c.json"
 echo '{"config": {"depth_um": "deep"}}' > "$dir/bad.json"
 says import_of_nonsense 2 'depth_um is not a whole number' $P config import "$dir/bad.json"
@@ -46,18 +46,18 @@ says a_session_with_a_fault 5 'pen SIM-0001: the pen is not SAFE: stop it, and c
 says clear_while_the_cause_is_there 5 '1403 stays' $P faults clear 1403
 says cause_gone 0 '^ok' $P sim clear 1403
 sleep 0.2
-says clear_needs_service 5 '1403 stays: .*--service' $P faults clear 1403
+says clear_needs_service 5 '1403 stays: .*, or it needs --service' $P faults clear 1403
 says clear_by_service 0 'cleared 1403 BATTERY_FAULT; left none' $P faults clear --service
 says clear_of_no_fault 2 'no fault has the code 9999' $P faults clear 9999
 says table_has_28_rows 0 '^28$' bash -c 'mnctl faults --table | wc -l'
 says ping 0 '20 of 20 answered' $P ping --count 20 --bytes 512
 says ping_of_the_daemon 0 'mnd: 5 of 5 answered' mnctl ping --daemon --count 5
-says ping_too_large 2 '--bytes 0..1003' $P ping --bytes 1004
+says ping_too_large 2 '--bytes: it is a whole number, 0 to 1003, not "1004"' $P ping --bytes 1004
 says selftest 0 'self-test passed' $P selftest
 says watch_csv 0 '' bash -c "$P config set fast-rate=1000; $P watch --csv --seconds 2 > $dir/w.csv; awk -F, 'NR > 2 && \$2 != last + 1 { exit 1 } { last = \$2 } END { exit NR < 1500 }' $dir/w.csv"
 says watch_every_hundredth 0 '' bash -c "$P watch --csv --every 100 --latency 200 --seconds 2 > $dir/w.csv; awk -F, 'NR > 2 && \$2 != last + 100 { exit 1 } { last = \$2 } END { exit NR < 12 }' $dir/w.csv"
 says watch_json_lines 0 '' bash -c "$P --json watch --seconds 1 | head -n 3 | python3 -c 'import json,sys; [json.loads(l)[\"fast\"][\"depth_um\"] for l in sys.stdin]'"
-says watch_lines 0 'SAFE +depth' bash -c "$P watch --seconds 2 | cat"
+says watch_lines 0 'SAFE +stroke 0.00 mm' bash -c "$P watch --seconds 2 | cat"
 says output_pipe_closed 1 '' bash -c "$P watch --csv --seconds 5 | head -n 1 > /dev/null; exit \${PIPESTATUS[0]}"
 says disk_full 1 'cannot write the output: No space left on device' bash -c "$P watch --csv --seconds 3 > /dev/full"
 says unplug 0 '^ok' $P sim unplug
@@ -79,12 +79,12 @@ says a_daemon_with_it_does_not_start 1 'the treatment policy is not taken: .*160
 says policy_of_no_file 2 'nowhere.yaml: No such file' mnctl policy check "$dir/nowhere.yaml"
 says policy_misspelt 2 'there is no policy shwo; did you mean show' mnctl policy shwo
 says session_misspelt 2 'there is no session strat; did you mean start' mnctl session strat
-says session_of_a_misspelt_zone 2 'there is no zone CHEK; did you mean CHEEK' mnctl session plan --zone chek:1mm
-says session_of_a_misspelt_indication 2 'there is no indication skars; did you mean SCARS' mnctl session plan --indication skars
-says session_of_a_name 2 'the subject is a key of 1 to 32 printable characters without blanks, not "Jane Doe"' mnctl session plan --subject 'Jane Doe'
-says session_zone_without_depth 2 '--zone takes ZONE:DEPTH or ZONE:DEPTH:RATE' mnctl session plan --zone cheek
+says session_of_a_misspelt_zone 2 'there is no zone chek; did you mean CHEEK' mnctl session plan --zone chek:1mm
+says session_of_a_misspelt_indication 2 '--indication: there is no indication skars; did you mean SCARS' mnctl session plan --indication skars
+says session_of_a_name 2 '--subject: the subject is a key of 1 to 32 printable characters without blanks, not "Jane Doe"' mnctl session plan --subject 'Jane Doe'
+says session_zone_without_depth 2 '--zone: CHEEK needs a depth: CHEEK:1.2mm' mnctl session plan --zone cheek
 says session_unknown_option 2 'session start takes no --now' mnctl session start --now
-says session_without_a_terminal 2 'there is no terminal: --yes says that it is wanted' $P session start
+says session_without_a_terminal 2 'there is no terminal: --yes arms without asking' $P session start
 says session_of_no_file 2 'nowhere.yaml: No such file' $P session check "$dir/nowhere.yaml"
 printf 'subjekt: K\n' > "$dir/bad.yaml"
 says session_file_with_a_misspelt_key 2 'bad.yaml, line 1: there is no option subjekt' $P session check "$dir/bad.yaml"
@@ -96,9 +96,9 @@ says session_end_of_none 5 'no session of pen SIM-0001 is open' $P session end
 says session_json 0 '^\[\]$' bash -c "mnctl --json session status | tr -d ' \n'; echo"
 says policy_in_the_terminal 0 'NSAID +within 3 d: BLOCK; within 7 d: WARN' mnctl policy show
 says guide_lists_indications 0 'SCARS +5 to 6' mnctl guide
-says guide_says_how_deep_and_how_long_before 0 'FOREHEAD +750 um +20 min +bony' mnctl guide scars
+says guide_says_how_deep_and_how_long_before 0 'FOREHEAD +0.75 mm +20 min +bony' mnctl guide scars
 says guide_knows_where_never 0 'LIP_VERMILION +never' mnctl guide fine-lines
-says guide_misspelt 2 'there is no indication SCRAS; did you mean SCARS' mnctl guide scras
+says guide_misspelt 2 'there is no indication scras; did you mean SCARS' mnctl guide scras
 says version 0 'mnctl 0.1.0, libmn 0.1.0, mnd 0.1.0' mnctl version
 says help_of_a_command 0 'usage: mnctl .*config' mnctl help config
 says help_exit 0 '6  no answer' mnctl help exit

@@ -14,6 +14,7 @@ check() {
 }
 until mnctl list 2>/dev/null | grep -c 'READY *SAFE' | grep -qx 2; do sleep 0.05; done
 P="mnctl --pen SIM-0001"
+for um in 1210 1510; do echo "{\"config\": {\"depth_um\": $um}}" > "$dir/$um.json"; done # what the pen itself refuses
 # while_monitoring FILE OPTIONS... -- COMMAND: what the monitor says while COMMAND runs.
 while_monitoring() {
     local out=$1 options=() p; shift
@@ -25,7 +26,7 @@ while_monitoring() {
     kill $p; wait $p
 }
 lines() {
-    while_monitoring "$dir/lines" --pen SIM-0001 monitor -- bash -c "$P config set depth=1.2mm; $P config set depth=1210um; mnctl --pen SIM-0002 ping --count 3"
+    while_monitoring "$dir/lines" --pen SIM-0001 monitor -- bash -c "$P config set depth=1.2mm; $P config import $dir/1210.json; mnctl --pen SIM-0002 ping --count 3"
     cut -c1-200 "$dir/lines"
     grep -q 'SIM-0001 .*-> .*CONFIG_SET #[0-9]* config {depth_um=1200}' "$dir/lines" && grep -q '<- .*CONFIG_SET reply #[0-9]* .*generation=1' "$dir/lines" &&
         grep -q 'CONFIG_SET error #.*code=ERROR_OUT_OF_RANGE .*field=depth_um value=1210 min=0 max=2500 step=50' "$dir/lines" &&
@@ -66,7 +67,7 @@ plugging_in() {
 }
 capture() {
     rm -f "$dir/c.pcapng"
-    while_monitoring "$dir/out" monitor --clients --pcapng "$dir/c.pcapng" -- bash -c "$P config set depth=1.5mm; $P config set depth=1510um; $P sim unplug 0.2; sleep 0.5"
+    while_monitoring "$dir/out" monitor --clients --pcapng "$dir/c.pcapng" -- bash -c "$P config set depth=1.5mm; $P config import $dir/1510.json; $P sim unplug 0.2; sleep 0.5"
     cat "$dir/err"; grep -Eq '[0-9]+ captured, 0 missed' "$dir/err"
 }
 tshark_with_protos() {
@@ -86,7 +87,7 @@ piped() {
 }
 ends_by_itself() { timeout 5 mnctl monitor --seconds 0.5 > "$dir/out"; }
 full_disk() { mnctl monitor --pcapng /dev/full --seconds 1; [ $? = 1 ]; }
-wrong_words() { mnctl monitor --pcap x 2> "$dir/err"; [ $? = 2 ] && grep -q 'monitor does not take --pcap (--clients, --client PID, --pcapng FILE, --seconds N)' "$dir/err"; }
+wrong_words() { mnctl monitor --pcap x 2> "$dir/err"; [ $? = 2 ] && grep -q 'monitor takes --clients, --client PID, --pcapng FILE and --seconds N, not --pcap' "$dir/err"; }
 survives_the_daemon() {
     mnctl monitor > "$dir/lines" 2> "$dir/err" & local p=$!
     sleep 0.5; kill -9 $mnd; wait $mnd

@@ -37,7 +37,7 @@ says an_observer_takes_no_lease 5 'this is for the role operator' $observer leas
 says an_observer_clears_nothing 5 'this is for the role operator' $observer faults clear
 says an_observer_simulates_nothing 5 'this is for the role operator' $observer sim inject 1401
 says an_observer_copies_no_journal 1 'this is for the role operator' $observer records backup "$dir/free/x.db"
-says an_operator_configures 0 'depth_um +1000' $operator config set depth=1mm
+says an_operator_configures 0 'depth +0.50 mm -> 1.00 mm' $operator config set depth=1mm
 says an_operator_clears_no_service_fault 5 'this is for the role service, and your user has the role operator: group news gives it' $operator faults clear --service
 says an_operator_does_not_look_on 5 'this is for the role service' $operator monitor --seconds 1
 says service_runs_no_factory 3 'your user has the role service, and this is for factory' ${service%mnctl}mn-factory run --slots 1 --database none --out "$dir/free/out"

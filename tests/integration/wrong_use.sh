@@ -68,29 +68,29 @@ else
     skip wrong_use.no_permission_on_the_socket "only root can be another user"
 fi
 start_pens 2
-exactly two_pens_and_none_chosen 4 "mnctl: there are 2 pens; choose one with --pen: SIM-0001 SIM-0002" mnctl info
+exactly two_pens_and_none_chosen 4 "mnctl: there are 2 pens; choose one with --pen: SIM-0001 SIM-0002" mnctl selftest
 finds two_pens_and_all_is_well 0 'link of SIM-0001: [0-9]+ frames, 0 bad, 0 lost' '^next: nothing: all is well' mnctl doctor
 mnctl --pen SIM-0001 sim link corrupt=0.3 > "$dir/out"; sleep 1
 finds a_bad_cable 1 'BAD +sim .* link of SIM-0001: [0-9]+ frames, [1-9][0-9]* bad' '^next: give pen SIM-0001 another cable' mnctl doctor
 finds json 1 '"well": false' '^}' mnctl --json doctor
 kill $pens; wait $pens
 start_pens 1
-exactly unknown_setting 2 "mnctl: there is no setting nonsense; \`mnctl config show\` lists them
-Try mnctl help." mnctl config set nonsense=1
-exactly out_of_range 2 "mnctl: depth=3mm: depth_um is 0 to 2500 um, and 3mm is 3000 um
-Try mnctl help." mnctl config set depth=3mm
-exactly out_of_range_for_the_pen 5 "mnctl: pen SIM-0001: depth_um is 1210; it must be 0 to 2500 in steps of 50" mnctl config set depth=1210um
+exactly unknown_setting 2 "mnctl: there is no setting \"nonsense\": \`mnctl config show\` lists them" mnctl config set nonsense=1
+exactly out_of_range 2 "mnctl: depth=3mm: depth is 0.00 mm to 2.50 mm
+See \`mnctl help config\`." mnctl config set depth=3mm
+exactly off_the_step 2 "mnctl: depth=1210um: depth goes in steps of 0.05 mm: 1.20 mm or 1.25 mm
+See \`mnctl help config\`." mnctl config set depth=1210um
 exactly every_third_sample 5 "mnctl: one sample in 3 cannot be had: it is one in 1, 2, 5, 10, 20, 50, 100, 200, 500 or 1000" mnctl watch --every 3 --seconds 1
 exactly no_latency 2 "mnctl: --latency needs a number, 5 to 2000
-Try mnctl help." mnctl watch --latency
-exactly too_hasty 2 "mnctl: --latency takes 5 to 2000, not 4
-Try mnctl help." mnctl watch --latency 4 --seconds 1
+See \`mnctl help watch\`." mnctl watch --latency
+exactly too_hasty 2 "mnctl: --latency: it is a whole number, 5 to 2000, not \"4\"
+See \`mnctl help watch\`." mnctl watch --latency 4 --seconds 1
 exactly disk_full_on_csv 1 "mnctl: cannot write the output: No space left on device" bash -c "mnctl watch --csv --seconds 3 > /dev/full"
 exactly output_pipe_closed 1 "" bash -c "mnctl watch --csv --seconds 5 | head -n 1 > /dev/null; exit \${PIPESTATUS[0]}"
 while_waiting pen_unplugged 6 "mnctl: the pen was unplugged while the request waited" mnctl sim unplug
 mnctl --pen SIM-0001 sim link good > "$dir/out"; mnctl --pen SIM-0001 sim replug > "$dir/out"
 until mnctl list | grep -q READY; do sleep 0.02; done
-while_waiting daemon_killed 6 "mnctl: the daemon has hung up; whether what was asked has been done is not known" kill -9 $mnd
+while_waiting daemon_killed 6 "mnctl: the daemon has hung up" kill -9 $mnd
 wait $mnd 2> "$dir/out"
 kill $pens; wait $pens
 mnd --no-usb --socket "$MN_SOCKET" --sim --journal /nowhere/journal.db 2> "$dir/log" & mnd=$!; running+=($!)

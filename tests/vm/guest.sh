@@ -150,7 +150,8 @@ treatment() {
     mnctl --pen VM-0001 session plan --subject "S-$RANDOM-$RANDOM" --zone cheek:1.2mm:120Hz --waive-numbing test | sed 's/answer: ""/answer: "no"/' > $state/plan.yaml
     chmod 644 $state/plan.yaml
     mnctl --pen VM-0001 session end > /dev/null 2>&1
-    exec_as clinic $bin/mnctl --pen VM-0001 session start $state/plan.yaml --yes
+    [ -p $state/typed ] || mkfifo $state/typed
+    exec_as clinic $bin/mnctl --pen VM-0001 session start $state/plan.yaml --yes <> $state/typed # somebody is there: an input that does not end
 }
 # The motor turns, the cable is pulled: how long did the firmware let it turn? The model's own clock says.
 pulling_the_cable_stops_the_needles() {

@@ -1,0 +1,213 @@
+#include "person.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct {
+    bool begun, is_terminal, ended;
+    struct termios before; /* the terminal's mode when this program came */
+    sigset_t mask_before;
+    int signal_fd;
+    enum person_mode mode;
+    char line[PERSON_LINE_MAX + 1];
+    size_t length;
+    bool line_is_done;
+    int key;
+} person = {.signal_fd = -1};
+
+static void apply_mode(void)
+{
+    struct termios t = person.before;
+
+    if (!person.is_terminal)
+        return;
+    if (person.mode != PERSON_LINES) {
+        t.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+        t.c_cc[VMIN] = 1;
+        t.c_cc[VTIME] = 0;
+    }
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &t);
+}
+
+int person_begin(void)
+{
+    sigset_t wanted;
+
+    if (person.begun)
+        return EXIT_OK;
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGINT);
+    sigaddset(&wanted, SIGTERM);
+    sigaddset(&wanted, SIGHUP);
+    sigaddset(&wanted, SIGTSTP);
+    sigaddset(&wanted, SIGWINCH);
+    person.signal_fd = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (person.signal_fd < 0 || sigprocmask(SIG_BLOCK, &wanted, &person.mask_before) < 0) {
+        fprintf(stderr, "mnctl: cannot wait for signals: %s\n", strerror(errno));
+        return EXIT_ERROR;
+    }
+    person.is_terminal = tcgetattr(STDIN_FILENO, &person.before) == 0;
+    person.begun = true;
+    person.ended = person.is_terminal && tcgetpgrp(STDIN_FILENO) != getpgrp(); /* in the background the terminal is somebody else's */
+    person.is_terminal = person.is_terminal && !person.ended;
+    person.mode = PERSON_LINES;
+    return EXIT_OK;
+}
+
+void person_end(void)
+{
+    if (!person.begun)
+        return;
+    fflush(stdout);
+    if (person.is_terminal) {
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &person.before);
+        tcflush(STDIN_FILENO, TCIFLUSH);
+    }
+    close(person.signal_fd);
+    person.signal_fd = -1;
+    sigprocmask(SIG_SETMASK, &person.mask_before, NULL);
+    person.begun = false;
+}
+
+void person_set_mode(enum person_mode mode)
+{
+    if (mode == person.mode)
+        return;
+    person.mode = mode;
+    apply_mode();
+}
+
+void person_forget_typed(void)
+{
+    if (person.is_terminal)
+        tcflush(STDIN_FILENO, TCIFLUSH);
+    person.length = 0;
+}
+
+const char *person_line(void)
+{
+    return person.line;
+}
+
+int person_key(void)
+{
+    return person.key;
+}
+
+void person_suspend(void)
+{
+    fflush(stdout);
+    if (person.is_terminal)
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &person.before);
+    kill(getpid(), SIGSTOP);
+    /* Here it goes on. The shell may have changed the mode, and its own is not ours. */
+    apply_mode();
+}
+
+/* A signal that came: at most one is looked at. */
+static enum person_event take_signal(void)
+{
+    struct signalfd_siginfo s;
+
+    if (read(person.signal_fd, &s, sizeof(s)) != sizeof(s))
+        return PERSON_TIMEOUT;
+    switch (s.ssi_signo) {
+    case SIGTSTP:
+        return PERSON_SUSPEND;
+    case SIGWINCH:
+        return PERSON_RESIZED;
+    default:
+        return PERSON_INTERRUPT;
+    }
+}
+
+/* Bytes of a line, up to its end; of a line that is too long the rest is thrown away, so that it is told as too long and nothing else of it is taken. */
+static enum person_event take_line_byte(char c)
+{
+    if (c == '\n') {
+        person.line[person.length < PERSON_LINE_MAX ? person.length : PERSON_LINE_MAX] = '\0';
+        person.length = 0;
+        return PERSON_LINE;
+    }
+    if (person.length < PERSON_LINE_MAX)
+        person.line[person.length++] = c;
+    return PERSON_TIMEOUT;
+}
+
+static enum person_event take_input(void)
+{
+    char c;
+
+    /* A byte at a time: what stands behind a line stays in the terminal, where it can still be forgotten. */
+    for (;;) {
+        ssize_t n = read(STDIN_FILENO, &c, 1);
+        enum person_event e;
+        struct pollfd more = {.fd = STDIN_FILENO, .events = POLLIN};
+
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+            return PERSON_TIMEOUT;
+        if (n <= 0) {
+            person.ended = true;
+            return PERSON_END;
+        }
+        if (person.mode == PERSON_KEYS) {
+            if (c == 4) /* Ctrl-D */
+                return PERSON_END;
+            person.key = c == '\r' ? '\n' : c;
+            return PERSON_KEY;
+        }
+        e = person.mode == PERSON_LINES ? take_line_byte(c) : PERSON_TIMEOUT;
+        if (e != PERSON_TIMEOUT || poll(&more, 1, 0) <= 0)
+            return e;
+    }
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int earlier(int a_ms, int b_ms)
+{
+    return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
+}
+
+enum person_event person_wait(struct app *a, int timeout_ms)
+{
+    int64_t end_ms = now_ms() + timeout_ms;
+    enum person_event e = PERSON_TIMEOUT;
+
+    fflush(stdout);
+    while (e == PERSON_TIMEOUT) {
+        int left_ms = timeout_ms < 0 ? -1 : (int)(end_ms > now_ms() ? end_ms - now_ms() : 0);
+        struct pollfd fds[3] = {{.fd = person.signal_fd, .events = POLLIN},
+                                {.fd = person.ended ? -1 : STDIN_FILENO, .events = POLLIN},
+                                {.fd = a->client != NULL ? mn_fd(a->client) : -1, .events = a->client != NULL ? mn_events(a->client) : 0}};
+
+        if (poll(fds, 3, a->client != NULL ? earlier(left_ms, mn_timeout_ms(a->client)) : left_ms) < 0 && errno != EINTR)
+            return PERSON_INTERRUPT;
+        if (a->client != NULL && mn_process(a->client) != MN_OK)
+            return PERSON_MNCTL_ERROR;
+        if (fds[0].revents != 0)
+            e = take_signal();
+        else if (fds[1].revents != 0)
+            e = take_input();
+        if (timeout_ms >= 0 && now_ms() >= end_ms)
+            break;
+        if (e == PERSON_TIMEOUT && a->noticed) { /* an event has changed what is shown */
+            a->noticed = false;
+            break;
+        }
+    }
+    return e;
+}

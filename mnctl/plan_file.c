@@ -1,0 +1,281 @@
+/* A treatment's plan as a file that people write (YAML), and the draft that a dialogue leaves behind. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sessions.h"
+#include "yaml.h"
+
+enum { DRAFT_MAX_MIN = 12 * 60 };
+
+struct file_zone {
+    char zone[40], depth[20], rate[20], interval_override[120];
+};
+
+struct file_answer {
+    char item[40], answer[20], zones[200], confirmed_by[40];
+};
+
+struct file {
+    char subject[40], indication[40], numbing_min[12], numbing_waiver[120];
+    struct file_zone *zones;
+    struct file_answer *answers;
+    char (*products)[20];
+    uint32_t zones_count, answers_count, products_count;
+};
+
+#define TEXT(key, type) CYAML_FIELD_STRING(#key, CYAML_FLAG_OPTIONAL, struct type, key, 0)
+
+static const cyaml_schema_field_t zone_fields[] = {TEXT(zone, file_zone), TEXT(depth, file_zone), TEXT(rate, file_zone), TEXT(interval_override, file_zone),
+                                                   CYAML_FIELD_END};
+static const cyaml_schema_field_t answer_fields[] = {TEXT(item, file_answer), TEXT(answer, file_answer), TEXT(zones, file_answer), TEXT(confirmed_by, file_answer),
+                                                     CYAML_FIELD_END};
+static const cyaml_schema_value_t zone_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_zone, zone_fields)};
+static const cyaml_schema_value_t answer_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_answer, answer_fields)};
+static const cyaml_schema_value_t product_schema = {CYAML_VALUE_STRING(CYAML_FLAG_DEFAULT, char, 0, 19)};
+static const cyaml_schema_field_t file_fields[] = {
+    TEXT(subject, file),
+    TEXT(indication, file),
+    TEXT(numbing_min, file),
+    TEXT(numbing_waiver, file),
+    CYAML_FIELD_SEQUENCE("zones", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, zones, &zone_schema, 0, MN_STEPS_MAX),
+    CYAML_FIELD_SEQUENCE("answers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, answers, &answer_schema, 0, MN_QUESTIONS_MAX),
+    CYAML_FIELD_SEQUENCE("products", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, products, &product_schema, 0, 8),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t file_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file, file_fields)};
+
+static bool take_answer(struct plan_words *w, const struct file_answer *f, char why[WHY_MAX])
+{
+    size_t i = question_by_name(f->item);
+    char reason[WHY_MAX];
+
+    if (i == mn_question_count()) {
+        snprintf(why, WHY_MAX, "there is no item %s: `mnctl policy show` lists them", f->item);
+        return false;
+    }
+    if (f->answer[0] == '\0')
+        return true; /* left open: it is asked, or found missing */
+    if (plan_set_answer(w, i, f->answer, reason) && (f->zones[0] == '\0' || plan_set_answer_zones(w, i, f->zones, reason)) &&
+        (f->confirmed_by[0] == '\0' || plan_set_confirmed(w, i, f->confirmed_by, reason)))
+        return true;
+    snprintf(why, WHY_MAX, "%s: %.250s", mn_question_at(i)->name, reason);
+    return false;
+}
+
+static bool take_file(struct plan_words *w, const struct file *f, char why[WHY_MAX])
+{
+    if ((f->subject[0] != '\0' && !plan_set_subject(w, f->subject, why)) || (f->indication[0] != '\0' && !plan_set_indication(w, f->indication, why)) ||
+        (f->numbing_min[0] != '\0' && !plan_set_numbed(w, f->numbing_min, why)) || (f->numbing_waiver[0] != '\0' && !plan_set_waiver(w, f->numbing_waiver, why)))
+        return false;
+    for (uint32_t i = 0; i < f->zones_count; i++) {
+        if (!plan_set_step(w, f->zones[i].zone, f->zones[i].depth, f->zones[i].rate, f->zones[i].interval_override, why))
+            return false;
+    }
+    for (uint32_t i = 0; i < f->products_count; i++) {
+        if (!plan_set_product(w, f->products[i], why))
+            return false;
+    }
+    for (uint32_t i = 0; i < f->answers_count; i++) {
+        if (!take_answer(w, &f->answers[i], why))
+            return false;
+    }
+    return true;
+}
+
+/* False: why says what is wrong, with the file's name. */
+static bool load(struct plan_words *w, const char *path, char *why, size_t cap)
+{
+    struct file *f = NULL;
+    char reason[WHY_MAX];
+    size_t n;
+    char *text = yaml_read_file(path, &n);
+    bool good = false;
+
+    if (text == NULL) {
+        snprintf(why, cap, "%s: %s", path, strerror(errno));
+    } else if (yaml_is_empty(text)) {
+        snprintf(why, cap, "%s is empty", path);
+    } else if (yaml_load((void **)&f, &file_schema, text, n, path, why, cap) == 0) {
+        good = take_file(w, f, reason);
+        if (!good)
+            snprintf(why, cap, "%s: %s", path, reason);
+        yaml_free(&file_schema, f);
+    }
+    free(text);
+    return good;
+}
+
+int plan_read(struct plan_words *w, const char *path)
+{
+    char why[800];
+
+    if (!load(w, path, why, sizeof(why)))
+        return usage_error("%s", why);
+    w->from_file = true;
+    return EXIT_OK;
+}
+
+/* ---- writing ---- */
+
+/* A text in double quotes, as YAML reads it back. */
+static void write_quoted(FILE *out, const char *text)
+{
+    fputc('"', out);
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == '"' || *c == '\\')
+            fputc('\\', out);
+        if ((unsigned char)*c < ' ')
+            fprintf(out, "\\x%02x", (unsigned char)*c);
+        else
+            fputc(*c, out);
+    }
+    fputc('"', out);
+}
+
+static void write_answer(FILE *out, const struct mn_question *q, const struct mn_answer *a)
+{
+    char answer[20] = "";
+
+    if (a->answered && q->hours[0] == 0)
+        strcpy(answer, a->yes ? "yes" : "no");
+    else if (a->answered && !a->ever)
+        strcpy(answer, "never");
+    else if (a->answered)
+        snprintf(answer, sizeof(answer), "%" PRIu32 "h", a->hours_ago);
+    fprintf(out, "  - {item: %s, answer: \"%s\"", q->name, answer);
+    for (size_t i = 0, n = 0; a->answered && a->zones != 0 && i < mn_zone_count(); i++) {
+        if (a->zones >> mn_zone_at(i)->number & 1)
+            fprintf(out, "%s%s", n++ == 0 ? ", zones: \"" : " ", mn_zone_at(i)->name);
+    }
+    fprintf(out, "%s", a->answered && a->zones != 0 ? "\"" : "");
+    if (a->confirmed_by != NULL) {
+        fprintf(out, ", confirmed_by: ");
+        write_quoted(out, a->confirmed_by);
+    }
+    fprintf(out, "}  # %s\n", q->text);
+}
+
+static void write_steps(FILE *out, const struct mn_plan *p)
+{
+    fprintf(out, "zones:\n");
+    for (size_t i = 0; i < p->step_count; i++) {
+        fprintf(out, "  - {zone: %s, depth: %.2fmm, rate: %.1fHz", zone_name(p->step[i].zone), p->step[i].depth_um / 1000.0, p->step[i].stroke_rate_dhz / 10.0);
+        if (p->step[i].interval_override != NULL) {
+            fprintf(out, ", interval_override: ");
+            write_quoted(out, p->step[i].interval_override);
+        }
+        fprintf(out, "}\n");
+    }
+    if (p->step_count == 0)
+        fprintf(out, "  - {zone: CHEEK, depth: 0.5mm, rate: 100Hz}\n");
+    fprintf(out, "#   {zone: CHIN, depth: 1mm, rate: 100Hz, interval_override: \"why not to wait any longer\"}\n");
+}
+
+void plan_write(FILE *out, const struct plan_words *w)
+{
+    const struct mn_plan *p = &w->plan;
+    size_t products = 0;
+
+    fprintf(out, "# The plan of a treatment session: mnctl session check FILE, then mnctl session start FILE. No names in it.\n");
+    fprintf(out, "# What stands behind a # does not count; take the # away where it is wanted.\n");
+    fprintf(out, "subject: \"%s\"  # the clinic's own key, the same one at each visit\n", p->subject != NULL ? p->subject : "");
+    fprintf(out, "%sindication: %s  # mnctl guide lists them\n", p->indication != NULL ? "" : "# ", p->indication != NULL ? p->indication : "SCARS");
+    write_steps(out, p);
+    fprintf(out, "%snumbing_min: %" PRIu32 "  # minutes ago\n", p->numbed ? "" : "# ", p->numbed ? p->numbing_min : 40);
+    fprintf(out, "%snumbing_waiver: ", p->numbing_waiver != NULL ? "" : "# ");
+    write_quoted(out, p->numbing_waiver != NULL ? p->numbing_waiver : "why there is none");
+    fprintf(out, "\n");
+    for (size_t i = 0; i < mn_product_count(); i++) {
+        if (p->products >> mn_product_at(i)->bit & 1)
+            fprintf(out, "%s  - %s\n", products++ == 0 ? "products:\n" : "", mn_product_at(i)->name);
+    }
+    if (products == 0)
+        fprintf(out, "# products: [PRP, GROWTH_FACTOR, SERUM]\n");
+    fprintf(out, "answers:  # yes or no; how long ago: never, today, 5h, 3d, 2w, 6m, 1y. Unanswered is not \"no\"\n");
+    for (size_t i = 0; i < mn_question_count(); i++)
+        write_answer(out, mn_question_at(i), &p->answer[i]);
+}
+
+/* ---- the draft ---- */
+
+/* $XDG_STATE_HOME/mnctl/draft.yaml, or in ~/.local/state; its folders are made for its owner alone. False: there is no place for it. */
+static bool draft_path(char *out, size_t cap, bool make)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    size_t n, from;
+
+    if (state != NULL && state[0] == '/')
+        n = (size_t)snprintf(out, cap, "%s/mnctl/draft.yaml", state);
+    else if (home != NULL && home[0] == '/')
+        n = (size_t)snprintf(out, cap, "%s/.local/state/mnctl/draft.yaml", home);
+    else
+        return false;
+    if (n >= cap)
+        return false;
+    from = strlen(state != NULL && state[0] == '/' ? "" : home) + 1;
+    for (char *c = out + from; make && (c = strchr(c, '/')) != NULL; c++) {
+        *c = '\0';
+        if (mkdir(out, 0700) < 0 && errno != EEXIST)
+            make = false; /* writing fails then */
+        *c = '/';
+    }
+    return true;
+}
+
+void draft_save(const struct plan_words *w)
+{
+    char path[400], beside[420];
+    mode_t before = umask(0077);
+    FILE *out;
+
+    if (draft_path(path, sizeof(path), true)) {
+        snprintf(beside, sizeof(beside), "%s.new", path);
+        out = fopen(beside, "we");
+        if (out != NULL) {
+            bool good;
+
+            plan_write(out, w);
+            good = !ferror(out);
+            if (fclose(out) == 0 && good)
+                rename(beside, path);
+            else
+                unlink(beside);
+        }
+    }
+    umask(before);
+}
+
+void draft_drop(void)
+{
+    char path[400];
+
+    if (draft_path(path, sizeof(path), false))
+        unlink(path);
+}
+
+bool draft_load(struct plan_words *w, long *minutes)
+{
+    time_t now = time(NULL);
+    char path[400], why[800];
+    struct stat s;
+
+    if (!draft_path(path, sizeof(path), false) || lstat(path, &s) < 0 || !S_ISREG(s.st_mode) || s.st_uid != geteuid())
+        return false;
+    *minutes = now > s.st_mtime ? (now - s.st_mtime) / 60 : 0;
+    if (*minutes > DRAFT_MAX_MIN || !load(w, path, why, sizeof(why))) {
+        unlink(path);
+        return false;
+    }
+    w->numbed_at -= *minutes * 60;
+    for (size_t i = 0; i < mn_question_count(); i++) {
+        if (w->plan.answer[i].ever)
+            w->plan.answer[i].hours_ago += (uint32_t)(*minutes / 60);
+    }
+    return true;
+}

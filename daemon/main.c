@@ -22,6 +22,7 @@
 #include "log.h"
 #include "server.h"
 #include "store.h"
+#include "text.h"
 #include "usb_watch.h"
 #include "version.h"
 
@@ -42,7 +43,8 @@ struct daemon {
 
 static void print_help(void)
 {
-    printf("mnd - the daemon that owns microneedling pens\n"
+    text_help(stdout,
+           "mnd - the daemon that owns microneedling pens\n"
            "\n"
            "usage: mnd [options]       stays in the foreground; SIGTERM and Ctrl-C end it, needles first\n"
            "\n"

@@ -38,7 +38,7 @@ int child_start(struct child *c, const char *program, const char *argument)
     }
     c->pid = fork();
     if (c->pid == 0) {
-        setpgid(0, 0);
+        setsid(); /* a group of its own, and no terminal: it cannot ask the person at the station, and fails at once if it tries */
         signal(SIGPIPE, SIG_DFL);
         if (dup2(in[0], STDIN_FILENO) >= 0 && dup2(out[1], STDOUT_FILENO) >= 0)
             execl(program, program, argument, (char *)NULL);
@@ -54,7 +54,6 @@ int child_start(struct child *c, const char *program, const char *argument)
         child_end(c);
         return -e;
     }
-    setpgid(c->pid, c->pid); /* whichever of us comes first */
     fcntl(c->in, F_SETFL, O_NONBLOCK);
     fcntl(c->out, F_SETFL, O_NONBLOCK);
     return 0;

@@ -30,25 +30,43 @@ int write_report(const char *path, const json_t *runs, const json_t *summary, ch
     return good ? EXIT_PASSED : EXIT_ERROR;
 }
 
+static double number_of(const json_t *j, const char *key)
+{
+    return json_number_value(json_object_get(j, key));
+}
+
+static void print_plans(const json_t *s)
+{
+    const json_t *p, *plans = json_object_get(s, "plans");
+    size_t i;
+
+    json_array_foreach(plans, i, p)
+        printf("%s %-28.28s %3.0f runs, %3.0f pens, %3.0f passed, yield %.1f %%  (plan %.8s, limits %.8s)%s\n", json_equal(p, json_object_get(s, "plan")) ? "*" : " ",
+               json_string_value(json_object_get(p, "name")), number_of(p, "runs"), number_of(p, "pens"), number_of(p, "passed"), number_of(p, "yield") * 100,
+               json_string_value(json_object_get(p, "sha256")), json_string_value(json_object_get(p, "limits_sha256")), json_is_true(json_object_get(p, "release")) ? "" : "  does not release");
+    if (json_array_size(plans) > 1)
+        printf("* the figures above are of this plan: a pen passes by its last run of the plan that releases it\n");
+}
+
 static void print_summary(const json_t *s)
 {
     const json_t *f, *r, *list = json_object_get(s, "latest");
     size_t i;
 
-    printf("%.0f runs of %.0f pens; %s%.0f passed%s; yield %.1f %%, first-pass yield %.1f %%\n", json_number_value(json_object_get(s, "runs")),
-           json_number_value(json_object_get(s, "pens")), colour(COLOUR_BOLD), json_number_value(json_object_get(s, "passed")), colour(COLOUR_NONE),
-           json_number_value(json_object_get(s, "yield")) * 100, json_number_value(json_object_get(s, "first_pass_yield")) * 100);
+    printf("%.0f runs; of %.0f pens %s%.0f passed%s; yield %.1f %%, first-pass yield %.1f %%\n", number_of(s, "runs"), number_of(s, "pens"), colour(COLOUR_BOLD), number_of(s, "passed"),
+           colour(COLOUR_NONE), number_of(s, "yield") * 100, number_of(s, "first_pass_yield") * 100);
+    print_plans(s);
     json_array_foreach(json_object_get(s, "failures"), i, f)
-        printf("  %4.0f did not pass %s\n", json_number_value(json_object_get(f, "count")), json_string_value(json_object_get(f, "step")));
+        printf("  %4.0f did not pass %s\n", number_of(f, "count"), json_string_value(json_object_get(f, "step")));
     printf("latest:\n");
     for (i = 0; i < json_array_size(list) && i < 10; i++) {
         const char *v;
 
         r = json_array_get(list, i);
         v = json_string_value(json_object_get(r, "verdict"));
-        printf("  %s  %-11s %-10s %s%-11s%s %6.1f s  %s\n", json_string_value(json_object_get(r, "began")), json_string_value(json_object_get(r, "slot")),
-               json_string_value(json_object_get(r, "serial")), colour(strcmp(v, "PASS") == 0 ? COLOUR_GOOD : COLOUR_BAD), v, colour(COLOUR_NONE),
-               json_number_value(json_object_get(r, "seconds")), json_string_value(json_object_get(r, "run")));
+        printf("  %s  %-8s %-14s %s%-11s%s %6.1f s  %s, %s\n", json_string_value(json_object_get(r, "began")), json_string_value(json_object_get(r, "slot")),
+               json_string_value(json_object_get(r, "serial")), colour(strcmp(v, "PASS") == 0 ? COLOUR_GOOD : strcmp(v, "DRY_RUN") == 0 ? COLOUR_WARN : COLOUR_BAD), v, colour(COLOUR_NONE),
+               number_of(r, "seconds"), json_string_value(json_object_get(r, "plan")), json_string_value(json_object_get(r, "run")));
     }
 }
 

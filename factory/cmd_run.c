@@ -13,6 +13,8 @@
 #include "history.h"
 #include "slot.h"
 #include "stats.h"
+#include "terminal.h"
+#include "verdict.h"
 #include "view.h"
 
 enum { PENS_WAIT_MS = 10000, VIEW_MS = 200, STACK_BYTES = 512 * 1024 };
@@ -172,6 +174,70 @@ static int prepare_output(struct station *st, const struct words *w)
     return st->history != NULL ? EXIT_PASSED : say_error(why);
 }
 
+/* The worst of all runs; docs/factory.md. */
+static int exit_code(const struct station *st)
+{
+    if (st->verdicts[VERDICT_ABORTED] > 0)
+        return EXIT_ABORTED;
+    if (st->verdicts[VERDICT_ERROR] > 0)
+        return EXIT_ERROR;
+    if (st->verdicts[VERDICT_FAIL] > 0)
+        return EXIT_FAILED;
+    if (st->verdicts[VERDICT_DRY_RUN] > 0)
+        return EXIT_DRY_RUN;
+    return st->verdicts[VERDICT_PASS] > 0 || st->found_done > 0 ? EXIT_PASSED : EXIT_FAILED;
+}
+
+/* How many of these runs have written something for good. */
+static unsigned count_written(const json_t *runs)
+{
+    const json_t *run, *step;
+    unsigned n = 0;
+    size_t i, k;
+
+    json_array_foreach(runs, i, run) {
+        json_array_foreach(json_object_get(run, "steps"), k, step) {
+            if (strcmp(json_string_value(json_object_get(step, "name")), "identity") == 0 && json_array_size(json_object_get(step, "attempts")) > 0) {
+                n++;
+                break;
+            }
+        }
+    }
+    return n;
+}
+
+/* What failed where, and how it ended: the last thing that is read. */
+static void print_end(const struct station *st, const json_t *runs, const char *page)
+{
+    const json_t *run;
+    unsigned written = count_written(runs);
+    char dry[40] = "";
+    bool any = false;
+    size_t i;
+
+    json_array_foreach(runs, i, run) {
+        const char *serial = json_string_value(json_object_get(run, "serial")), *verdict = json_string_value(json_object_get(run, "verdict"));
+        char reason[400];
+
+        if (strcmp(verdict, "PASS") == 0 || strcmp(verdict, "DRY_RUN") == 0)
+            continue;
+        verdict_reason(run, reason, sizeof(reason));
+        printf("%s%s%-8s%s %-10s %-14s %s\n", any ? "" : "\nDid not pass:\n", colour(strcmp(verdict, "ABORTED") == 0 ? COLOUR_WARN : COLOUR_BAD), verdict, colour(COLOUR_NONE),
+               json_string_value(json_object_get(run, "slot")), serial[0] != '\0' ? serial : "-", reason);
+        any = true;
+    }
+    if (st->verdicts[VERDICT_ABORTED] > 0)
+        printf("Aborted. The needles stand still, and the pens are SAFE; %u were written for good. The same command begins again, from the first step.\n", written);
+    if (st->verdicts[VERDICT_DRY_RUN] > 0)
+        printf("%sDRY RUN%s: nothing was written for good, and no pen has passed; --commit writes\n", colour(COLOUR_WARN), colour(COLOUR_NONE));
+    if (st->found_done > 0)
+        printf("%u had left the factory already: take them out\n", st->found_done);
+    if (st->verdicts[VERDICT_DRY_RUN] > 0)
+        snprintf(dry, sizeof(dry), ", dry runs %u", st->verdicts[VERDICT_DRY_RUN]);
+    printf("passed %u, failed %u, errors %u, aborted %u%s; %s\n", st->verdicts[VERDICT_PASS], st->verdicts[VERDICT_FAIL], st->verdicts[VERDICT_ERROR], st->verdicts[VERDICT_ABORTED],
+           dry, page);
+}
+
 static int finish(struct station *st)
 {
     char path[600];
@@ -187,15 +253,10 @@ static int finish(struct station *st)
     if (st->options.json)
         print_json(summary);
     else
-        printf("passed %u, failed %u, errors %u, aborted %u; %s\n", st->verdicts[VERDICT_PASS], st->verdicts[VERDICT_FAIL], st->verdicts[VERDICT_ERROR],
-               st->verdicts[VERDICT_ABORTED], path);
+        print_end(st, runs, path);
     json_decref(summary);
     json_decref(runs);
-    if (st->verdicts[VERDICT_ABORTED] > 0)
-        return EXIT_ABORTED;
-    if (st->verdicts[VERDICT_ERROR] > 0 || r != EXIT_PASSED)
-        return EXIT_ERROR;
-    return st->verdicts[VERDICT_FAIL] > 0 || st->verdicts[VERDICT_PASS] == 0 ? EXIT_FAILED : EXIT_PASSED;
+    return r != EXIT_PASSED && st->verdicts[VERDICT_ABORTED] == 0 ? EXIT_ERROR : exit_code(st);
 }
 
 static int work(struct station *st, bool plain)
@@ -237,17 +298,14 @@ static int work(struct station *st, bool plain)
 int cmd_run(const struct words *w)
 {
     static struct station st;
-    char why[PLAN_WHY_MAX], path[512];
     int r;
 
     if (w->rest_count > 1)
         return usage_error("run takes one plan");
     st.options = w->o;
-    st.plan = plan_load(find_plan(w->rest_count == 1 ? w->rest[0] : "mn-1", path, sizeof(path)), why);
-    if (st.plan == NULL) {
-        fprintf(stderr, "mn-factory: %s\n", why);
+    st.plan = load_plan(w->rest_count == 1 ? w->rest[0] : "mn-1");
+    if (st.plan == NULL)
         return EXIT_USAGE;
-    }
     if (gethostname(st.name, sizeof(st.name) - 1) < 0)
         strcpy(st.name, "?");
     pthread_mutex_init(&st.lock, NULL);

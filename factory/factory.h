@@ -6,7 +6,7 @@
 #include "station.h"
 
 /* Documented in `mn-factory --help`. */
-enum { EXIT_PASSED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ERROR = 3, EXIT_ABORTED = 4 };
+enum { EXIT_PASSED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ERROR = 3, EXIT_ABORTED = 4, EXIT_DRY_RUN = 5 };
 
 struct words {
     struct options o;
@@ -26,8 +26,8 @@ int say_error(const char *sentence);
 int flush_output(int r);
 int print_json(const json_t *j);
 
-/* A plan by its path, or by its name: beside the program's sources while it is built, else where it is installed. */
-const char *find_plan(const char *name, char *out, size_t cap);
+/* A plan by its path, or by its name: beside the program's sources while it is built, else where it is installed. NULL after a sentence. */
+struct plan *load_plan(const char *name);
 const char *database_of(const struct words *w);
 /* kind: 'h' page, 'j' JUnit, 'c' CSV. */
 int write_report(const char *path, const json_t *runs, const json_t *summary, char kind);

@@ -127,6 +127,22 @@ int history_add(struct history *h, const json_t *run, char *why, size_t cap)
     return -1;
 }
 
+bool history_given(struct history *h, const char *serial, char *run, size_t run_cap, char *began, size_t began_cap)
+{
+    static const char sql[] = "SELECT run.run, run.began FROM run JOIN step ON step.run = run.run WHERE run.serial = ? AND step.name = 'identity' AND step.verdict IN ('PASS', 'MARGINAL', 'FAIL') "
+                              "ORDER BY run.began DESC LIMIT 1";
+    sqlite3_stmt *q = NULL;
+    bool found = false;
+
+    if (sqlite3_prepare_v2(h->db, sql, -1, &q, NULL) == SQLITE_OK && sqlite3_bind_text(q, 1, serial, -1, SQLITE_STATIC) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW) {
+        snprintf(run, run_cap, "%s", (const char *)sqlite3_column_text(q, 0));
+        snprintf(began, began_cap, "%s", (const char *)sqlite3_column_text(q, 1));
+        found = true;
+    }
+    sqlite3_finalize(q);
+    return found;
+}
+
 json_t *history_summary(struct history *h, const char *serial, char *why, size_t cap)
 {
     sqlite3_stmt *q = NULL;

@@ -4,46 +4,68 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "factory.h"
 #include "steps.h"
+#include "quantity.h"
+#include "terminal.h"
 #include "words.h"
 
 static const char *const commands[] = {"run", "check", "list", "report", "station", "help", "completion", "version"};
 
+struct help {
+    const char *word, *text;
+};
+
+static const struct help command_help[] = {
+    {"run [PLAN] [options]", "carries the plan out with every pen that is plugged in, all at once"},
+    {"check PLAN", "is this plan, and its limits, one that can be carried out?"},
+    {"list [STEP]", "steps with what they measure; plans that are there"},
+    {"report RECORD|FOLDER...", "a summary; --html FILE, --junit FILE, --csv FILE, --json"},
+    {"station [SERIAL]", "what this station has done, or one pen's past; --json"},
+    {"completion bash", "<TAB> for your shell"},
+    {"version", ""},
+};
+static const struct help option_help[] = {
+    {"--slots N", "waits for so many pens"},
+    {"--slot PORT", "this port only, as mnctl list shows it (\"usb 1-4\"); repeatable. A pen that is not there leaves a record, too"},
+    {"--commit", "writes serial number, UDI and calibration for good, and lets the pen leave the factory. Cannot be undone. Without it a plan that writes is a dry run, and no pen passes"},
+    {"--relabel", "a serial number that was given before may be given once more; that stands in the record"},
+    {"--keep-going", "all steps, whatever an earlier one found (nothing is written for good then)"},
+    {"--repeat", "with each pen that is put into a slot, until Ctrl-C"},
+    {"--out FOLDER", "for records and reports [mn-factory-runs/TIME]"},
+    {"--database FILE", "the station's history [mn-factory-runs/station.db]; none: without"},
+    {"--plain", "lines, even on a terminal"},
+    {"--json", "the summary, as JSON"},
+    {"--socket PATH", "of mnd [$MN_SOCKET, else /run/mnd/mnd.sock]; it wants the role factory"},
+};
+static const struct help exit_help[] = {
+    {"0", "all passed"},
+    {"1", "a pen failed"},
+    {"2", "wrong words, or a plan that cannot be carried out"},
+    {"3", "an error: pen, label, fixture, station or program"},
+    {"4", "aborted by Ctrl-C"},
+    {"5", "a dry run in which nothing failed. Of several: 4, 3, 1, 5"},
+};
+
+static void print_rows(const char *title, const struct help *rows, size_t n, size_t indent)
+{
+    printf("\n%s%s%s\n", colour(COLOUR_BOLD), title, colour(COLOUR_NONE));
+    for (size_t i = 0; i < n; i++)
+        text_row(stdout, rows[i].word, rows[i].text, indent);
+}
+
+#define ROWS(rows) rows, sizeof(rows) / sizeof((rows)[0])
+
 static void print_help(void)
 {
-    puts("mn-factory - tests, calibrates and serialises pens off the line, by a plan\n"
-         "\n"
-         "usage: mn-factory run [PLAN] [options]         carries the plan out with every pen that is plugged in, all at once\n"
-         "       mn-factory check PLAN                   is this plan, and its limits, one that can be carried out?\n"
-         "       mn-factory list [STEP]                  steps with what they measure; plans that are there\n"
-         "       mn-factory report RECORD|FOLDER... [--html FILE] [--junit FILE] [--csv FILE] [--json]\n"
-         "       mn-factory station [SERIAL]             what this station has done, or one pen's past; --json\n"
-         "       mn-factory completion bash | version\n"
-         "\n"
-         "PLAN is a file, or the name of one that ships: mn-1 (the default).\n"
-         "\n"
-         "  --slots N          waits for so many pens\n"
-         "  --slot PORT        this port only, as mnctl list shows it (\"usb 1-4\"); repeatable. A pen that is not there leaves a record, too\n"
-         "  --commit           writes serial number, UDI and calibration for good, and lets the pen leave the factory. Cannot be undone\n"
-         "  --keep-going       all steps, whatever an earlier one found (nothing is written for good then)\n"
-         "  --repeat           with each pen that is put into a slot, until Ctrl-C\n"
-         "  --out FOLDER       for records and reports [mn-factory-runs/TIME]\n"
-         "  --database FILE    the station's history [mn-factory-runs/station.db]; none: without\n"
-         "  --plain            lines, even on a terminal\n"
-         "  --json             the summary, as JSON\n"
-         "  --socket PATH      of mnd [$MN_SOCKET, else /run/mnd/mnd.sock]; it wants the role factory\n"
-         "\n"
-         "exit codes: 0 all passed; 1 a pen failed; 2 wrong words, or a plan that cannot be carried out; 3 an error: pen, fixture, station or program;\n"
-         "            4 aborted by Ctrl-C. Of several, the greatest.\n"
-         "\n"
-         "Example, without any hardware:\n"
-         "  mnd --no-usb --sim=8,fresh --socket /tmp/mnd.sock &\n"
-         "  mn-factory run --socket /tmp/mnd.sock --slots 8 --commit");
+    puts("mn-factory - tests, calibrates and serialises\n  pens off the line, by a plan\n\nusage: mn-factory COMMAND ...");
+    print_rows("Commands", ROWS(command_help), 26);
+    print_rows("Options of run (PLAN: a file, or mn-1)", ROWS(option_help), 20);
+    print_rows("Exit codes", ROWS(exit_help), 6);
+    puts("\nExample, without any hardware\n  mnd --no-usb --sim=8,fresh --socket /tmp/m &\n  mn-factory run --socket /tmp/m --slots 8");
 }
 
 /* ---- words ---- */
@@ -51,24 +73,23 @@ static void print_help(void)
 /* -1: go on. */
 static int parse(struct words *w, int argc, char **argv)
 {
-    enum { SLOTS = 256, SLOT, COMMIT, KEEP_GOING, REPEAT, OUT, DATABASE, PLAIN, JSON, SOCKET, HTML, JUNIT, CSV };
+    enum { SLOTS = 256, SLOT, COMMIT, KEEP_GOING, REPEAT, OUT, DATABASE, PLAIN, JSON, SOCKET, HTML, JUNIT, CSV, RELABEL };
     static const struct option longs[] = {
         {"slots", required_argument, NULL, SLOTS},   {"slot", required_argument, NULL, SLOT},       {"commit", no_argument, NULL, COMMIT},
-        {"keep-going", no_argument, NULL, KEEP_GOING}, {"repeat", no_argument, NULL, REPEAT},       {"out", required_argument, NULL, OUT},
+        {"keep-going", no_argument, NULL, KEEP_GOING}, {"repeat", no_argument, NULL, REPEAT}, {"relabel", no_argument, NULL, RELABEL}, {"out", required_argument, NULL, OUT},
         {"database", required_argument, NULL, DATABASE}, {"plain", no_argument, NULL, PLAIN},       {"json", no_argument, NULL, JSON},
         {"socket", required_argument, NULL, SOCKET}, {"html", required_argument, NULL, HTML},       {"junit", required_argument, NULL, JUNIT},
         {"csv", required_argument, NULL, CSV},       {"help", no_argument, NULL, 'h'},              {0},
     };
-    char *end;
-    long n;
+    char why[QUANTITY_WHY_MAX];
+    uint64_t n;
     int c;
 
     while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
         switch (c) {
         case SLOTS:
-            n = strtol(optarg, &end, 10);
-            if (*end != '\0' || n < 1 || n > STATION_SLOTS_MAX)
-                return usage_error("--slots takes 1 to %d, not %s", STATION_SLOTS_MAX, optarg);
+            if (!parse_whole(optarg, 1, STATION_SLOTS_MAX, &n, why))
+                return usage_error("--slots: %s", why);
             w->slots = (unsigned)n;
             break;
         case SLOT:
@@ -84,6 +105,9 @@ static int parse(struct words *w, int argc, char **argv)
             break;
         case REPEAT:
             w->o.repeat = true;
+            break;
+        case RELABEL:
+            w->o.relabel = true;
             break;
         case OUT:
             w->o.out = optarg;
@@ -129,17 +153,14 @@ static int parse(struct words *w, int argc, char **argv)
 
 static int cmd_check(const struct words *w)
 {
-    char why[PLAN_WHY_MAX], path[512];
     struct plan *p;
     size_t limits = 0;
 
     if (w->rest_count != 1)
         return usage_error("check takes one plan");
-    p = plan_load(find_plan(w->rest[0], path, sizeof(path)), why);
-    if (p == NULL) {
-        fprintf(stderr, "mn-factory: %s\n", why);
+    p = load_plan(w->rest[0]);
+    if (p == NULL)
         return EXIT_USAGE;
-    }
     for (size_t i = 0; i < p->step_count; i++)
         limits += p->steps[i].limit_count;
     printf("%s: %zu steps, %zu limits (%s); fixture: %s\nplan   sha256 %s  %s\nlimits sha256 %s  %s\n", p->name, p->step_count, limits, p->limits_name,
@@ -183,7 +204,7 @@ static int print_completion(void)
          "  local cur=${COMP_WORDS[COMP_CWORD]}\n"
          "  if [ $COMP_CWORD = 1 ]; then COMPREPLY=($(compgen -W 'run check list report station completion version help' -- \"$cur\")); return; fi\n"
          "  case ${COMP_WORDS[1]} in\n"
-         "    run) COMPREPLY=($(compgen -f -W '--slots --slot --commit --keep-going --repeat --out --database --plain --json --socket mn-1' -- \"$cur\"));;\n"
+         "    run) COMPREPLY=($(compgen -f -W '--slots --slot --commit --relabel --keep-going --repeat --out --database --plain --json --socket mn-1' -- \"$cur\"));;\n"
          "    check) COMPREPLY=($(compgen -f -W 'mn-1' -- \"$cur\"));;\n"
          "    list) COMPREPLY=($(compgen -W \"$(mn-factory list | sed -n 's/^\\([a-z]*\\) .*/\\1/p' | head -n -1)\" -- \"$cur\"));;\n"
          "    report) COMPREPLY=($(compgen -f -W '--html --junit --csv --json' -- \"$cur\"));;\n"
@@ -200,6 +221,7 @@ int main(int argc, char **argv)
     const char *command = argc > 1 ? argv[1] : "", *near;
     int r;
 
+    terminal_begin();
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2 || strcmp(command, "help") == 0 || strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0) {
         print_help();

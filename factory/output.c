@@ -1,11 +1,14 @@
 /* What mn-factory's commands say, and where they look for things. */
+#include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "factory.h"
+#include "words.h"
 
 int usage_error(const char *format, ...)
 {
@@ -25,10 +28,10 @@ int say_error(const char *sentence)
     return EXIT_ERROR;
 }
 
-const char *find_plan(const char *name, char *out, size_t cap)
-{
-    static const char *const folders[] = {MN_PLANS_BUILD, MN_PLANS_INSTALLED};
+static const char *const folders[] = {MN_PLANS_BUILD, MN_PLANS_INSTALLED};
 
+static const char *find_plan(const char *name, char *out, size_t cap)
+{
     if (strchr(name, '/') != NULL || access(name, R_OK) == 0)
         return name;
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
@@ -36,7 +39,56 @@ const char *find_plan(const char *name, char *out, size_t cap)
         if (access(out, R_OK) == 0)
             return out;
     }
-    return name;
+    return NULL;
+}
+
+/* The plan that ships whose name is near. */
+static bool near_plan(const char *name, char *out, size_t cap)
+{
+    for (size_t f = 0; f < sizeof(folders) / sizeof(folders[0]); f++) {
+        struct dirent **entries;
+        int n = scandir(folders[f], &entries, NULL, alphasort);
+        bool found = false;
+
+        for (int i = 0; i < n; i++) {
+            char *end = strstr(entries[i]->d_name, ".yaml");
+            const char *names[] = {entries[i]->d_name};
+
+            if (end != NULL && strstr(entries[i]->d_name, ".limits.") == NULL) {
+                *end = '\0';
+                if (!found && nearest(name, names, 1) != NULL) {
+                    snprintf(out, cap, "%s", names[0]);
+                    found = true;
+                }
+            }
+            free(entries[i]);
+        }
+        if (n >= 0)
+            free(entries);
+        if (found)
+            return true;
+    }
+    return false;
+}
+
+struct plan *load_plan(const char *name)
+{
+    char path[512], why[PLAN_WHY_MAX], near[256];
+    const char *found = find_plan(name, path, sizeof(path));
+    struct plan *p;
+
+    if (found == NULL && near_plan(name, near, sizeof(near))) {
+        usage_error("there is no plan %s; did you mean %s?", name, near);
+        return NULL;
+    }
+    if (found == NULL) {
+        usage_error("there is no plan %s: a plan is a file, or one that ships (mn-factory list)", name);
+        return NULL;
+    }
+    p = plan_load(found, why);
+    if (p == NULL)
+        fprintf(stderr, "mn-factory: %s\n", why);
+    return p;
 }
 
 const char *database_of(const struct words *w)

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "report.h"
+#include "stats.h"
+#include "verdict.h"
 
 enum { WIDTH = 560, HEIGHT = 240, LEFT = 64, RIGHT = 12, TOP = 12, BOTTOM = 40, BINS = 24, SMALL_WIDTH = 300, SMALL_HEIGHT = 110 };
 
@@ -24,17 +26,23 @@ static double number_of(const json_t *j, const char *key)
 }
 
 static const char style[] =
-    ":root{color-scheme:light dark;--good:#1a7f37;--bad:#cf222e;--warn:#9a6700;--line:#8886}\n"
+    ":root{color-scheme:light dark;--good:#1a7f37;--bad:#cf222e;--warn:#7d5700;--line:#8886}\n"
+    "@media(prefers-color-scheme:dark){:root{--good:#5bd67a;--bad:#ff8078;--warn:#e8b44c}}\n"
+    ".banner{border:3px solid var(--warn);padding:.4rem 1rem;font-size:1.2rem;font-weight:700}\n"
     "body{font:16px/1.45 system-ui,sans-serif;max-width:72rem;margin:1rem auto;padding:0 .75rem}h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.15rem;margin:1.6rem 0 .4rem}\n"
     ".tiles{display:flex;flex-wrap:wrap;gap:.75rem;margin:1rem 0}.tiles div{border:1px solid var(--line);border-radius:.5rem;padding:.5rem 1rem;min-width:7rem}\n"
     ".tiles b{display:block;font-size:1.7rem;line-height:1.2}.wide{overflow-x:auto}table{border-collapse:collapse;width:100%}\n"
-    "th,td{text-align:left;padding:.2rem .8rem .2rem 0;border-bottom:1px solid var(--line);vertical-align:top}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}\n"
-    ".PASS{color:var(--good);font-weight:700}.FAIL,.ERROR,.UNSET{color:var(--bad);font-weight:700}.MARGINAL,.ABORTED,.INTERRUPTED{color:var(--warn);font-weight:700}\n"
+    "th,td{overflow-wrap:anywhere;text-align:left;padding:.2rem .8rem .2rem 0;border-bottom:1px solid var(--line);vertical-align:top}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}\n"
+    ".PASS{color:var(--good);font-weight:700}.FAIL,.ERROR,.UNSET{color:var(--bad);font-weight:700}.MARGINAL,.ABORTED,.INTERRUPTED,.DRY_RUN{color:var(--warn);font-weight:700}\n"
     "figure{margin:0}figcaption{font-size:.9rem;font-weight:600;overflow-wrap:anywhere}.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:1rem}\n"
     ".small{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,15rem),1fr));gap:1rem}svg{width:100%;height:auto}svg text{font-size:14px;fill:currentColor}\n"
     ".grid{stroke:var(--line)}.limit{stroke:var(--bad);stroke-dasharray:6 4;stroke-width:1.5}.marginal{stroke:var(--warn);stroke-dasharray:2 4}\n"
     ".good{fill:none;stroke:var(--good);stroke-width:1.2;opacity:.7}.bad{fill:none;stroke:var(--bad);stroke-width:2}.bar{fill:#2277cc}.barbad{fill:var(--bad)}\n"
-    "small{color:#777}code{font-size:.85em;overflow-wrap:anywhere}@media print{body{margin:0}}\n";
+    "small{opacity:.8}code{font-size:.85em;overflow-wrap:anywhere}figure,tr,.tiles{break-inside:avoid}h2,figcaption,thead{break-after:avoid}\n"
+    "@media(max-width:600px){#runs thead{display:none}#runs tr{display:block;border-bottom:1px solid var(--line);padding:.4rem 0}#runs td{display:inline-block;border:0}#runs td.why{display:block}\n"
+    ".extra{display:none}th,td{padding-right:.5rem;font-size:.85rem}}\n"
+    "@media print{:root{color-scheme:light;--good:#1a7f37;--bad:#cf222e;--warn:#7d5700}@page{size:A4;margin:14mm}body{margin:0;font-size:9.5pt;max-width:none}.wide{overflow:visible}"
+    "thead{display:table-header-group}.plots{grid-template-columns:1fr 1fr}.small{grid-template-columns:repeat(3,1fr)}th,td{padding-right:.35rem}}\n";
 
 /* ---- a curve per pen: the error against the set-point, within its limits ---- */
 
@@ -167,7 +175,7 @@ static size_t collect(const json_t *runs, const char *step, const char *name, do
 
 static void put_histogram(FILE *out, const json_t *runs, const json_t *c, double *values, size_t cap)
 {
-    size_t n = collect(runs, text_of(c, "step"), text_of(c, "name"), values, cap), bins[BINS] = {0}, most = 1;
+    size_t n = collect(runs, text_of(c, "step"), text_of(c, "name"), values, cap), bins[BINS] = {0}, outside[BINS] = {0}, most = 1;
     bool has_min = json_object_get(c, "min") != NULL, has_max = json_object_get(c, "max") != NULL;
     double min = number_of(c, "min"), max = number_of(c, "max"), low = INFINITY, high = -INFINITY, span;
 
@@ -184,14 +192,15 @@ static void put_histogram(FILE *out, const json_t *runs, const json_t *c, double
         size_t bin = (size_t)fmin(BINS - 1, fmax(0, (values[i] - low) / span * BINS));
 
         most = ++bins[bin] > most ? bins[bin] : most;
+        outside[bin] += (has_min && values[i] < min) || (has_max && values[i] > max); /* what is at its limit is within it */
     }
     fprintf(out, "<figure><figcaption>%s: %s%s%s</figcaption><svg viewBox=\"0 0 %d %d\" role=\"img\" data-histogram=\"%s.%s\">", text_of(c, "step"), text_of(c, "name"),
             text_of(c, "unit")[0] != '\0' ? ", " : "", text_of(c, "unit"), SMALL_WIDTH, SMALL_HEIGHT, text_of(c, "step"), text_of(c, "name"));
     for (int i = 0; i < BINS; i++) {
-        double middle = low + (i + 0.5) * span / BINS, height = (double)bins[i] / (double)most * (SMALL_HEIGHT - 26);
+        double height = (double)bins[i] / (double)most * (SMALL_HEIGHT - 26);
 
         if (bins[i] > 0)
-            fprintf(out, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", (has_min && middle < min) || (has_max && middle > max) ? "barbad" : "bar",
+            fprintf(out, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", outside[i] > 0 ? "barbad" : "bar",
                     (double)i * SMALL_WIDTH / BINS, SMALL_HEIGHT - 20 - height, (double)SMALL_WIDTH / BINS - 1, height);
     }
     for (int i = 0; i < 2; i++) {
@@ -206,48 +215,23 @@ static void put_histogram(FILE *out, const json_t *runs, const json_t *c, double
 
 /* ---- tables ---- */
 
-static void put_why(FILE *out, const json_t *run)
-{
-    const json_t *step, *m;
-    size_t i, k;
-
-    report_escape(out, text_of(json_object_get(run, "error"), "text"));
-    json_array_foreach(json_object_get(run, "steps"), i, step) {
-        const json_t *attempt = last_attempt(step);
-        const char *v = text_of(step, "verdict");
-
-        if (strcmp(v, "FAIL") != 0 && strcmp(v, "ERROR") != 0 && strcmp(v, "ABORTED") != 0)
-            continue;
-        fprintf(out, "<b>%s</b> ", text_of(step, "name"));
-        report_escape(out, text_of(json_object_get(attempt, "error"), "text"));
-        json_array_foreach(json_object_get(attempt, "measurements"), k, m) {
-            const json_t *value = json_object_get(m, "value");
-
-            if (strcmp(v, "FAIL") != 0 || (strcmp(text_of(m, "verdict"), "FAIL") != 0 && strcmp(text_of(m, "verdict"), "UNSET") != 0))
-                continue;
-            fprintf(out, "%s ", text_of(m, "name"));
-            if (json_is_number(value))
-                fprintf(out, "%.5g %s; ", json_number_value(value), text_of(m, "unit"));
-            else
-                report_escape(out, json_is_string(value) ? json_string_value(value) : "unset");
-            fputc(' ', out);
-        }
-    }
-}
-
 static void put_runs(FILE *out, const json_t *runs)
 {
     const json_t *run;
+    char reason[600];
     size_t i;
 
-    fputs("<h2>Pens</h2>\n<div class=\"wide\"><table id=\"runs\"><tr><th>slot</th><th>serial</th><th>verdict</th><th class=\"n\">s</th><th>why</th></tr>\n", out);
+    fputs("<h2>Pens</h2>\n<div class=\"wide\"><table id=\"runs\"><thead><tr><th>slot</th><th>serial</th><th>verdict</th><th class=\"n\">s</th><th>why</th></tr></thead>\n", out);
     json_array_foreach(runs, i, run) {
+        const char *serial = text_of(run, "serial")[0] != '\0' ? text_of(run, "serial") : text_of(run, "label");
+
         fputs("<tr><td>", out);
         report_escape(out, text_of(run, "slot"));
         fputs("</td><td>", out);
-        report_escape(out, text_of(run, "serial"));
-        fprintf(out, "</td><td class=\"%s\">%s</td><td class=\"n\">%.1f</td><td>", text_of(run, "verdict"), text_of(run, "verdict"), number_of(run, "seconds"));
-        put_why(out, run);
+        report_escape(out, serial);
+        fprintf(out, "</td><td class=\"%s\">%s</td><td class=\"n\">%.1f</td><td class=\"why\">", text_of(run, "verdict"), text_of(run, "verdict"), number_of(run, "seconds"));
+        verdict_reason(run, reason, sizeof(reason));
+        report_escape(out, reason);
         fputs("</td></tr>\n", out);
     }
     fputs("</table></div>\n", out);
@@ -256,14 +240,12 @@ static void put_runs(FILE *out, const json_t *runs)
 static void put_failures(FILE *out, const json_t *summary)
 {
     const json_t *f;
-    double most = 1;
+    double most = fmax(1, number_of(json_object_get(summary, "plan"), "runs")); /* of all runs: one in a hundred is not a full bar */
     size_t i;
 
     if (json_array_size(json_object_get(summary, "failures")) == 0)
         return;
-    json_array_foreach(json_object_get(summary, "failures"), i, f)
-        most = fmax(most, number_of(f, "count"));
-    fputs("<h2>Failures by step</h2>\n<table id=\"failures\">\n", out);
+    fputs("<h2>Failures by step, of all runs</h2>\n<table id=\"failures\">\n", out);
     json_array_foreach(json_object_get(summary, "failures"), i, f)
         fprintf(out, "<tr><td>%s</td><td class=\"n\">%.0f</td><td style=\"width:70%%\"><svg viewBox=\"0 0 400 12\"><rect class=\"barbad\" width=\"%.0f\" height=\"12\"/></svg></td></tr>\n",
                 text_of(f, "step"), number_of(f, "count"), number_of(f, "count") / most * 400);
@@ -283,15 +265,16 @@ static void put_capability(FILE *out, const json_t *summary)
     const json_t *c;
     size_t i;
 
-    fputs("<h2>Capability</h2>\n<div class=\"wide\"><table id=\"capability\"><tr><th>step</th><th>measurement</th><th>unit</th><th class=\"n\">least</th><th class=\"n\">most</th>"
-          "<th class=\"n\">mean</th><th class=\"n\">deviation</th><th class=\"n\">Cpk</th></tr>\n", out);
+    fprintf(out, "<h2>Capability</h2>\n<p><small>Cpk of what varies and has a unit, from %d values on.</small></p>\n<div", STATS_CPK_MIN);
+    fputs(" class=\"wide\"><table id=\"capability\"><thead><tr><th>step</th><th>measurement</th><th class=\"extra\">unit</th><th class=\"n\">least</th><th class=\"n\">most</th>"
+          "<th class=\"n\">n</th><th class=\"n\">mean</th><th class=\"n extra\">deviation</th><th class=\"n\">Cpk</th></tr></thead>\n", out);
     json_array_foreach(json_object_get(summary, "capability"), i, c) {
         const json_t *cpk = json_object_get(c, "cpk");
 
-        fprintf(out, "<tr><td>%s</td><td>%s</td><td>%s</td>", text_of(c, "step"), text_of(c, "name"), text_of(c, "unit"));
+        fprintf(out, "<tr><td>%s</td><td>%s</td><td class=\"extra\">%s</td>", text_of(c, "step"), text_of(c, "name"), text_of(c, "unit"));
         put_bound(out, c, "min");
         put_bound(out, c, "max");
-        fprintf(out, "<td class=\"n\">%.5g</td><td class=\"n\">%.4g</td>", number_of(c, "mean"), number_of(c, "deviation"));
+        fprintf(out, "<td class=\"n\">%.0f</td><td class=\"n\">%.5g</td><td class=\"n extra\">%.4g</td>", number_of(c, "count"), number_of(c, "mean"), number_of(c, "deviation"));
         if (json_is_number(cpk))
             fprintf(out, "<td class=\"n %s\">%.2f</td></tr>\n", json_number_value(cpk) < 1 ? "FAIL" : json_number_value(cpk) < 1.33 ? "MARGINAL" : "", json_number_value(cpk));
         else
@@ -300,9 +283,46 @@ static void put_capability(FILE *out, const json_t *summary)
     fputs("</table></div>\n", out);
 }
 
+/* From the first beginning to the last end; of a run that was interrupted its beginning is the last that is known. */
+static void find_period(const json_t *runs, const char **began, const char **ended)
+{
+    const json_t *run;
+    size_t i;
+
+    *began = *ended = "";
+    json_array_foreach(runs, i, run) {
+        const char *from = text_of(run, "began"), *to = text_of(run, "ended")[0] != '\0' ? text_of(run, "ended") : from;
+
+        if ((*began)[0] == '\0' || strcmp(from, *began) < 0)
+            *began = from;
+        if (strcmp(to, *ended) > 0)
+            *ended = to;
+    }
+}
+
+/* Where runs of several plans are together: the figures above are of one of them. */
+static void put_plans(FILE *out, const json_t *summary)
+{
+    const json_t *p, *plans = json_object_get(summary, "plans");
+    size_t i;
+
+    if (json_array_size(plans) < 2)
+        return;
+    fputs("<h2>Plans</h2>\n<table><thead><tr><th>plan</th><th>sha256 of plan, limits</th><th class=\"n\">runs</th><th class=\"n\">pens</th><th class=\"n\">passed</th></tr></thead>\n", out);
+    json_array_foreach(plans, i, p) {
+        fprintf(out, "<tr><td>");
+        report_escape(out, text_of(p, "name"));
+        fprintf(out, "%s</td><td><code>%.12s, %.12s</code></td><td class=\"n\">%.0f</td><td class=\"n\">%.0f</td><td class=\"n\">%.0f</td></tr>\n",
+                p == json_object_get(summary, "plan") ? " (the figures above)" : "", text_of(p, "sha256"), text_of(p, "limits_sha256"), number_of(p, "runs"), number_of(p, "pens"),
+                number_of(p, "passed"));
+    }
+    fputs("</table>\n", out);
+}
+
 void report_html(FILE *out, const json_t *runs, const json_t *summary)
 {
     const json_t *first = json_array_get(runs, 0), *plan = json_object_get(first, "plan"), *limits = json_object_get(first, "limits"), *c;
+    const char *began, *ended;
     size_t n = json_array_size(runs), i;
     double *values = calloc(n + 1, sizeof(*values));
 
@@ -312,10 +332,15 @@ void report_html(FILE *out, const json_t *runs, const json_t *summary)
     report_escape(out, text_of(plan, "name"));
     fprintf(out, "</h1>\n<p>Station ");
     report_escape(out, text_of(first, "station"));
-    fprintf(out, ", from %s to %s</p>\n<div class=\"tiles\"><div><b>%.0f</b>pens</div><div><b>%.0f</b>passed</div><div><b>%.1f %%</b>yield</div><div><b>%.1f %%</b>first-pass yield</div>"
+    find_period(runs, &began, &ended);
+    fprintf(out, ", from %s to %s</p>\n", began, ended);
+    if (number_of(json_object_get(summary, "by_verdict"), "DRY_RUN") > 0)
+        fputs("<p class=\"banner\">DRY RUN: nothing was written for good, and no pen has passed</p>\n", out);
+    fprintf(out, "<div class=\"tiles\"><div><b>%.0f</b>pens</div><div><b>%.0f</b>passed</div><div><b>%.0f</b>did not pass</div><div><b>%.1f %%</b>yield</div><div><b>%.1f %%</b>first-pass yield</div>"
                  "<div><b>%.0f</b>runs</div></div>\n",
-            text_of(first, "began"), text_of(json_array_get(runs, n - 1), "began"), number_of(summary, "pens"), number_of(summary, "passed"), number_of(summary, "yield") * 100,
+            number_of(summary, "pens"), number_of(summary, "passed"), number_of(summary, "pens") - number_of(summary, "passed"), number_of(summary, "yield") * 100,
             number_of(summary, "first_pass_yield") * 100, number_of(summary, "runs"));
+    put_plans(out, summary);
     fputs("<div class=\"plots\">\n", out);
     put_curves(out, runs, "depth", "depth_error_", "depth_um", "Error of depth by depth, um", "um", false);
     put_curves(out, runs, "rate", "rate_error_", "rate_hz", "Error of stroke rate by rate, %", "Hz", true);

@@ -274,6 +274,20 @@ static bool find_parameter(const char *words, const char *name, size_t n, double
     return false;
 }
 
+bool plan_step_is_for_good(const struct plan_step *s)
+{
+    return s->builtin != NULL && (strcmp(s->builtin->name, "identity") == 0 || strcmp(s->builtin->name, "leave") == 0);
+}
+
+bool plan_is_for_good(const struct plan *p)
+{
+    for (size_t i = 0; i < p->step_count; i++) {
+        if (plan_step_is_for_good(&p->steps[i]))
+            return true;
+    }
+    return false;
+}
+
 double plan_parameter(const struct plan_step *s, const char *name)
 {
     double value = 0;

@@ -48,6 +48,9 @@ struct plan {
 struct plan *plan_load(const char *path, char why[PLAN_WHY_MAX]);
 void plan_free(struct plan *p);
 
+/* What it does to the pen cannot be undone; and a plan with such a step. */
+bool plan_step_is_for_good(const struct plan_step *s);
+bool plan_is_for_good(const struct plan *p);
 /* A step's parameter, or its default. */
 double plan_parameter(const struct plan_step *s, const char *name);
 

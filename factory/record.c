@@ -100,42 +100,6 @@ void record_point(json_t *attempt, const char *curve, double x, double y)
     json_array_append_new(points, json_pack("[f, f]", x, y));
 }
 
-const char *record_judge(const json_t *attempt)
-{
-    bool failed = false, marginal = false, passed = false;
-    json_t *m;
-    size_t i;
-
-    json_array_foreach(json_object_get(attempt, "measurements"), i, m) {
-        const char *v = json_string_value(json_object_get(m, "verdict"));
-
-        failed |= strcmp(v, "FAIL") == 0 || strcmp(v, "UNSET") == 0;
-        marginal |= strcmp(v, "MARGINAL") == 0;
-        passed |= strcmp(v, "PASS") == 0;
-    }
-    return failed || !(passed || marginal) ? "FAIL" : marginal ? "MARGINAL" : "PASS";
-}
-
-const char *record_verdict(const json_t *run)
-{
-    static const char *const worst[] = {"ABORTED", "ERROR", "FAIL"};
-    json_t *step;
-    size_t i, rank = json_object_get(run, "error") != NULL ? 1 : 3, steps = json_array_size(json_object_get(run, "steps"));
-
-    json_array_foreach(json_object_get(run, "steps"), i, step) {
-        const char *v = json_string_value(json_object_get(step, "verdict"));
-
-        for (size_t k = 0; k < rank; k++) {
-            if (strcmp(v, worst[k]) == 0)
-                rank = k;
-        }
-        /* What a plan without teardown asks for and was never begun: nothing may pass by not having been looked at. */
-        if (rank == 3 && strcmp(v, "SKIPPED") == 0 && !json_is_true(json_object_get(step, "by_choice")))
-            rank = 2;
-    }
-    return rank < 3 ? worst[rank] : steps > 0 ? "PASS" : "ERROR";
-}
-
 void record_now(char out[32])
 {
     struct timespec now;
@@ -161,6 +125,11 @@ static int write_all(int fd, const char *text)
         n -= done > 0 ? (size_t)done : 0;
     }
     return fsync(fd) < 0 ? -errno : 0;
+}
+
+void record_drop(const struct record *r)
+{
+    unlink(r->path);
 }
 
 int record_write(const struct record *r)

@@ -2,10 +2,6 @@
  * The record of one run: a JSON document (docs/factory-record.schema.json) that is begun before anything is done with the pen, with the verdict
  * INTERRUPTED, and written anew, whole, after each step. So whatever ends the program, a valid record of what was done is there; and it says
  * PASS only if the run came to its end.
- *
- * Verdicts. A measurement: PASS, MARGINAL (within its limits, but not the narrower ones), FAIL, UNSET (it was not made, which fails). A step: FAIL
- * if a measurement fails, else MARGINAL or PASS; ERROR if it could not be carried out; SKIPPED; ABORTED. A run: ABORTED, ERROR or FAIL by its
- * worst step, else PASS.
  */
 #pragma once
 
@@ -26,13 +22,10 @@ void record_number(json_t *attempt, const struct plan_step *s, const char *name,
 void record_text(json_t *attempt, const struct plan_step *s, const char *name, const char *value);
 /* A curve of points [x, y], for the report. */
 void record_point(json_t *attempt, const char *curve, double x, double y);
-/* By its measurements: "PASS", "MARGINAL", "FAIL". */
-const char *record_judge(const json_t *attempt);
-/* The run's verdict by those of its steps (last attempts); error: one of its own. */
-const char *record_verdict(const json_t *run);
-
 /* "2026-11-21T20:11:03.250Z" */
 void record_now(char out[32]);
 
+/* It was no run: what was written of it goes. */
+void record_drop(const struct record *r);
 /* Whole, or not at all: beside it, then in its place, on disk. 0 or a negative errno. */
 int record_write(const struct record *r);

@@ -194,7 +194,7 @@ void report_csv(FILE *out, const json_t *runs)
     const json_t *run, *step, *attempt, *m;
     size_t i, j, k, l;
 
-    fputs("run,began,station,slot,serial,step,attempt,name,value,unit,min,max,verdict\n", out);
+    fputs("run,began,station,slot,serial,step,attempt,name,value,unit,min,max,equals,verdict\n", out);
     json_array_foreach(runs, i, run) {
         json_array_foreach(json_object_get(run, "steps"), j, step) {
             json_array_foreach(json_object_get(step, "attempts"), k, attempt) {
@@ -214,6 +214,7 @@ void report_csv(FILE *out, const json_t *runs)
                     put_field(out, text_of(m, "unit"), ',');
                     put_number(out, m, "min", ',');
                     put_number(out, m, "max", ',');
+                    put_field(out, text_of(m, "equals"), ',');
                     put_field(out, text_of(m, "verdict"), '\n');
                 }
             }

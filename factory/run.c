@@ -6,6 +6,7 @@
 
 #include "child.h"
 #include "slot.h"
+#include "verdict.h"
 
 enum { TURN_MS = 20 };
 
@@ -84,7 +85,7 @@ static enum outcome judge_loss(struct slot *s, enum outcome r)
 
 static const char *close_attempt(struct slot *s, enum outcome r)
 {
-    const char *verdict = r == ABORTED ? "ABORTED" : r == ERROR ? "ERROR" : record_judge(s->attempt);
+    const char *verdict = r == ABORTED ? "ABORTED" : r == ERROR ? "ERROR" : verdict_of_attempt(s->attempt);
 
     json_object_set_new(s->attempt, "verdict", json_string(verdict));
     if (r == ERROR)
@@ -139,12 +140,24 @@ static bool make_safe(struct slot *s)
     return good;
 }
 
+/* Until the step has room. That time is not the pen's. */
 static enum outcome await_turn(struct slot *s, size_t index)
 {
-    s->deadline_ms = station_now_ms() + (uint64_t)s->step->time_limit_s * 1000 * STATION_SLOTS_MAX;
-    while (!station_enter_step(s->station, index))
-        TRY(slot_wait(s, TURN_MS));
-    return DONE;
+    uint64_t began_ms = station_now_ms(), waited_ms;
+    enum outcome r = DONE;
+
+    s->deadline_ms = began_ms + (uint64_t)s->step->time_limit_s * 1000 * STATION_SLOTS_MAX;
+    while (r == DONE && !station_enter_step(s->station, index)) {
+        STATION_ROW(s->station, s->index, row->waits = true);
+        r = slot_wait(s, TURN_MS);
+    }
+    waited_ms = station_now_ms() - began_ms;
+    s->waited_ms += waited_ms > TURN_MS ? waited_ms : 0;
+    STATION_ROW(s->station, s->index, {
+        row->waits = false;
+        row->waited_ms = s->waited_ms;
+    });
+    return r;
 }
 
 /* The last attempt's verdict. */
@@ -189,7 +202,7 @@ static const char *run_step(struct slot *s, size_t index, json_t *entry)
 static const char *why_skipped(const struct slot *s, const struct plan_step *step, bool stopped, bool failed)
 {
     const struct station *st = s->station;
-    bool for_good = step->builtin != NULL && (strcmp(step->builtin->name, "identity") == 0 || strcmp(step->builtin->name, "leave") == 0);
+    bool for_good = plan_step_is_for_good(step);
 
     if (step->teardown)
         return NULL;
@@ -254,11 +267,66 @@ static bool begin_record(struct slot *s)
     return s->record.json != NULL && record_write(&s->record) == 0;
 }
 
+/* Does the daemon's journal know a pen of this serial number? */
+static bool journal_knows(struct slot *s, const char *serial)
+{
+    struct mn_filter filter = {.serial = serial};
+    struct mn_cursor place = {0};
+    struct mn_records page = {0};
+    bool found = false, end = false;
+
+    while (!found && !end && mn_records_read(s->client, &place, &filter, &page, SLOT_CALL_MS) == MN_OK) {
+        for (size_t i = 0; i < page.count; i++)
+            found = found || strcmp(page.record[i].serial, serial) == 0;
+        place = page.next;
+        end = page.end;
+        mn_records_free(&page);
+    }
+    return found;
+}
+
+static enum outcome label_error(struct slot *s, const char *sentence)
+{
+    slot_error(s, "%s", sentence);
+    s->error_kind = "label";
+    return ERROR;
+}
+
+/* Before anything is written for good: is this pen done already, and is its label free? s->found_done, or an error of the label. */
+static enum outcome look_at_label(struct slot *s, const char *serial)
+{
+    const struct station *st = s->station;
+    bool is_its_own = strcmp(s->pen.serial, serial) == 0;
+    struct mn_factory f;
+    char why[300];
+
+    if (!plan_is_for_good(st->plan))
+        return DONE;
+    TRY(slot_ok(s, mn_factory_get(s->client, s->address, &f, SLOT_CALL_MS), "ask whether it has left the factory"));
+    if (f.left && is_its_own) {
+        s->found_done = true;
+        return DONE;
+    }
+    if (f.serial[0] != '\0' && strcmp(f.serial, serial) != 0) {
+        snprintf(why, sizeof(why), "the pen is %s, and its label says %s: give it its own label", f.serial, serial);
+        return label_error(s, why);
+    }
+    if (!st->options.commit || is_its_own || serial[0] == '\0')
+        return DONE;
+    if (!station_claim(s->station, s->index, serial, why, sizeof(why)))
+        return label_error(s, why);
+    if (st->options.relabel || !journal_knows(s, serial))
+        return DONE;
+    snprintf(why, sizeof(why), "mnd's journal knows another pen called %s: print another label, or run with --relabel", serial);
+    return label_error(s, why);
+}
+
 /* The connection, the pen, its fixture and its label; an error of it is the run's. */
 static enum outcome prepare(struct slot *s)
 {
     json_t *label = NULL;
     const char *serial, *udi;
+    enum outcome looked;
     char why[300];
 
     s->deadline_ms = station_now_ms() + 60000;
@@ -287,6 +355,11 @@ static enum outcome prepare(struct slot *s)
     strcpy(s->serial, serial);
     strcpy(s->udi, udi);
     json_decref(label);
+    looked = look_at_label(s, s->serial);
+    if (looked != DONE) { /* it is not this pen's: nothing is told of the one that has it */
+        json_object_set_new(s->record.json, "label", json_string(s->serial));
+        return looked;
+    }
     json_object_set_new(s->record.json, "serial", json_string(s->serial));
     json_object_set_new(s->record.json, "udi", json_string(s->udi));
     json_object_set_new(s->record.json, "firmware", json_string(s->pen.firmware_version));
@@ -308,12 +381,17 @@ static void finish(struct slot *s, uint64_t began_ms)
         mn_factory_leave(s->client, s->address, false, &(struct mn_status){0}, SLOT_CALL_MS);
     if (s->client != NULL && s->present)
         mn_lease_release(s->client, s->address, SLOT_CALL_MS);
-    verdict = s->aborted ? "ABORTED" : record_verdict(s->record.json);
+    verdict = s->aborted ? "ABORTED" : verdict_of_run(s->record.json);
     record_now(now);
     json_object_set_new(s->record.json, "verdict", json_string(verdict));
     json_object_set_new(s->record.json, "ended", json_string(now));
-    json_object_set_new(s->record.json, "seconds", json_real((double)(station_now_ms() - began_ms) / 1000));
+    json_object_set_new(s->record.json, "seconds", json_real((double)(station_now_ms() - began_ms - s->waited_ms) / 1000));
+    if (s->waited_ms > 0)
+        json_object_set_new(s->record.json, "waited_seconds", json_real((double)s->waited_ms / 1000));
+    if (s->station->options.relabel)
+        json_object_set_new(s->record.json, "relabel", json_true());
     save(s);
+    station_release(s->station, s->index);
     station_done(s->station, s->index, s->record.json);
 }
 
@@ -321,14 +399,18 @@ bool slot_run(struct slot *s)
 {
     uint64_t began_ms = station_now_ms();
 
-    s->calibrated = s->in_teardown = s->aborted = false;
+    s->calibrated = s->in_teardown = s->aborted = s->found_done = false;
+    s->waited_ms = 0;
     s->step = NULL;
     s->gone_ms = 0;
     s->error[0] = '\0';
     if (!begin_record(s))
         return false;
     STATION_ROW(s->station, s->index, {
-        *row = (struct row){.began_ms = began_ms, .total = (unsigned)s->station->plan->step_count, .runs = row->runs + 1};
+        struct row before = *row;
+
+        *row = (struct row){.began_ms = began_ms, .total = (unsigned)s->station->plan->step_count, .runs = before.runs + 1};
+        memcpy(row->ended, before.ended, sizeof(row->ended));
         snprintf(row->step, sizeof(row->step), "waiting for the pen");
     });
     s->error_kind = "step";
@@ -336,6 +418,13 @@ bool slot_run(struct slot *s)
         run_error(s, "step");
     else if (prepare(s) == ERROR)
         run_error(s, s->error_kind);
+    if (s->found_done) {
+        record_drop(&s->record);
+        station_found_done(s->station, s->index, s->serial);
+        json_decref(s->record.json);
+        s->record.json = NULL;
+        return true;
+    }
     if (s->client != NULL)
         run_steps(s); /* after an error the teardown's only */
     finish(s, began_ms);

@@ -53,8 +53,10 @@ struct slot {
     json_t *attempt;
     uint64_t deadline_ms;
     bool in_teardown, aborted;
+    bool found_done;         /* the pen has left the factory: there is nothing to be done with it */
+    uint64_t waited_ms;      /* in this run, for other slots */
     char error[400];         /* of the attempt */
-    const char *error_kind;  /* "step", "fixture", "pen" */
+    const char *error_kind;  /* "step", "fixture", "pen", "label" */
 
     struct mn_calibration calibration;
     bool calibrated;         /* calibration is what this run has found */

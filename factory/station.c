@@ -2,13 +2,13 @@
 
 #include <nettle/hmac.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "history.h"
+#include "verdict.h"
 
 enum { HUB_LOSS_MS = 1000, HUB_LOOK_MS = 600 };
 
@@ -92,58 +92,9 @@ static const char *text_of(const json_t *j, const char *key)
     return text != NULL ? text : "";
 }
 
-static void add(char *text, size_t cap, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static void add(char *text, size_t cap, const char *format, ...)
-{
-    size_t used = strlen(text);
-    va_list ap;
-
-    va_start(ap, format);
-    vsnprintf(text + used, cap - used, format, ap);
-    va_end(ap);
-}
-
-static void add_bad_measurements(const json_t *attempt, char *text, size_t cap)
-{
-    const json_t *m;
-    size_t i;
-
-    json_array_foreach(json_object_get(attempt, "measurements"), i, m) {
-        char *value;
-
-        if (strcmp(text_of(m, "verdict"), "FAIL") != 0 && strcmp(text_of(m, "verdict"), "UNSET") != 0)
-            continue;
-        value = json_dumps(json_object_get(m, "value"), JSON_ENCODE_ANY | JSON_REAL_PRECISION(5));
-        add(text, cap, "%s %s ", text_of(m, "name"), value != NULL ? value : "unset");
-        free(value);
-    }
-}
-
-/* Why it did not pass, on a line: of the first step that did not, else of the run. */
-static void reason_of(const json_t *run, char *text, size_t cap)
-{
-    const json_t *step, *attempts, *attempt;
-    size_t i;
-
-    snprintf(text, cap, "%s", text_of(json_object_get(run, "error"), "text"));
-    json_array_foreach(json_object_get(run, "steps"), i, step) {
-        const char *verdict = text_of(step, "verdict");
-
-        if (strcmp(verdict, "FAIL") != 0 && strcmp(verdict, "ERROR") != 0)
-            continue;
-        attempts = json_object_get(step, "attempts");
-        attempt = json_array_get(attempts, json_array_size(attempts) - 1);
-        snprintf(text, cap, "%s: %s", text_of(step, "name"), text_of(json_object_get(attempt, "error"), "text"));
-        if (json_object_get(attempt, "error") == NULL)
-            add_bad_measurements(attempt, text, cap);
-        return;
-    }
-}
-
 static int verdict_of(const json_t *run)
 {
-    static const char *const names[] = {"PASS", "FAIL", "ERROR"};
+    static const char *const names[] = {"PASS", "FAIL", "ERROR", "DRY_RUN"};
     int v = 0;
 
     while (v < VERDICT_ABORTED && strcmp(text_of(run, "verdict"), names[v]) != 0)
@@ -154,10 +105,11 @@ static int verdict_of(const json_t *run)
 void station_done(struct station *st, unsigned slot, const json_t *run)
 {
     char text[sizeof(st->rows[0].text)], why[300];
+    int verdict = verdict_of(run);
 
-    reason_of(run, text, sizeof(text));
+    verdict_reason(run, text, sizeof(text));
     pthread_mutex_lock(&st->lock);
-    st->verdicts[verdict_of(run)]++;
+    st->verdicts[verdict]++;
     if (st->history != NULL && history_add(st->history, run, why, sizeof(why)) < 0)
         snprintf(text, sizeof(text), "%s", why);
     pthread_mutex_unlock(&st->lock);
@@ -165,7 +117,54 @@ void station_done(struct station *st, unsigned slot, const json_t *run)
         snprintf(row->verdict, sizeof(row->verdict), "%s", text_of(run, "verdict"));
         if (row->text[0] == '\0')
             snprintf(row->text, sizeof(row->text), "%s", text);
+        if (verdict == VERDICT_PASS || verdict == VERDICT_DRY_RUN)
+            row->done = row->total; /* of the others the bar stands where they did not go on */
+        row->ended_ms = station_now_ms();
+        row->ended[verdict]++;
+    });
+}
+
+void station_found_done(struct station *st, unsigned slot, const char *serial)
+{
+    pthread_mutex_lock(&st->lock);
+    st->found_done++;
+    pthread_mutex_unlock(&st->lock);
+    STATION_ROW(st, slot, {
+        snprintf(row->verdict, sizeof(row->verdict), "DONE");
+        snprintf(row->serial, sizeof(row->serial), "%s", serial);
+        snprintf(row->text, sizeof(row->text), "done already: it has left the factory; take it out");
         row->done = row->total;
         row->ended_ms = station_now_ms();
     });
+}
+
+/* ---- labels ---- */
+
+bool station_claim(struct station *st, unsigned slot, const char *serial, char *why, size_t cap)
+{
+    char run[80] = "", began[40] = "";
+    bool free = true;
+
+    pthread_mutex_lock(&st->lock);
+    for (unsigned i = 0; free && i < st->slot_count; i++) {
+        if (i != slot && strcmp(st->claimed[i], serial) == 0) {
+            snprintf(why, cap, "%s is the label of the pen at %s, too", serial, st->ports[i]);
+            free = false;
+        }
+    }
+    if (free && st->history != NULL && history_given(st->history, serial, run, sizeof(run), began, sizeof(began)) && !st->options.relabel) {
+        snprintf(why, cap, "%s was given to another pen on %.10s, run %s: print another label, or run with --relabel", serial, began, run);
+        free = false;
+    }
+    if (free)
+        snprintf(st->claimed[slot], sizeof(st->claimed[slot]), "%s", serial);
+    pthread_mutex_unlock(&st->lock);
+    return free;
+}
+
+void station_release(struct station *st, unsigned slot)
+{
+    pthread_mutex_lock(&st->lock);
+    st->claimed[slot][0] = '\0';
+    pthread_mutex_unlock(&st->lock);
 }

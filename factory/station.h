@@ -17,15 +17,18 @@ enum { STATION_SLOTS_MAX = 64, STATION_KEY_MAX = 64 };
 
 struct row { /* of the live view */
     char serial[MN_SERIAL_MAX + 1], step[PLAN_NAME_MAX + 1], verdict[16], text[400];
+    bool waits;           /* for its turn in the present step, which a slot that is named in text has */
     unsigned done, total; /* steps */
     double fraction;      /* of the present one */
     uint64_t began_ms, ended_ms;
-    unsigned runs;
+    uint64_t waited_ms;   /* for turns: it is not the pen's time */
+    unsigned runs, ended[5]; /* of this slot; by VERDICT_ */
 };
 
 struct options {
     const char *socket, *out, *database; /* out: a folder for this run's records and reports; database: NULL: none */
     bool commit, keep_going, repeat, json;
+    bool relabel; /* a serial number that was given before may be written once more: into the record it goes */
 };
 
 struct history;
@@ -47,10 +50,12 @@ struct station {
     unsigned *busy;                /* slots in each step, for at_once */
     uint64_t lost_ms[STATION_SLOTS_MAX]; /* when a slot's pen went by itself */
     struct history *history;       /* NULL: none */
-    unsigned verdicts[4];          /* runs that ended: passed, failed, error, aborted */
+    unsigned verdicts[5];          /* runs that ended, by VERDICT_ */
+    unsigned found_done;           /* pens that had left the factory already: no runs */
+    char claimed[STATION_SLOTS_MAX][MN_SERIAL_MAX + 1]; /* labels that are being written, or were, by slots of this process */
 };
 
-enum { VERDICT_PASS, VERDICT_FAIL, VERDICT_ERROR, VERDICT_ABORTED };
+enum { VERDICT_PASS, VERDICT_FAIL, VERDICT_ERROR, VERDICT_DRY_RUN, VERDICT_ABORTED };
 
 /* Monotonic. */
 uint64_t station_now_ms(void);
@@ -62,6 +67,12 @@ void station_leave_step(struct station *st, size_t step);
 const char *station_lost_hub(struct station *st, unsigned slot, uint64_t gone_ms, char out[40]);
 /* The run of this record is over: counted, shown, and into the history. */
 void station_done(struct station *st, unsigned slot, const json_t *run);
+
+/* The pen in this slot has left the factory: that is no run. */
+void station_found_done(struct station *st, unsigned slot, const char *serial);
+/* A label that is to be written for good is this slot's pen's from now on; false after a sentence: another pen has it, or had it. */
+bool station_claim(struct station *st, unsigned slot, const char *serial, char *why, size_t cap);
+void station_release(struct station *st, unsigned slot);
 
 /* Locked access to a slot's row. */
 #define STATION_ROW(st, i, ...)                                                                                        \

@@ -1,5 +1,7 @@
 #include "stats.h"
 
+#include "verdict.h"
+
 #include <dirent.h>
 #include <math.h>
 #include <stdbool.h>
@@ -31,6 +33,12 @@ static bool passed_at_once(const json_t *run)
             return false;
     }
     return strcmp(text_of(run, "verdict"), "PASS") == 0;
+}
+
+/* A plan with its limits, by their hashes: another file is another question. */
+static void key_of(const json_t *run, char out[140])
+{
+    snprintf(out, 140, "%.64s %.64s", text_of(json_object_get(run, "plan"), "sha256"), text_of(json_object_get(run, "limits"), "sha256"));
 }
 
 /* Sums of one measurement over all runs. */
@@ -90,7 +98,7 @@ static json_t *capability(json_t *sums)
             near = fmin(near, json_number_value(json_object_get(s, "max")) - mean);
         json_object_del(s, "squares");
         json_object_set_new(s, "deviation", json_real(deviation));
-        json_object_set_new(s, "cpk", n > 1 && deviation > 0 ? json_real(near / (3 * deviation)) : json_null());
+        json_object_set_new(s, "cpk", n >= STATS_CPK_MIN && deviation > 0 && text_of(s, "unit")[0] != '\0' ? json_real(near / (3 * deviation)) : json_null());
         json_array_append(list, s);
     }
     return list;
@@ -106,37 +114,96 @@ static json_t *as_list(const json_t *counts)
     return list;
 }
 
-json_t *stats_summary(const json_t *runs)
+/* What the runs of one plan say of pens: {"passed", "first"} of each, by its last final run and its first one. */
+static json_t *judge_pens(const json_t *runs, const char *wanted)
 {
-    enum { LATEST = 20 };
-    json_t *verdicts = json_object(), *failures = json_object(), *sums = json_object(), *pens = json_object(), *latest = json_array(), *summary;
-    size_t n = json_array_size(runs), passed = 0, first = 0, i;
-    const json_t *run, *pen;
-    const char *key;
-    void *next;
+    json_t *pens = json_object();
+    const json_t *run;
+    size_t i;
 
     json_array_foreach(runs, i, run) {
-        const char *verdict = text_of(run, "verdict"), *name = text_of(run, "serial")[0] != '\0' ? text_of(run, "serial") : text_of(run, "run");
+        const char *name = text_of(run, "serial")[0] != '\0' ? text_of(run, "serial") : text_of(run, "run");
+        const json_t *pen = json_object_get(pens, name);
+        char key[140];
 
-        count(verdicts, verdict);
-        add_steps(run, sums, failures);
-        pen = json_object_get(pens, name);
-        json_object_set_new(pens, name, json_pack("{s:b, s:b}", "passed", strcmp(verdict, "PASS") == 0, "first",
-                                                  pen == NULL ? passed_at_once(run) : json_is_true(json_object_get(pen, "first"))));
-        if (i + LATEST >= n)
-            json_array_insert_new(latest, 0, json_pack("{s:s, s:s, s:s, s:s, s:s, s:f}", "run", text_of(run, "run"), "serial", text_of(run, "serial"), "slot",
-                                                       text_of(run, "slot"), "began", text_of(run, "began"), "verdict", verdict, "seconds",
-                                                       json_number_value(json_object_get(run, "seconds"))));
+        key_of(run, key);
+        if (strcmp(key, wanted) == 0 && verdict_is_final(run))
+            json_object_set_new(pens, name, json_pack("{s:b, s:b}", "passed", strcmp(text_of(run, "verdict"), "PASS") == 0, "first",
+                                                      pen == NULL ? passed_at_once(run) : json_is_true(json_object_get(pen, "first"))));
     }
-    json_object_foreach_safe(pens, next, key, *(json_t **)(uintptr_t)&pen) {
+    return pens;
+}
+
+static json_t *plan_summary(const json_t *runs, const char *key, const json_t *example)
+{
+    json_t *pens = judge_pens(runs, key), *pen;
+    size_t n = json_object_size(pens), passed = 0, first = 0, of_it = 0, i;
+    const json_t *run;
+    const char *name;
+
+    json_object_foreach(pens, name, pen) {
         passed += json_is_true(json_object_get(pen, "passed"));
         first += json_is_true(json_object_get(pen, "first"));
     }
-    summary = json_pack("{s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o}", "runs", (json_int_t)n, "pens", (json_int_t)json_object_size(pens), "passed", (json_int_t)passed,
-                        "yield", json_object_size(pens) > 0 ? (double)passed / (double)json_object_size(pens) : 0.0, "first_pass_yield",
-                        json_object_size(pens) > 0 ? (double)first / (double)json_object_size(pens) : 0.0, "by_verdict", verdicts, "failures", as_list(failures),
-                        "capability", capability(sums), "latest", latest);
+    json_array_foreach(runs, i, run) {
+        char k[140];
+
+        key_of(run, k);
+        of_it += strcmp(k, key) == 0;
+    }
     json_decref(pens);
+    return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:f, s:f}", "name", text_of(json_object_get(example, "plan"), "name"), "sha256",
+                     text_of(json_object_get(example, "plan"), "sha256"), "limits_sha256", text_of(json_object_get(example, "limits"), "sha256"), "release",
+                     verdict_is_release(example), "runs", (json_int_t)of_it, "pens", (json_int_t)n, "passed", (json_int_t)passed, "yield", n > 0 ? (double)passed / (double)n : 0.0,
+                     "first_pass_yield", n > 0 ? (double)first / (double)n : 0.0);
+}
+
+/* The plan whose end lets pens leave the factory, as it was last; without any, the last one that was carried out. */
+static void find_release(const json_t *runs, char out[140])
+{
+    const json_t *run;
+    bool release = false;
+    size_t i;
+
+    out[0] = '\0';
+    json_array_foreach(runs, i, run) {
+        if (release && !verdict_is_release(run))
+            continue;
+        release = verdict_is_release(run);
+        key_of(run, out);
+    }
+}
+
+json_t *stats_summary(const json_t *runs)
+{
+    enum { LATEST = 20 };
+    json_t *verdicts = json_object(), *failures = json_object(), *sums = json_object(), *plans = json_object(), *list = json_array(), *latest = json_array(), *summary, *chosen = NULL, *plan;
+    size_t n = json_array_size(runs), i;
+    char release[140], key[140];
+    const json_t *run;
+    const char *name;
+
+    find_release(runs, release);
+    json_array_foreach(runs, i, run) {
+        key_of(run, key);
+        count(verdicts, text_of(run, "verdict"));
+        if (json_object_get(plans, key) == NULL)
+            json_object_set_new(plans, key, plan_summary(runs, key, run));
+        if (strcmp(key, release) == 0)
+            add_steps(run, sums, failures);
+        if (i + LATEST >= n)
+            json_array_insert_new(latest, 0, json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:s}", "run", text_of(run, "run"), "serial", text_of(run, "serial"), "slot",
+                                                       text_of(run, "slot"), "began", text_of(run, "began"), "verdict", text_of(run, "verdict"), "seconds",
+                                                       json_number_value(json_object_get(run, "seconds")), "plan", text_of(json_object_get(run, "plan"), "name")));
+    }
+    chosen = json_object_get(plans, release);
+    summary = json_pack("{s:I, s:o, s:o, s:o, s:o, s:O?, s:O?, s:O?, s:O?, s:O?}", "runs", (json_int_t)n, "by_verdict", verdicts, "failures", as_list(failures), "capability", capability(sums), "latest",
+                        latest, "plan", chosen, "pens", json_object_get(chosen, "pens"), "passed", json_object_get(chosen, "passed"), "yield", json_object_get(chosen, "yield"),
+                        "first_pass_yield", json_object_get(chosen, "first_pass_yield"));
+    json_object_foreach(plans, name, plan)
+        json_array_append(list, plan);
+    json_object_set_new(summary, "plans", list);
+    json_decref(plans);
     json_decref(failures);
     json_decref(sums);
     return summary;

@@ -17,6 +17,7 @@
 #include "ffs.h"
 #include "line.h"
 #include "port.h"
+#include "text.h"
 
 enum { PENS_MAX = 64, AT_MAX = 64, TICK_MS = 10, MOVING_TICK_MS = 2, RECONNECT_MS = 250, TURN_MS = 100, LAG_MAX_MS = 60000 };
 
@@ -58,7 +59,9 @@ static void on_signal(int signal)
 
 static void print_help(void)
 {
-    printf("penstub - the firmware of a microneedling pen as a program, for tests and for learning\n"
+    char text[4000];
+
+    snprintf(text, sizeof(text), "penstub - the firmware of a microneedling pen as a program, for tests and for learning\n"
            "\n"
            "usage: penstub --connect SOCKET [options]     a pen on the daemon's simulated link (mnd --sim-socket)\n"
            "       penstub --ffs DIRECTORY [options]      a pen on USB, by FunctionFS mounted there\n"
@@ -78,6 +81,7 @@ static void print_help(void)
            "\n"
            "Lines:\n%s%s",
            PENS_MAX, vpen_help, port_help);
+    text_help(stdout, text);
 }
 
 static uint64_t clock_us(void)

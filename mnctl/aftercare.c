@@ -63,7 +63,7 @@ static void print_text(const struct mn_session *s)
     format_treated(s, treated, sizeof(treated));
     printf("%sAfter-care%s  session %" PRIu32 ", %s, %s\nTreated%s: ", colour(COLOUR_BOLD), colour(COLOUR_NONE), s->number, s->subject, when,
            s->incomplete ? ", as far as is known" : "");
-    text_wrap(stdout, treated, 9, 9, dialogue_columns());
+    text_wrap(stdout, treated, 9, 9, text_page_columns());
     printf("\nNot before\n");
     for (size_t i = 0; i < mn_aftercare_count(); i++) {
         format_due(s, mn_aftercare_at(i), when, sizeof(when));

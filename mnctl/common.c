@@ -361,10 +361,9 @@ void format_faults(uint32_t word, char *out, size_t cap)
 
 void print_faults(uint32_t word, size_t indent)
 {
-    size_t columns = (size_t)terminal_size().columns;
+    size_t columns = text_page_columns();
     char sentence[400];
 
-    columns = columns > 100 ? 100 : columns < 30 ? 30 : columns;
     for (size_t bit = 0; bit < mn_fault_count(); bit++) {
         const struct mn_fault *f = mn_fault_at(bit);
 

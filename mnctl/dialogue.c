@@ -4,23 +4,15 @@
 
 static bool asked_already; /* the question stands above: only its prompt comes again */
 
-size_t dialogue_columns(void)
-{
-    enum { WIDEST = 100, NARROWEST = 20 };
-    int columns = terminal_size().columns;
-
-    return (size_t)(columns > WIDEST ? WIDEST : columns < NARROWEST ? NARROWEST : columns);
-}
-
 void dialogue_tell(const char *text)
 {
-    text_wrap(stdout, text, 0, 0, dialogue_columns());
+    text_wrap(stdout, text, 0, 0, text_page_columns());
 }
 
 void dialogue_wrong(const char *why)
 {
     printf("  %s", colour(COLOUR_WARN));
-    text_wrap(stdout, why, 2, 2, dialogue_columns());
+    text_wrap(stdout, why, 2, 2, text_page_columns());
     printf("%s", colour(COLOUR_NONE));
     asked_already = true;
 }
@@ -28,12 +20,12 @@ void dialogue_wrong(const char *why)
 static void print_question(const struct question *q)
 {
     printf("%s", colour(COLOUR_BOLD));
-    text_wrap(stdout, q->text, 0, 2, dialogue_columns());
+    text_wrap(stdout, q->text, 0, 2, text_page_columns());
     printf("%s", colour(COLOUR_NONE));
     if (q->hint == NULL)
         return;
     printf("  %s", colour(COLOUR_DIM));
-    text_wrap(stdout, q->hint, 2, 2, dialogue_columns());
+    text_wrap(stdout, q->hint, 2, 2, text_page_columns());
     printf("%s", colour(COLOUR_NONE));
 }
 
@@ -42,9 +34,9 @@ static void print_help(const struct question *q)
     const char *text = q->help != NULL ? q->help : q->hint != NULL ? q->hint : "Answer in your own words.";
 
     printf("  ");
-    text_wrap(stdout, text, 2, 2, dialogue_columns());
+    text_wrap(stdout, text, 2, 2, text_page_columns());
     printf("  ");
-    text_wrap(stdout, "\"back\" returns to the question before; \"quit\" ends here, and what was answered is kept.", 2, 2, dialogue_columns());
+    text_wrap(stdout, "\"back\" returns to the question before; \"quit\" ends here, and what was answered is kept.", 2, 2, text_page_columns());
 }
 
 static void take_line(char line[PERSON_LINE_MAX + 1])

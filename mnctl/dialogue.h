@@ -23,5 +23,3 @@ void dialogue_wrong(const char *why);
 enum answer dialogue_yes(struct app *a, const struct question *q, bool *yes);
 /* Prints a paragraph, wrapped. */
 void dialogue_tell(const char *text);
-/* How wide it is. */
-size_t dialogue_columns(void);

@@ -46,13 +46,11 @@ static int faults_now(struct app *a)
                           false);
     printf("%s: %s%s\n", a->serial, s.fault_word == 0 ? "no faults, " : "", mn_state_name(s.state));
     for (size_t i = 0; i < mn_fault_count(); i++) {
-        size_t columns = (size_t)terminal_size().columns;
-
         if (!(s.fault_word >> i & 1))
             continue;
         print_fault(mn_fault_at(i));
         printf("      -> ");
-        text_wrap(stdout, mn_fault_at(i)->cure, 9, 9, columns > 100 ? 100 : columns < 30 ? 30 : columns);
+        text_wrap(stdout, mn_fault_at(i)->cure, 9, 9, text_page_columns());
     }
     return flush_output();
 }

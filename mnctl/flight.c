@@ -343,7 +343,7 @@ static int find(struct app *a, uint64_t id, struct mn_record *out)
 
 int faults_show(struct app *a, int argc, char **argv)
 {
-    static struct page page = {.plots = {{.title = "depth", .unit = "um", .scale = 1},
+    static struct page page = {.plots = {{.title = "depth", .unit = "mm", .scale = 0.001},
                                          {.title = "stroke rate", .unit = "Hz", .scale = 0.1},
                                          {.title = "motor current", .unit = "mA", .scale = 1}}};
     struct mn_flight flight = {0};

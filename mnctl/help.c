@@ -125,29 +125,6 @@ const char *command_nearest(const char *name)
 
 /* ---- help ---- */
 
-/* Not wider than can be read with comfort. */
-static size_t page_columns(void)
-{
-    enum { WIDEST = 100, NARROWEST = 20 };
-    int columns = terminal_size().columns;
-
-    return (size_t)(columns > WIDEST ? WIDEST : columns < NARROWEST ? NARROWEST : columns);
-}
-
-/* A word, and behind or (in a narrow terminal, or where the word is long) below it the text. */
-static void print_row(const char *word, const char *text, size_t word_columns)
-{
-    size_t columns = page_columns(), n = text_columns(word);
-    bool below = n + 2 > word_columns || columns < word_columns + 30;
-
-    printf("  %s", word);
-    if (below)
-        printf("\n      ");
-    else
-        printf("%*s", (int)(word_columns - n), "");
-    text_wrap(stdout, text, below ? 6 : word_columns + 2, below ? 6 : word_columns + 2, columns);
-}
-
 static void print_options(const struct help_option *options)
 {
     size_t widest = 0;
@@ -155,25 +132,25 @@ static void print_options(const struct help_option *options)
     for (const struct help_option *o = options; o->word != NULL; o++)
         widest = strlen(o->word) > widest ? strlen(o->word) : widest;
     for (const struct help_option *o = options; o->word != NULL; o++)
-        print_row(o->word, o->text, widest + 2 < 26 ? widest + 2 : 26);
+        text_row(stdout, o->word, o->text, widest + 4 < 28 ? widest + 4 : 28);
 }
 
 void help_overview(void)
 {
     static const char *const groups[] = {"Look", "Set up", "Treat", "Find out what is wrong", "For developers"};
 
-    text_wrap(stdout, "mnctl - microneedling pens from the command line", 0, 0, page_columns());
+    text_wrap(stdout, "mnctl - microneedling pens from the command line", 0, 0, text_page_columns());
     printf("\nusage: mnctl [options] COMMAND ...\n");
     for (int group = 0; group < GROUP_COUNT; group++) {
         printf("\n%s%s%s\n", colour(COLOUR_BOLD), groups[group], colour(COLOUR_NONE));
         for (size_t i = 0; i < COMMAND_COUNT; i++) {
             if ((int)commands[i].group == group)
-                print_row(commands[i].name, commands[i].line, 12);
+                text_row(stdout, commands[i].name, commands[i].line, 14);
         }
     }
     printf("\n%sMore%s\n", colour(COLOUR_BOLD), colour(COLOUR_NONE));
-    print_row("help", "help COMMAND; help exit: the exit codes", 12);
-    print_row("completion", "completion bash: <TAB> for your shell", 12);
+    text_row(stdout, "help", "help COMMAND; help exit: the exit codes", 14);
+    text_row(stdout, "completion", "completion bash: <TAB> for your shell", 14);
     printf("\n%sOptions of every command%s\n", colour(COLOUR_BOLD), colour(COLOUR_NONE));
     print_options(common_options);
     printf("\nTry: mnctl list, then mnctl watch\n");
@@ -206,7 +183,7 @@ int help_of(const char *name)
         return EXIT_OK;
     }
     if (same_word(name, "completion")) {
-        text_wrap(stdout, "usage: mnctl completion bash\n\nPrints a script for the shell:\n  source <(mnctl completion bash)", 0, 0, page_columns());
+        text_wrap(stdout, "usage: mnctl completion bash\n\nPrints a script for the shell:\n  source <(mnctl completion bash)", 0, 0, text_page_columns());
         return EXIT_OK;
     }
     if (same_word(name, "help")) {
@@ -219,18 +196,18 @@ int help_of(const char *name)
         return usage_error("there is no command %s", name);
     for (const char *at = c->usage; *at != '\0'; at += strcspn(at, "\n"), at += *at == '\n') {
         snprintf(form, sizeof(form), "%s%.*s", at == c->usage ? "usage: mnctl " : "       mnctl ", (int)strcspn(at, "\n"), at);
-        text_wrap(stdout, form, 0, 15, page_columns());
+        text_wrap(stdout, form, 0, 15, text_page_columns());
     }
     printf("\n");
-    text_wrap(stdout, c->about != NULL ? c->about : c->line, 0, 0, page_columns());
+    text_wrap(stdout, c->about != NULL ? c->about : c->line, 0, 0, text_page_columns());
     if (c->options != NULL) {
         printf("\n");
         print_options(c->options);
     }
     printf("\n");
-    text_wrap(stdout, "Options of every command: --pen, --socket, --json, --timeout (mnctl help)", 0, 0, page_columns());
+    text_wrap(stdout, "Options of every command: --pen, --socket, --json, --timeout (mnctl help)", 0, 0, text_page_columns());
     printf("\nExample\n  ");
-    text_wrap(stdout, c->example, 2, 4, page_columns());
+    text_wrap(stdout, c->example, 2, 4, text_page_columns());
     return EXIT_OK;
 }
 

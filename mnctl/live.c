@@ -148,7 +148,7 @@ static void tell(struct live *l, enum colour c, const char *format, ...)
     va_end(ap);
     clear_line(l);
     printf("%s", colour(c));
-    text_wrap(stdout, sentence, 0, 2, dialogue_columns());
+    text_wrap(stdout, sentence, 0, 2, text_page_columns());
     printf("%s", colour(COLOUR_NONE));
     fflush(stdout);
     l->app->noticed = true;

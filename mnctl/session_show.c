@@ -99,11 +99,11 @@ void print_session(const struct mn_session *s)
     format_minute(s->begun_us, when, sizeof(when));
     snprintf(head, sizeof(head), "%ssession %" PRIu32 "%s  subject %s, pen %s, %s%s%s%s%s, begun %s by %s", colour(COLOUR_BOLD), s->number, colour(COLOUR_NONE), s->subject, s->serial,
              s->indication, s->indication[0] != '\0' ? ", " : "", colour(s->end == MN_END_COMPLETED ? COLOUR_GOOD : s->end == MN_END_NONE ? COLOUR_NONE : COLOUR_WARN), session_word(s), colour(COLOUR_NONE), when, s->by);
-    text_wrap(stdout, head, 0, 2, dialogue_columns());
+    text_wrap(stdout, head, 0, 2, text_page_columns());
     snprintf(head, sizeof(head), "cartridge %016" PRIx64 ", lot %" PRIu32 ", %" PRIu32 " needles; policy: %s", s->cartridge_uid, s->cartridge_lot, s->needle_count,
              s->policy_name[0] != '\0' ? s->policy_name : "the defaults");
     printf("  ");
-    text_wrap(stdout, head, 2, 4, dialogue_columns());
+    text_wrap(stdout, head, 2, 4, text_page_columns());
     print_zones(s);
     for (size_t i = 0; i < s->finding_count; i++)
         print_finding(&s->finding[i]);

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""mn-factory as a station uses it, with simulated pens. TAP. Usage: test.py BIN SUITE; suites: line (eight pens, and every rule), sanitized (the rules only: for builds under a sanitizer), defects (each defect is found
+"""mn-factory as a station uses it, with simulated pens. TAP. Usage: test.py BIN SUITE; suites: verdicts; line (eight pens, and every rule), sanitized (the rules only: for builds under a sanitizer), defects (each defect is found
 by the step that should, and by no other), good (a hundred good pens)."""
 import csv
 import glob
@@ -45,6 +45,7 @@ class Station:
         self.stub = subprocess.Popen([f"{BIN}/penstub", "--connect", f"{self.dir}/sim", "--pens", str(pens), *(["--fresh"] if fresh else []), "--control",
                                       f"{self.dir}/control", *stub], stderr=log)
         self.runs = 0
+        self.database = f"{self.dir}/station.db"
         self.until(lambda: self.mnctl("list").count("READY") == pens)
 
     def __enter__(self):
@@ -72,7 +73,7 @@ class Station:
     def start(self, plan, *options):
         self.runs += 1
         self.out = f"{self.dir}/out{self.runs}"
-        return subprocess.Popen([f"{BIN}/mn-factory", "run", plan, "--plain", "--out", self.out, "--database", f"{self.dir}/station.db", *options], env=self.env,
+        return subprocess.Popen([f"{BIN}/mn-factory", "run", plan, "--plain", "--out", self.out, *([] if "--database" in options else ["--database", self.database]), *options], env=self.env,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self, plan, *options, seconds=600):
@@ -84,6 +85,12 @@ class Station:
             self.text = p.communicate()[0] + "\nit did not end"
         self.code = p.returncode
         return self.code
+
+    def factory(self, *words):
+        return subprocess.run([f"{BIN}/mn-factory", *words, "--database", self.database], env=self.env, capture_output=True, text=True).stdout
+
+    def station(self):
+        return json.loads(self.factory("station", "--json"))
 
     def records(self):
         found = []
@@ -166,7 +173,7 @@ def check_reports(st, records):
        [f["shapes"] for f in seen.get("figures", []) if f["caption"] and f["caption"].startswith("Error of")] == [8, 8], seen.get("figures"))
     ok("the_page_has_the_spread_of_every_measurement", sum(c.startswith("depth: ") for c in captions) == 8 and all(f["shapes"] > 0 for f in seen["figures"]), captions)
     ok("the_page_says_yield_capability_and_every_pen",
-       "100.0 %\nfirst-pass yield" in seen.get("text", "") and any(row[:2] == ["depth", "depth_error_1000_um"] and float(row[7]) > 1.33 for row in seen["rows"] if len(row) == 8)
+       "100.0 %\nfirst-pass yield" in seen.get("text", "") and any(row[:2] == ["depth", "depth_error_1000_um"] and row[5] == "8" and row[8] == "" for row in seen["rows"] if len(row) == 9)
        and sum("PASS" in row for row in seen["rows"]) == 8, seen.get("text", "")[:2000])
     ok("the_page_asks_the_network_for_nothing_and_fits_a_phone", len(seen.get("requests", [])) == 1 and seen["page_width"] <= 360, seen.get("requests"))
 
@@ -215,7 +222,7 @@ def rules():
         # What goes wrong on the way.
         ok("a_slot_without_a_pen_leaves_a_record", st.run(plan(["step: current"]), "--slot", "sim 77", seconds=60) == 3 and st.records()[0]["verdict"] == "ERROR"
            and st.records()[0]["serial"] == "" and "did not come" in st.records()[0]["error"]["text"], st.text)
-        ok("without_commit_nothing_is_written", st.run(plan(["step: calibrate", "step: identity", "step: leave"]), "--slots", "1") == 0
+        ok("without_commit_nothing_is_written", st.run(plan(["step: calibrate", "step: identity", "step: leave"]), "--slots", "1") == 5
            and verdicts(st.records()[0]) == {"calibrate": "PASS", "identity": "SKIPPED", "leave": "SKIPPED"} and "@sim-1" in st.mnctl("list"), st.text)
         st.run(plan(["name: label, program: bad.sh", "step: calibrate", "step: identity", "step: leave"], None), "--slots", "1", "--commit")
         bad = plan(["step: calibrate", "name: label, program: bad2.sh", "step: identity"],
@@ -286,6 +293,69 @@ def two_at_once(st):
     return code == 3 and refused and st.records()[0]["verdict"] in ("PASS", "FAIL")  # 3 s are fewer strokes than the limits want
 
 
+# ---- what is said is what happened ----
+
+IDENTITY = ["step: enumerate", "step: calibrate", "step: identity", "step: leave"]
+
+
+def verdict_rules():
+    """A dry run, one label on two pens, a pen that is done, and a shorter plan."""
+    with Station(2) as st:
+        p = plan(IDENTITY)
+        code = st.run(p, "--slots", "1")
+        r = st.records()[0]
+        page = open(f"{st.out}/report.html").read()
+        xml = open(f"{st.out}/junit.xml").read()
+        ok("a_plan_that_was_not_carried_out_whole_is_no_pass", code == 5 and r["verdict"] == "DRY_RUN" and "DRY RUN" in st.text and "nothing was written: identity, leave skipped" in st.text
+           and "passed 0" in st.text, st.text)
+        ok("nor_on_the_page_or_for_a_build_server", "DRY RUN: nothing was written" in page and ">PASS<" not in page and xml.count("<skipped") == 2, page[:3000])
+        s = st.station()
+        ok("nor_in_the_yield", s["pens"] == 0 and s["passed"] == 0 and s["by_verdict"] == {"DRY_RUN": 1}, s)
+        ok("with_commit_it_passes", st.run(p, "--slots", "1", "--commit") == 0 and st.records()[0]["verdict"] == "PASS" and "MN26-000001" in st.mnctl("list"), st.text)
+        began = time.monotonic()
+        code = st.run(p, "--slots", "1", "--commit")
+        ok("a_pen_that_is_done_is_no_run", code == 0 and st.records() == [] and "DONE" in st.text and "take it out" in st.text and "ERROR" not in st.text and time.monotonic() - began < 8, st.text)
+        s = st.station()
+        ok("and_the_yield_is_as_it_was", s["runs"] == 2 and s["pens"] == 1 and s["passed"] == 1, s)
+        st.run(plan(["step: enumerate"]), "--slots", "1")
+        s = st.station()
+        ok("a_shorter_plan_says_nothing_of_it", s["runs"] == 3 and s["pens"] == 1 and s["passed"] == 1 and len(s["plans"]) == 2, s)
+    # The same labels on other pens: at the same station, and where only the daemon's journal knows.
+    with Station(1) as other:
+        other.database = f"{st.dir}/station.db"
+        code = other.run(p, "--slots", "1", "--commit")
+        r = other.records()[0]
+        ok("a_serial_number_is_given_once", code == 3 and r["verdict"] == "ERROR" and re.search(r"MN26-000001 was given to another pen on 20\d\d-\d\d-\d\d, run ", r["error"]["text"])
+           and r["error"]["kind"] == "label" and r["serial"] == "" and r["label"] == "MN26-000001" and "@sim-1" in other.mnctl("list"), other.text)
+        s = other.station()
+        ok("and_the_pen_that_has_it_is_as_it_was", s["passed"] == 1 and s["yield"] < 1 and json.loads(other.factory("station", "MN26-000001", "--json"))["runs"] == 3, s)
+        code = other.run(p, "--slots", "1", "--commit", "--relabel")
+        ok("relabelled_it_is_in_the_record", code == 0 and other.records()[0]["relabel"] is True and "MN26-000001" in other.mnctl("list"), other.text)
+    with Station(1) as third:
+        third.run(p, "--slots", "1", "--commit", "--database", "none")
+        third.stub.terminate()
+        third.stub.wait()
+        third.stub = subprocess.Popen([f"{BIN}/penstub", "--connect", f"{third.dir}/sim", "--pens", "1", "--fresh", "--seed", "1"], stderr=subprocess.DEVNULL)
+        third.until(lambda: "@sim" in third.mnctl("list") and "READY" in third.mnctl("list"))
+        code = third.run(p, "--slots", "1", "--commit", "--database", "none")
+        ok("the_journal_knows_it_too", code == 3 and "mnd's journal knows another pen called MN26-000001" in third.text, third.text)
+    with Station(2) as st:
+        twice = plan(IDENTITY, fixture="one.py", program={"one.py": "#!/bin/sh\nwhile read l; do case $l in *scan*) echo '{\"serial\": \"MN26-9\", \"udi\": \"U9\"}';; *) echo '{}';; esac; done\n"})
+        st.run(twice, "--slots", "2", "--commit")
+        errors = [r["error"]["text"] for r in st.records() if r.get("error", {}).get("kind") == "label"]
+        ok("one_label_on_two_pens_at_once_is_one_too_many", len(errors) == 1 and "is the label of the pen at sim" in errors[0], st.text)
+        asks = plan(["name: lamp, program: asks.sh, time_limit_s: 20"], ["step: lamp, name: x, max: 1"],
+                    program={"asks.sh": "#!/bin/sh\nread l\nexec < /dev/tty || exit 9\nread answer\n"})
+        began = time.monotonic()
+        code = st.run(asks, "--slots", "1")
+        ok("a_step_that_asks_a_person_fails_at_once", code == 3 and time.monotonic() - began < 8 and "without an answer" in st.text, st.text)
+        run = st.start(plan(["step: soak, parameters: seconds=60"]), "--slots", "2")
+        st.until(lambda: st.mnctl("list").count("RUNNING") == 2)
+        run.send_signal(signal.SIGINT)
+        text = run.communicate(timeout=60)[0]
+        ok("an_aborted_run_says_where_and_that_all_is_safe", run.returncode == 4 and "aborted in soak" in text and "the pens are SAFE; 0 were written for good" in text, text)
+
+
 # ---- slots ----
 
 def slots():
@@ -336,12 +406,12 @@ def words():
         return subprocess.run([f"{BIN}/mn-factory", *argv], capture_output=True, text=True, env=dict(os.environ, MN_SOCKET=f"{folder}/nobody"))
 
     for name, argv, code, said in (
-            ("help_teaches", ["--help"], 0, "exit codes:"), ("no_words_are_wrong_words", [], 2, "usage:"), ("a_misspelt_command_gets_a_hint", ["rnu"], 2, "did you mean run?"),
+            ("help_teaches", ["--help"], 0, "Exit codes"), ("no_words_are_wrong_words", [], 2, "usage:"), ("a_misspelt_command_gets_a_hint", ["rnu"], 2, "did you mean run?"),
             ("a_misspelt_option_is_said", ["run", "--comit"], 2, "unrecognized option"), ("steps_are_listed", ["list"], 0, "calibrate"),
             ("a_step_says_what_it_measures", ["list", "brake"], 0, "recovery_ms, ms"), ("a_wrong_step_is_said", ["list", "brakes"], 2, "no step brakes"),
-            ("the_plan_that_ships_is_checked", ["check", "mn-1"], 0, "22 steps, 102 limits"), ("a_plan_that_is_not_there_is_said", ["check", "mn-2"], 2, "mn-2: No such file"),
+            ("the_plan_that_ships_is_checked", ["check", "mn-1"], 0, "22 steps, 102 limits"), ("a_plan_that_is_not_there_is_said", ["check", "mn1"], 2, "there is no plan mn1; did you mean mn-1?"), ("nor_is_a_far_one", ["check", "quick"], 2, "there is no plan quick"), ("a_path_is_said_as_it_is", ["check", "./mn-2.yaml"], 2, "mn-2.yaml: No such file"),
             ("without_a_daemon_it_says_so", ["run", "mn-1"], 3, "nobody"), ("no_history_is_said", ["station", "--database", f"{folder}/none.db"], 3, "there is no history"),
-            ("no_records_are_said", ["report", folder], 3, "no record"), ("slots_are_counted", ["run", "--slots", "65"], 2, "1 to 64"),
+            ("no_records_are_said", ["report", folder], 3, "no record"), ("slots_are_counted", ["run", "--slots", "65"], 2, "1 to 64"), ("slots_are_whole", ["run", "--slots", "2x"], 2, "whole number"),
             ("it_completes", ["completion", "bash"], 0, "complete -F"), ("its_version", ["version"], 0, "mn-factory 0.")):
         r = run(*argv)
         ok(name, r.returncode == code and said in r.stdout + r.stderr, f"{r.returncode}: {r.stdout}{r.stderr}")
@@ -395,7 +465,7 @@ def side_by_side(stations):
 
 
 try:
-    for suite in {"line": (eight_pens, rules, slots, words), "sanitized": (rules, slots), "defects": (defects,), "good": (good,)}[SUITE]:
+    for suite in {"line": (eight_pens, rules, verdict_rules, slots, words), "sanitized": (rules, verdict_rules, slots), "verdicts": (verdict_rules, words), "defects": (defects,), "good": (good,)}[SUITE]:
         suite()
 finally:
     subprocess.run(["rm", "-rf", folder])

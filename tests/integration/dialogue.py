@@ -537,6 +537,13 @@ def help_fits(d, ok):
                 bad.append((name, t.text))
             bad += [(name, line) for line in t.text.replace("\r", "").split("\n") if len(line) > columns and " " in line.strip()]
         ok(f"help_fits_{columns}_columns", not bad, bad[:3])
+    for columns in (60, 80):
+        bad = []
+        for program in ("mnd", "penstub", "mn-factory"):
+            t = Terminal(program, "--help", columns=columns, rows=50, env={**d.env, "TERM": "dumb"})
+            t.end()
+            bad += [(program, line) for line in t.text.replace("\r", "").split("\n") if len(line) > columns and " " in line.strip()]
+        ok(f"help_of_the_others_fits_{columns}_columns", not bad, bad[:3])
     bad = [n for n in names if n not in ("help", "completion") and "\nExample\n" not in d.run("mnctl", n, "--help").stdout]
     ok("each_command_has_an_example", not bad, bad)
 

@@ -15,6 +15,7 @@
 #include "record.h"
 #include "stats.h"
 #include "steps.h"
+#include "verdict.h"
 
 static char folder[] = "/tmp/mn-verdict-XXXXXX";
 
@@ -105,9 +106,9 @@ static void a_measurement_that_was_not_made_fails_its_step(void **state)
     json_t *attempt = record_attempt(&p->steps[0]);
 
     (void)state;
-    assert_string_equal(record_judge(attempt), "FAIL");
+    assert_string_equal(verdict_of_attempt(attempt), "FAIL");
     record_number(attempt, &p->steps[0], "another", "", 1); /* without a limit: it says nothing */
-    assert_string_equal(record_judge(attempt), "FAIL");
+    assert_string_equal(verdict_of_attempt(attempt), "FAIL");
     json_decref(attempt);
     plan_free(p);
 }
@@ -125,9 +126,9 @@ static void one_that_was_not_made_fails_it_beside_others_that_pass(void **state)
     }
     attempt = record_attempt(&p->steps[0]);
     record_number(attempt, &p->steps[0], "vbus_error_pct", "%", 0);
-    assert_string_equal(record_judge(attempt), "FAIL");
+    assert_string_equal(verdict_of_attempt(attempt), "FAIL");
     record_number(attempt, &p->steps[0], "logic_rail_error_pct", "%", 1);
-    assert_string_equal(record_judge(attempt), "PASS");
+    assert_string_equal(verdict_of_attempt(attempt), "PASS");
     json_decref(attempt);
     plan_free(p);
 }
@@ -146,35 +147,64 @@ static void numbers_are_judged_by_their_limits_and_what_is_no_number_passes_noth
         json_t *attempt = record_attempt(&p->steps[0]);
 
         record_number(attempt, &p->steps[0], "current_ma", "mA", cases[i].value);
-        assert_string_equal(record_judge(attempt), cases[i].verdict);
+        assert_string_equal(verdict_of_attempt(attempt), cases[i].verdict);
         json_decref(attempt);
     }
     plan_free(p);
 }
 
-static const char *verdict_of(const char *run)
-{
-    static char verdict[16];
-    json_error_t e;
-    json_t *j = json_loads(run, 0, &e);
+static const struct {
+    const char *run, *verdict, *reason;
+} run_cases[] = {
+    {"{\"steps\": [{\"verdict\": \"PASS\"}, {\"verdict\": \"MARGINAL\"}]}", "PASS", ""},
+    {"{\"steps\": [{\"verdict\": \"PASS\"}, {\"name\": \"battery\", \"verdict\": \"FAIL\", \"attempts\": [{\"measurements\": [{\"name\": \"sag_mv\", \"unit\": \"mV\", \"value\": 351.0,"
+     "\"max\": 250.0, \"verdict\": \"FAIL\"}, {\"name\": \"ocv_mv\", \"verdict\": \"UNSET\"}, {\"name\": \"fine\", \"value\": 1, \"verdict\": \"PASS\"}]}]}]}",
+     "FAIL", "battery: sag_mv is 351 mV, at most 250; ocv_mv was not measured"},
+    {"{\"steps\": [{\"name\": \"identity\", \"verdict\": \"FAIL\", \"attempts\": [{\"measurements\": [{\"name\": \"serial\", \"value\": \"X\", \"equals\": \"as written\", \"verdict\": \"FAIL\"}]}]}]}",
+     "FAIL", "identity: serial is \"X\", not \"as written\""},
+    {"{\"steps\": [{\"name\": \"rails\", \"verdict\": \"ERROR\", \"attempts\": [{\"error\": {\"text\": \"gauge is off\"}}]}, {\"verdict\": \"FAIL\"}]}", "ERROR", "rails: gauge is off"},
+    {"{\"verdict\": \"ABORTED\", \"steps\": [{\"verdict\": \"PASS\"}, {\"name\": \"soak\", \"verdict\": \"ABORTED\"}]}", "ABORTED", "aborted in soak"},
+    {"{\"verdict\": \"ABORTED\", \"steps\": [{\"verdict\": \"ABORTED\", \"name\": \"a\"}, {\"verdict\": \"SKIPPED\"}]}", "ABORTED", "aborted in a"},
+    {"{\"steps\": [{\"verdict\": \"PASS\"}], \"error\": {\"text\": \"no label\"}}", "ERROR", "no label"},
+    {"{\"steps\": [{\"verdict\": \"PASS\"}, {\"verdict\": \"SKIPPED\"}]}", "FAIL", ""},
+    {"{\"verdict\": \"DRY_RUN\", \"steps\": [{\"verdict\": \"PASS\"}, {\"name\": \"identity\", \"verdict\": \"SKIPPED\", \"by_choice\": true}, {\"name\": \"leave\", \"verdict\": \"SKIPPED\","
+     "\"by_choice\": true}]}", "DRY_RUN", "nothing was written: identity, leave skipped without --commit"},
+    {"{\"steps\": [{\"verdict\": \"SKIPPED\", \"by_choice\": true}, {\"verdict\": \"SKIPPED\"}]}", "FAIL", ""}, /* what was not looked at is worse than what was not written */
+    {"{\"steps\": [{\"name\": \"x\", \"verdict\": \"FAIL\"}, {\"verdict\": \"SKIPPED\", \"by_choice\": true}]}", "FAIL", "x: "},
+    {"{\"steps\": []}", "ERROR", ""},
+};
 
-    assert_non_null(j);
-    snprintf(verdict, sizeof(verdict), "%s", record_verdict(j));
-    json_decref(j);
-    return verdict;
-}
-
-static void a_run_is_as_good_as_its_worst_step(void **state)
+static void a_run_is_as_good_as_its_worst_step_and_says_why(void **state)
 {
     (void)state;
-    assert_string_equal(verdict_of("{\"steps\": [{\"verdict\": \"PASS\"}, {\"verdict\": \"MARGINAL\"}]}"), "PASS");
-    assert_string_equal(verdict_of("{\"steps\": [{\"verdict\": \"PASS\"}, {\"verdict\": \"FAIL\"}]}"), "FAIL");
-    assert_string_equal(verdict_of("{\"steps\": [{\"verdict\": \"ERROR\"}, {\"verdict\": \"FAIL\"}]}"), "ERROR");
-    assert_string_equal(verdict_of("{\"steps\": [{\"verdict\": \"ERROR\"}, {\"verdict\": \"ABORTED\"}]}"), "ABORTED");
-    assert_string_equal(verdict_of("{\"steps\": [{\"verdict\": \"PASS\"}], \"error\": {}}"), "ERROR");
-    assert_string_equal(verdict_of("{\"steps\": [{\"verdict\": \"PASS\"}, {\"verdict\": \"SKIPPED\"}]}"), "FAIL");
-    assert_string_equal(verdict_of("{\"steps\": [{\"verdict\": \"PASS\"}, {\"verdict\": \"SKIPPED\", \"by_choice\": true}]}"), "PASS");
-    assert_string_equal(verdict_of("{\"steps\": []}"), "ERROR");
+    for (size_t i = 0; i < sizeof(run_cases) / sizeof(run_cases[0]); i++) {
+        json_error_t e;
+        json_t *run = json_loads(run_cases[i].run, 0, &e);
+        char reason[200];
+
+        assert_non_null(run);
+        verdict_reason(run, reason, sizeof(reason));
+        if (strcmp(verdict_of_run(run), run_cases[i].verdict) != 0 || strcmp(reason, run_cases[i].reason) != 0)
+            fail_msg("case %zu: %s, \"%s\"", i, verdict_of_run(run), reason);
+        json_decref(run);
+    }
+}
+
+static void a_reason_fits_whatever_room_there_is(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(run_cases) / sizeof(run_cases[0]); i++) {
+        json_t *run = json_loads(run_cases[i].run, 0, NULL);
+
+        for (size_t cap = 1; cap < 80; cap++) {
+            char reason[80];
+
+            memset(reason, 'x', sizeof(reason));
+            verdict_reason(run, reason, cap);
+            assert_true(strlen(reason) < cap);
+        }
+        json_decref(run);
+    }
 }
 
 static json_t *run_of(const char *serial, const char *verdict, int attempts, double value)
@@ -204,9 +234,70 @@ static void yield_counts_pens_and_first_passes_and_cpk_the_nearer_limit(void **s
     c = json_array_get(json_object_get(s, "capability"), 0);
     assert_true(fabs(json_number_value(json_object_get(c, "mean")) - 5) < 1e-9);
     assert_true(fabs(json_number_value(json_object_get(c, "deviation")) - sqrt(2.0 / 3)) < 1e-9);
-    assert_true(fabs(json_number_value(json_object_get(c, "cpk")) - 3 / (3 * sqrt(2.0 / 3))) < 1e-9); /* 8 is nearer than 0 */
+    assert_true(json_is_null(json_object_get(c, "cpk"))); /* of four values it would say nothing */
+    json_decref(s);
+    for (int i = 0; i < 6; i++) { /* the same four values, seven times: 28 */
+        json_array_append_new(runs, run_of("A", "PASS", 1, 4));
+        json_array_append_new(runs, run_of("B", "PASS", 1, 5));
+        json_array_append_new(runs, run_of("C", "PASS", 1, 6));
+        json_array_append_new(runs, run_of("C", "PASS", 1, 5));
+    }
+    s = stats_summary(runs);
+    c = json_array_get(json_object_get(s, "capability"), 0);
+    assert_int_equal(json_integer_value(json_object_get(c, "count")), 28);
+    assert_true(fabs(json_number_value(json_object_get(c, "cpk")) - 3 / (3 * sqrt(14.0 / 27))) < 1e-9); /* 8 is nearer than 0 */
     json_decref(s);
     json_decref(runs);
+}
+
+/* A run of the plan "full", which writes for good, or of "short". */
+static json_t *planned(const char *plan, const char *serial, const char *verdict)
+{
+    json_t *run = run_of(serial, verdict, 1, 4);
+
+    json_object_set_new(run, "plan", json_pack("{s:s, s:s}", "name", plan, "sha256", plan));
+    json_object_set_new(run, "limits", json_pack("{s:s}", "sha256", "l"));
+    if (strncmp(plan, "full", 4) == 0)
+        json_array_append_new(json_object_get(run, "steps"), json_pack("{s:s, s:s, s:s, s:[]}", "name", "leave", "kind", "builtin", "verdict", verdict, "attempts"));
+    return run;
+}
+
+static const struct {
+    const char *runs; /* plan:serial:verdict, in order */
+    int pens, passed;
+} yields[] = {
+    {"full:A:PASS", 1, 1},
+    {"full:A:FAIL short:A:PASS", 1, 0},              /* never by a shorter plan */
+    {"full:A:PASS short:A:FAIL", 1, 1},              /* nor failed by one */
+    {"short:A:PASS full:A:FAIL full:A:PASS", 1, 1},  /* by the last of the release plan */
+    {"full:A:PASS full:A:FAIL", 1, 0},
+    {"full:A:PASS full:A:ABORTED", 1, 1},            /* what was broken off says nothing */
+    {"full:A:DRY_RUN", 0, 0},
+    {"full:A:PASS full:B:DRY_RUN full:B:INTERRUPTED", 1, 1},
+    {"full1:A:PASS full2:A:FAIL", 1, 0},             /* another file is another plan */
+    {"full1:A:PASS full1:B:PASS full2:A:PASS", 1, 1},
+    {"short:A:PASS short:B:FAIL", 2, 1},             /* where none releases, the last there is */
+    {"short:A:ERROR", 1, 0},
+};
+
+static void a_pen_passes_by_its_last_final_run_of_the_release_plan(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(yields) / sizeof(yields[0]); i++) {
+        json_t *runs = json_array(), *s;
+        char copy[200], *save = NULL, plan[16], serial[16], verdict[16];
+
+        snprintf(copy, sizeof(copy), "%s", yields[i].runs);
+        for (char *one = strtok_r(copy, " ", &save); one != NULL; one = strtok_r(NULL, " ", &save)) {
+            assert_int_equal(sscanf(one, "%15[^:]:%15[^:]:%15s", plan, serial, verdict), 3);
+            json_array_append_new(runs, planned(plan, serial, verdict));
+        }
+        s = stats_summary(runs);
+        if (json_integer_value(json_object_get(s, "pens")) != yields[i].pens || json_integer_value(json_object_get(s, "passed")) != yields[i].passed)
+            fail_msg("%s: %lld of %lld", yields[i].runs, (long long)json_integer_value(json_object_get(s, "passed")), (long long)json_integer_value(json_object_get(s, "pens")));
+        json_decref(s);
+        json_decref(runs);
+    }
 }
 
 static void the_plans_that_ship_can_be_carried_out_and_have_a_limit_for_every_fault(void **state)
@@ -241,7 +332,9 @@ int main(void)
         cmocka_unit_test(a_measurement_that_was_not_made_fails_its_step),
         cmocka_unit_test(one_that_was_not_made_fails_it_beside_others_that_pass),
         cmocka_unit_test(numbers_are_judged_by_their_limits_and_what_is_no_number_passes_nothing),
-        cmocka_unit_test(a_run_is_as_good_as_its_worst_step),
+        cmocka_unit_test(a_run_is_as_good_as_its_worst_step_and_says_why),
+        cmocka_unit_test(a_reason_fits_whatever_room_there_is),
+        cmocka_unit_test(a_pen_passes_by_its_last_final_run_of_the_release_plan),
         cmocka_unit_test(yield_counts_pens_and_first_passes_and_cpk_the_nearer_limit),
         cmocka_unit_test(the_plans_that_ship_can_be_carried_out_and_have_a_limit_for_every_fault),
     };

@@ -59,7 +59,7 @@ static double number_of(const char *text, size_t n)
 
 bool parse_whole(const char *text, uint64_t low, uint64_t high, uint64_t *out, char why[QUANTITY_WHY_MAX])
 {
-    char word[64];
+    char word[64] = "";
     uint64_t value = 0;
     size_t i = 0;
 
@@ -87,7 +87,7 @@ static void list_units(const struct unit *units, size_t count, char *out, size_t
 
 bool parse_quantity(const char *text, const struct unit *units, size_t count, size_t otherwise, size_t guess, double *out, char why[QUANTITY_WHY_MAX])
 {
-    char word[64], known[80];
+    char word[64] = "", known[80];
     const char *unit;
     size_t n, i;
 
@@ -226,7 +226,7 @@ bool parse_moment(const char *text, time_t now, char m, struct moment *out, char
     struct moment found;
     int64_t seconds = 0;
     enum date date;
-    char word[64];
+    char word[64] = "";
 
     if (!trim(text, word, sizeof(word), why))
         return false;

@@ -117,6 +117,10 @@ void format_time(uint64_t us, char *out, size_t cap);
 /* What it says, without when and of which pen. */
 void format_record(const struct mn_record *r, char *out, size_t cap);
 json_t *json_record(const struct mn_record *r);
+/* "+-1.0 ms"; "" for the daemon's own notes. */
+void format_bound(const struct mn_record *r, char *out, size_t cap);
+/* As --after takes it. */
+void format_cursor(const struct mn_cursor *c, char *out, size_t cap);
 /* `faults show`: argv[0] is "show". */
 int faults_show(struct app *a, int argc, char **argv);
 

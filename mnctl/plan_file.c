@@ -204,25 +204,18 @@ void plan_write(FILE *out, const struct plan_words *w)
 
 /* ---- the draft ---- */
 
-/* $XDG_STATE_HOME/mnctl/draft.yaml, or in ~/.local/state; its folders are made for its owner alone. False: there is no place for it. */
+/* $XDG_STATE_HOME/mnctl/draft.yaml, or in ~/.local/state; that folder and those below it are made for their owner alone. False: there is no place for it. */
 static bool draft_path(char *out, size_t cap, bool make)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    size_t n, from;
+    const char *base = state != NULL && state[0] == '/' ? state : home, *rest = base == state ? "mnctl/draft.yaml" : ".local/state/mnctl/draft.yaml";
 
-    if (state != NULL && state[0] == '/')
-        n = (size_t)snprintf(out, cap, "%s/mnctl/draft.yaml", state);
-    else if (home != NULL && home[0] == '/')
-        n = (size_t)snprintf(out, cap, "%s/.local/state/mnctl/draft.yaml", home);
-    else
+    if (base == NULL || base[0] != '/' || strlen(base) + strlen(rest) + 2 > cap)
         return false;
-    if (n >= cap)
-        return false;
-    from = strlen(state != NULL && state[0] == '/' ? "" : home) + 1;
-    for (char *c = out + from; make && (c = strchr(c, '/')) != NULL; c++) {
+    snprintf(out, cap, "%s/%s", base, rest);
+    for (char *c = out + strlen(base); make && (c = strchr(c, '/')) != NULL; c++) {
         *c = '\0';
-        if (mkdir(out, 0700) < 0 && errno != EEXIST)
-            make = false; /* writing fails then */
+        make = mkdir(out, 0700) == 0 || errno == EEXIST; /* else writing fails, too */
         *c = '/';
     }
     return true;

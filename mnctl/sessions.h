@@ -1,7 +1,7 @@
 /*
- * mnctl session: what its files share. plan.c has the plan as words, plan_file.c as a file and a draft, plan_ask.c as a dialogue; past.c what was
+ * mnctl session: what its files share. plan.c has the plan as words, plan_file.c as a file and a draft, plan_ask.c as a dialogue of the steps in plan_steps.c; past.c what was
  * done to a subject before; findings.c what the policy finds, in people's words; live.c a session under way; session_show.c a session as text and JSON;
- * aftercare.c what it leaves behind; session.c the commands.
+ * aftercare.c what it leaves behind; session_start.c what is asked before; session.c the other commands.
  */
 #pragma once
 
@@ -129,6 +129,16 @@ struct mn_session *live_session(struct live *l);
 int live_run(struct live *l);
 /* Ends the chosen pen's session, prints its summary. */
 int live_finish(struct live *l, bool completed);
+
+/* ---- session.c, session_start.c ---- */
+
+struct session_flags { /* of plan, check and start, beside the plan's own options; NULL: not for this one */
+    bool *yes, *force;
+    const char **output;
+};
+int session_words(struct plan_words *w, int argc, char **argv, const struct session_flags *f);
+int session_start(struct app *a, int argc, char **argv);
+int session_resume(struct app *a, int argc, char **argv);
 
 /* ---- aftercare.c ---- */
 

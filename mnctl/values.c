@@ -127,7 +127,7 @@ int parse_assignment(const char *word, size_t *setting, uint32_t *value)
 {
     const char *equals = strchr(word, '=');
     char why[WHY_MAX];
-    bool long_name;
+    bool long_name = false;
     int r;
 
     if (equals == NULL)

@@ -32,13 +32,26 @@ static void on_log(cyaml_log_t level, void *ctx, const char *format, va_list arg
     }
 }
 
+/* A key in this line, before its comment: at its beginning, behind the dash of a list, or within { }. */
+static bool has_key(const char *line, const char *key, size_t n)
+{
+    size_t end = strcspn(line, "\n#");
+
+    for (size_t i = 0; i + n < end; i++) {
+        bool begins = i == 0 || strchr(" -{,", line[i - 1]) != NULL;
+
+        if (begins && strncmp(line + i, key, n) == 0 && line[i + n + strspn(line + i + n, " ")] == ':')
+            return true;
+    }
+    return false;
+}
+
 unsigned yaml_line_of(const char *text, const char *key, size_t n)
 {
     unsigned number = 1;
 
     for (const char *line = text; line != NULL; number++) {
-        line += strspn(line, " -");
-        if (strncmp(line, key, n) == 0 && line[n + strspn(line + n, " ")] == ':')
+        if (has_key(line, key, n))
             return number;
         line = strchr(line, '\n');
         line = line != NULL ? line + 1 : NULL;
@@ -60,6 +73,16 @@ static void key_at(const char *text, unsigned number, char *out, size_t cap)
     snprintf(out, cap, "%.*s", line != NULL ? (int)strcspn(line, ": \n") : 0, line != NULL ? line : "");
 }
 
+static void explain_unknown(const char *text, const char *key, const char *path, char *why, size_t cap)
+{
+    unsigned line = yaml_line_of(text, key, strlen(key));
+
+    if (line != 0)
+        snprintf(why, cap, "%s, line %u: there is no option %s", path, line, key);
+    else
+        snprintf(why, cap, "%s: there is no option %s", path, key);
+}
+
 /* What libcyaml says, as the person who wrote the file would want to hear it. */
 static void explain(const char *text, const struct log_lines *said, const char *otherwise, const char *path, char *why, size_t cap)
 {
@@ -69,7 +92,7 @@ static void explain(const char *text, const struct log_lines *said, const char *
 
     key_at(text, line, key, sizeof(key));
     if (sscanf(said->first, "Unexpected key: %63s", unknown) == 1) /* its backtrace has the line of the key before */
-        snprintf(why, cap, "%s, line %u: there is no option %s", path, yaml_line_of(text, unknown, strlen(unknown)), unknown);
+        explain_unknown(text, unknown, path, why, cap);
     else if (sscanf(said->first, "Invalid uint64_t value: '%63[^']", value) == 1)
         snprintf(why, cap, "%s, line %u: %s is a whole number, not %s", path, line, key, value);
     else if (sscanf(said->first, "Invalid ENUM value: %63s", value) == 1)

@@ -15,7 +15,8 @@
 
 enum {
     CLIENT_MAJOR = 1,
-    CLIENT_MINOR = 5, /* 1: Monitor; 2: the journal; 3: treatment sessions; 4: decimation and latency of telemetry; 5: the factory */
+    CLIENT_MINOR = 6, /* 1: Monitor; 2: the journal; 3: treatment sessions; 4: decimation and latency of telemetry; 5: the factory; 6: SessionCheck without a pen,
+                         PARTIAL and UNTREATED */
     CALL_TIMEOUT_MS = 1000,
     CALL_TIMEOUT_MAX_MS = 60000,
     PROVOKE_QUIET_MAX_MS = 2000,

@@ -283,6 +283,15 @@ static void put_capability(FILE *out, const json_t *summary)
     fputs("</table></div>\n", out);
 }
 
+/* For a string in CSS: what could end it, or the element, is left out. */
+static void put_css_text(FILE *out, const char *text)
+{
+    for (const char *c = text; *c != '\0'; c++) {
+        if ((unsigned char)*c >= ' ' && strchr("\"\\<>&", *c) == NULL)
+            fputc(*c, out);
+    }
+}
+
 /* From the first beginning to the last end; of a run that was interrupted its beginning is the last that is known. */
 static void find_period(const json_t *runs, const char **began, const char **ended)
 {
@@ -328,12 +337,14 @@ void report_html(FILE *out, const json_t *runs, const json_t *summary)
 
     fprintf(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
     report_escape(out, text_of(plan, "name"));
-    fprintf(out, "</title>\n<style>\n%s</style></head><body>\n<h1>", style);
+    find_period(runs, &began, &ended);
+    fprintf(out, "</title>\n<style>\n%s@page{@bottom-left{content:\"", style);
+    put_css_text(out, text_of(plan, "name"));
+    fprintf(out, ", %.16sZ\";font-size:8pt}@bottom-right{content:\"page \" counter(page) \" of \" counter(pages);font-size:8pt}}\n</style></head><body>\n<h1>", ended);
     report_escape(out, text_of(plan, "name"));
     fprintf(out, "</h1>\n<p>Station ");
     report_escape(out, text_of(first, "station"));
-    find_period(runs, &began, &ended);
-    fprintf(out, ", from %s to %s</p>\n", began, ended);
+    fprintf(out, ", from %.10s %.8s to %.10s %.8s UTC</p>\n", began, strlen(began) > 11 ? began + 11 : "", ended, strlen(ended) > 11 ? ended + 11 : "");
     if (number_of(json_object_get(summary, "by_verdict"), "DRY_RUN") > 0)
         fputs("<p class=\"banner\">DRY RUN: nothing was written for good, and no pen has passed</p>\n", out);
     fprintf(out, "<div class=\"tiles\"><div><b>%.0f</b>pens</div><div><b>%.0f</b>passed</div><div><b>%.0f</b>did not pass</div><div><b>%.1f %%</b>yield</div><div><b>%.1f %%</b>first-pass yield</div>"

@@ -61,7 +61,7 @@ bool verdict_is_release(const json_t *run)
 
 bool verdict_is_final(const json_t *run)
 {
-    return is(run, "PASS") || is(run, "FAIL") || is(run, "ERROR");
+    return is(run, "PASS") || is(run, "FAIL") || (is(run, "ERROR") && strcmp(text_of(json_object_get(run, "error"), "kind"), "label") != 0);
 }
 
 /* ---- why ---- */
@@ -80,7 +80,7 @@ void verdict_explain(const json_t *m, char *out, size_t cap)
     const char *unit = text_of(m, "unit"), *equals = text_of(m, "equals");
 
     if (json_is_number(value))
-        snprintf(out, cap, "%s is %.6g%s%s", text_of(m, "name"), json_number_value(value), unit[0] != '\0' ? " " : "", unit);
+        snprintf(out, cap, "%s is %.5g%s%s", text_of(m, "name"), json_number_value(value), unit[0] != '\0' ? " " : "", unit);
     else if (json_is_string(value))
         snprintf(out, cap, "%s is \"%s\"", text_of(m, "name"), json_string_value(value));
     else

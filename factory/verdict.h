@@ -20,7 +20,7 @@ const char *verdict_of_run(const json_t *run);
 
 /* A pen that comes to the end of this plan may leave the factory: it writes for good. */
 bool verdict_is_release(const json_t *run);
-/* It says something of the pen: it was carried out to its end, and not as a dry run. */
+/* It says something of the pen: it was carried out to its end, not as a dry run, and not refused for its label. */
 bool verdict_is_final(const json_t *run);
 
 /* "sag_mv is 351 mV, at most 250"; of a measurement that failed or was not made. */

@@ -210,9 +210,8 @@ static bool draft_path(char *out, size_t cap, bool make)
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     const char *base = state != NULL && state[0] == '/' ? state : home, *rest = base == state ? "mnctl/draft.yaml" : ".local/state/mnctl/draft.yaml";
 
-    if (base == NULL || base[0] != '/' || strlen(base) + strlen(rest) + 2 > cap)
+    if (base == NULL || base[0] != '/' || (size_t)snprintf(out, cap, "%s/%s", base, rest) >= cap)
         return false;
-    snprintf(out, cap, "%s/%s", base, rest);
     for (char *c = out + strlen(base); make && (c = strchr(c, '/')) != NULL; c++) {
         *c = '\0';
         make = mkdir(out, 0700) == 0 || errno == EEXIST; /* else writing fails, too */

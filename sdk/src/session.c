@@ -8,7 +8,7 @@
 #include "client.h"
 #include "decode.h"
 
-enum { POLICY_TEXT_MAX = 4000 /* the daemon takes messages of 4096 bytes */ };
+enum { POLICY_TEXT_MAX = 4000 /* the daemon takes messages of 4096 bytes */, CHECK_ALONE_MINOR = 6 };
 
 /* ---- what comes ---- */
 
@@ -178,6 +178,9 @@ int mn_session_check_async(mn_client *c, const char *serial, const struct mn_pla
     Mnc__SessionCheck check = MNC__SESSION_CHECK__INIT;
     struct packed_plan packed;
 
+    if (serial == NULL && c->state == CLIENT_CONNECTED && c->daemon_minor < CHECK_ALONE_MINOR)
+        return client_fail(c, MN_ERR_UNSUPPORTED, "mnd %s (client protocol 1.%u) checks a plan only with a pen, since 1.%d without: name a pen, or update the daemon", c->daemon_version,
+                           c->daemon_minor, CHECK_ALONE_MINOR);
     if (!pack_plan(&packed, plan))
         return client_fail(c, MN_ERR_INVALID, "a plan has 1 to %d zones", MN_STEPS_MAX);
     check.serial = text(serial);

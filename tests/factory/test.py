@@ -328,7 +328,7 @@ def verdict_rules():
         ok("a_serial_number_is_given_once", code == 3 and r["verdict"] == "ERROR" and re.search(r"MN26-000001 was given to another pen on 20\d\d-\d\d-\d\d, run ", r["error"]["text"])
            and r["error"]["kind"] == "label" and r["serial"] == "" and r["label"] == "MN26-000001" and "@sim-1" in other.mnctl("list"), other.text)
         s = other.station()
-        ok("and_the_pen_that_has_it_is_as_it_was", s["passed"] == 1 and s["yield"] < 1 and json.loads(other.factory("station", "MN26-000001", "--json"))["runs"] == 3, s)
+        ok("and_the_pen_that_has_it_is_as_it_was", s["passed"] == 1 and s["pens"] == 1 and s["yield"] == 1.0 and json.loads(other.factory("station", "MN26-000001", "--json"))["runs"] == 3, s)
         code = other.run(p, "--slots", "1", "--commit", "--relabel")
         ok("relabelled_it_is_in_the_record", code == 0 and other.records()[0]["relabel"] is True and "MN26-000001" in other.mnctl("list"), other.text)
     with Station(1) as third:

@@ -104,7 +104,11 @@ def three_seconds_at_every_question(d, ok):
     ok("ctrl_c_stops_and_leaves_it_open", t.end() == 0 and "stopped; session 1 is open" in t.folded() and state(d)["lease_name"] == "", t.seen())
     t = d.terminal("mnctl", "session", "resume")
     t.until(r"Arm it\?")
-    time.sleep(SHORT)
+    t.key("\x1a")
+    ok("ctrl_z_suspends_resume", os.WIFSTOPPED(os.waitpid(t.pid, os.WUNTRACED)[1]))
+    os.kill(t.pid, signal.SIGCONT)
+    t.until(r"Arm it\?")
+    time.sleep(LONG)
     t.type("")
     t.until("Write yes or no")
     time.sleep(SHORT)
@@ -247,10 +251,12 @@ def interrupted(d, ok):
     time.sleep(SHORT)
     os.kill(t.pid, signal.SIGCONT)
     t.until(r"\n2 of 24")
+    t.resize(40, 12)
     t.type("never")
     answer_questions(t, first=3)
     t.until(r"Arm it\?")
-    ok("and_goes_on", True)
+    t.resize(100, 30)
+    ok("and_goes_on_in_another_size", True)
     t.type("yes")
     t.until("ARMED")
     d.sim("trigger", "press")
@@ -460,7 +466,12 @@ def two_pens(d, ok):
     path = d.dir + "/new.yaml"
     t = d.terminal("mnctl", "session", "plan", "--output", path)
     begin(t, subject="K-8")
-    answer_questions(t, pause=0)
+    t.until(r"\n1 of 24")
+    time.sleep(LONG)
+    t.type("last wek")
+    t.until("no time: write")
+    t.type("never")
+    answer_questions(t, first=2)
     ok("a_plan_is_asked_and_written", t.end() == 0 and "K-8" in open(path).read() and 'answer: "never"' in open(path).read(), t.seen())
     t = d.terminal("mnctl", "session", "plan", "--output", path)
     ok("a_file_that_is_there_is_refused_before_anything_is_asked", t.end() == 1 and "is there already" in t.folded() and "Subject" not in t.plain(), t.seen())
@@ -468,8 +479,20 @@ def two_pens(d, ok):
 
 def terminals(d, ok):
     """Everything that draws, on every kind of terminal."""
-    kinds = [("xterm-256color", {}), ("dumb", {}), ("no-such-terminal", {}), ("", {}), ("vt100", {}), ("xterm", {"NO_COLOR": "1"}), ("xterm", {"LC_ALL": "C"}), ("xterm", {"LC_ALL": "de_DE.UTF-8"}),
-             ("xterm", {"LC_ALL": "tr_TR.UTF-8"})]
+    locales = {}
+    for name in ("de_DE", "tr_TR"):  # where a comma is the point, and i not the small letter of I
+        os.makedirs(d.dir + "/locales", exist_ok=True)
+        made = subprocess.run(["localedef", "-i", name, "-f", "UTF-8", f"{d.dir}/locales/{name}.UTF-8"], capture_output=True)
+        locales[name] = {"LC_ALL": name + ".UTF-8", "LOCPATH": d.dir + "/locales"} if made.returncode == 0 else None
+        if locales[name] is None:
+            ok(f"locale_{name}_was_made", False, made.stderr)
+            continue
+        p = subprocess.run(["mnctl", "config", "set", "SLOW-RATE=5hz", "depth=0.75mm"], env={**d.env, **locales[name]}, capture_output=True, text=True)
+        p2 = subprocess.run(["mnctl", "session", "plan", "--zone", "chin:1.5mm", "--indication", "FINE_LINES"], env={**d.env, **locales[name]}, capture_output=True, text=True)
+        p3 = subprocess.run(["mnctl", "config", "reset"], env={**d.env, **locales[name]}, capture_output=True, text=True)
+        ok(f"words_and_figures_in_{name}", "depth       0.50 mm -> 0.75 mm" in p.stdout and "zone: CHIN, depth: 1.50mm" in p2.stdout and p3.returncode == 0, p.stdout + p.stderr + p2.stdout + p2.stderr)
+    kinds = [("xterm-256color", {}), ("dumb", {}), ("no-such-terminal", {}), ("", {}), ("vt100", {}), ("xterm", {"NO_COLOR": "1"}), ("xterm", {"LC_ALL": "C"}), ("xterm", locales["de_DE"] or {}),
+             ("xterm", locales["tr_TR"] or {})]
     for columns, rows in ((80, 24), (4, 4), (24, 2), (20, 5), (1, 1), (500, 200)):
         bad = []
         for term, more in kinds:

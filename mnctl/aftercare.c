@@ -67,7 +67,8 @@ static void print_text(const struct mn_session *s)
     printf("\nNot before\n");
     for (size_t i = 0; i < mn_aftercare_count(); i++) {
         format_due(s, mn_aftercare_at(i), when, sizeof(when));
-        printf("  %-18s %s\n", when, mn_aftercare_at(i)->text);
+        printf("  %-18s ", when);
+        print_tail(21, mn_aftercare_at(i)->text);
     }
     printf("\nTo be expected\n");
     for (size_t i = 0; i < mn_expected_count(); i++)

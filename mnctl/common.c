@@ -48,6 +48,16 @@ int flush_output(void)
     return EXIT_ERROR;
 }
 
+void print_tail(size_t at, const char *text)
+{
+    size_t columns = (size_t)terminal_size().columns;
+
+    if (isatty(STDOUT_FILENO))
+        text_wrap(stdout, text, at, at + 24 <= columns ? at : 4, columns < 24 ? 24 : columns);
+    else
+        printf("%s\n", text);
+}
+
 bool may_write(const char *path, bool force)
 {
     struct stat st;

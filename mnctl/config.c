@@ -10,19 +10,19 @@
 static void print_row(size_t i, uint32_t value)
 {
     const struct mn_setting *s = mn_setting_at(i);
-    char text[64], low[40], high[40], step[40];
+    char text[64], low[40], high[40], step[40], may_be[200];
 
     format_setting(i, value, text, sizeof(text));
     format_setting(i, s->min, low, sizeof(low));
     format_setting(i, s->max, high, sizeof(high));
     if (s->step != 0)
         format_setting(i, s->step, step, sizeof(step));
-    printf("  %-11s %-10s %s", setting_short_name(i), text, colour(COLOUR_DIM));
+    printf("  %-11s %-10s ", setting_short_name(i), text);
     if (s->step != 0)
-        printf("%s to %s, steps of %s", low, high, step);
+        snprintf(may_be, sizeof(may_be), "%s%s to %s, steps of %s%s", colour(COLOUR_DIM), low, high, step, colour(COLOUR_NONE));
     else
-        printf("off, or a divisor of 1000 Hz, to %s", high);
-    printf("%s\n", colour(COLOUR_NONE));
+        snprintf(may_be, sizeof(may_be), "%soff, or a divisor of 1000 Hz, to %s%s", colour(COLOUR_DIM), high, colour(COLOUR_NONE));
+    print_tail(25, may_be);
 }
 
 static int print_config(const struct app *a, const struct mn_config *c)

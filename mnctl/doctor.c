@@ -50,10 +50,7 @@ static void say(struct doctor *d, enum verdict v, const char *what, const char *
     if (d->app->json)
         return;
     printf("%s%-4s%s  %-18s ", colour(colours[v]), names[v], colour(COLOUR_NONE), what);
-    if (isatty(STDOUT_FILENO))
-        text_wrap(stdout, text, strlen(what) > 18 ? strlen(what) + 7 : 25, terminal_size().columns < 60 ? 6 : 25, (size_t)(terminal_size().columns < 40 ? 40 : terminal_size().columns));
-    else
-        printf("%s\n", text); /* a line each, for whoever greps */
+    print_tail(strlen(what) > 18 ? strlen(what) + 7 : 25, text);
 }
 
 /* What to do about what was just said; the first of them is the next thing. */

@@ -17,8 +17,8 @@ static const char *kind_name(enum mn_fault_kind kind)
 
 static void print_fault(const struct mn_fault *f)
 {
-    printf("%d  %-26s %s%c%s  %-8s  %s\n", f->code, f->name, colour(priority_colour(f->priority)), f->priority, colour(COLOUR_NONE),
-           kind_name(f->kind), f->text);
+    printf("%d  %-26s %s%c%s  %-8s  ", f->code, f->name, colour(priority_colour(f->priority)), f->priority, colour(COLOUR_NONE), kind_name(f->kind));
+    print_tail(46, f->text);
 }
 
 static int faults_table(const struct app *a)
@@ -50,7 +50,7 @@ static int faults_now(struct app *a)
             continue;
         print_fault(mn_fault_at(i));
         printf("      -> ");
-        text_wrap(stdout, mn_fault_at(i)->cure, 9, 9, text_page_columns());
+        print_tail(9, mn_fault_at(i)->cure);
     }
     return flush_output();
 }

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "sessions.h"
 
@@ -118,8 +117,6 @@ void format_finding(const struct mn_finding *f, const struct past *p, char *out,
 
 void print_findings(const struct mn_finding *f, size_t n, const struct past *p)
 {
-    int columns = terminal_size().columns;
-
     for (size_t i = 0; i < n; i++) {
         char text[240], line[340], code[12] = "";
 
@@ -128,7 +125,7 @@ void print_findings(const struct mn_finding *f, size_t n, const struct past *p)
             snprintf(code, sizeof(code), "%u ", f[i].code);
         snprintf(line, sizeof(line), "%s%s (%s)", code, text, f[i].source);
         printf("  %s%-7s%s ", colour(colour_of_decision(f[i].decision)), mn_decision_name(f[i].decision), colour(COLOUR_NONE));
-        text_wrap(stdout, line, 10, 12, !isatty(STDOUT_FILENO) ? SIZE_MAX : (size_t)(columns > 120 ? 120 : columns < 40 ? 40 : columns)); /* a line each, for whoever greps */
+        print_tail(10, line);
     }
 }
 

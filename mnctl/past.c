@@ -117,7 +117,7 @@ void past_count(const struct past *p, const char *indication, char *out, size_t 
 
 void past_print(const struct past *p, const struct figures *f)
 {
-    char count[200], last[40], next[40], distance[40];
+    char count[200], last[40], next[40], distance[40], line[200];
 
     past_count(p, p->indication, count, sizeof(count));
     if (count[0] != '\0')
@@ -130,6 +130,8 @@ void past_print(const struct past *p, const struct figures *f)
         format_day(was->ended_us, last, sizeof(last));
         format_day(past_next_us(was, f), next, sizeof(next));
         format_distance(past_next_us(was, f), distance, sizeof(distance));
-        printf("  %-24s last %s (session %" PRIu32 ", %.2f mm), next from %s, %s\n", zone_name(z), last, was->number, was->depth_um / 1000.0, next, distance);
+        snprintf(line, sizeof(line), "last %s (session %" PRIu32 ", %.2f mm), next from %s, %s", last, was->number, was->depth_um / 1000.0, next, distance);
+        printf("  %-24s ", zone_name(z));
+        print_tail(27, line);
     }
 }

@@ -24,14 +24,14 @@ static json_t *json_pen(const struct mn_pen *p)
 
 static void print_pen(const struct mn_pen *p)
 {
-    char faults[256];
+    char faults[256], rest[600];
     enum colour c = p->link != MN_LINK_READY ? COLOUR_WARN : p->fault_word != 0 ? COLOUR_BAD : COLOUR_GOOD;
 
     format_faults(p->fault_word, faults, sizeof(faults));
-    printf("%-20s %-10s %s%-8s %-9s%s %-9s %s", p->serial[0] != '\0' ? p->serial : "?", p->port, colour(c), mn_link_name(p->link),
-           p->link == MN_LINK_READY ? mn_state_name(p->state) : "-", colour(COLOUR_NONE),
-           p->link == MN_LINK_READY ? mn_cartridge_name(p->cartridge) : "-", p->link == MN_LINK_READY ? faults : p->last_error);
-    printf("%s%s\n", p->lease_name[0] != '\0' ? "  controlled by " : "", p->lease_name);
+    printf("%-20s %-10s %s%-8s %-9s%s %-9s ", p->serial[0] != '\0' ? p->serial : "?", p->port, colour(c), mn_link_name(p->link),
+           p->link == MN_LINK_READY ? mn_state_name(p->state) : "-", colour(COLOUR_NONE), p->link == MN_LINK_READY ? mn_cartridge_name(p->cartridge) : "-");
+    snprintf(rest, sizeof(rest), "%s%s%s", p->link == MN_LINK_READY ? faults : p->last_error, p->lease_name[0] != '\0' ? "  controlled by " : "", p->lease_name);
+    print_tail(61, rest);
 }
 
 static void print_head(void)

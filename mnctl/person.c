@@ -141,6 +141,21 @@ static enum person_event take_line_byte(char c)
     return PERSON_TIMEOUT;
 }
 
+/* An arrow, or a function key, is ESC and more bytes: all of them are one key that means nothing, and none of them is taken for a letter. */
+static void skip_sequence(void)
+{
+    enum { NEXT_BYTE_MS = 20 };
+    struct pollfd more = {.fd = STDIN_FILENO, .events = POLLIN};
+    bool first = true;
+    char c;
+
+    while (poll(&more, 1, NEXT_BYTE_MS) > 0 && read(STDIN_FILENO, &c, 1) == 1) {
+        if (c >= '@' && c <= '~' && !(first && (c == '[' || c == 'O')))
+            return;
+        first = false;
+    }
+}
+
 static enum person_event take_input(void)
 {
     char c;
@@ -160,6 +175,8 @@ static enum person_event take_input(void)
         if (person.mode == PERSON_KEYS) {
             if (c == 4) /* Ctrl-D */
                 return PERSON_END;
+            if (c == '\033')
+                skip_sequence();
             person.key = c == '\r' ? '\n' : c;
             return PERSON_KEY;
         }

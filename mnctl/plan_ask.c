@@ -20,11 +20,6 @@ const struct past *plan_past(void)
     return &row.a.past;
 }
 
-const struct figures *plan_figures(void)
-{
-    return &row.a.figures;
-}
-
 const struct mn_findings *plan_check(struct app *a, struct plan_words *w)
 {
     const struct mn_plan *p = plan_now(w);

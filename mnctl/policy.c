@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mnctl.h"
 
@@ -67,17 +68,27 @@ static struct mn_policy site; /* in force; count 0: the defaults are */
 
 static void row(const char *name, const char *value, const char *text, const char *source)
 {
+    char tail[400];
+
     for (size_t i = 0; i < site.count; i++) {
         if (strcmp(site.row[i].name, name) == 0) {
-            printf("  %-26s %s%-34s%s %s  site; the default is %s (%s)\n", name, colour(COLOUR_WARN), site.row[i].value, colour(COLOUR_NONE), text,
-                   site.row[i].default_value, source);
+            printf("  %-26s %s%-34s%s ", name, colour(COLOUR_WARN), site.row[i].value, colour(COLOUR_NONE));
+            snprintf(tail, sizeof(tail), "%s  site; the default is %s (%s)", text, site.row[i].default_value, source);
+            print_tail(64, tail);
             return;
         }
     }
     if (markdown)
         printf("| %s | %s | %s | %s |\n", name, value, text, source);
-    else
-        printf("  %-26s %-34s %s%s%s\n", name, value, text, text[0] != '\0' ? "  " : "", source);
+    else {
+        int at = isatty(STDOUT_FILENO) && terminal_size().columns < 90 ? printf("  %-26s ", name) : printf("  %-26s %-34s ", name, value);
+
+        if (at < 40) /* narrow: the value is the first of the text */
+            snprintf(tail, sizeof(tail), "%s  %s  %s", value, text, source);
+        else
+            snprintf(tail, sizeof(tail), "%s%s%s", text, text[0] != '\0' ? "  " : "", source);
+        print_tail(at > 0 ? (size_t)at : 0, tail);
+    }
 }
 
 static void print_tables(void)
@@ -271,16 +282,13 @@ static uint32_t limit(const char *name)
     return 0;
 }
 
-static int list_indications(bool names)
+static int list_indications(void)
 {
     char sessions[40];
 
     for (size_t i = 0; i < mn_indication_count(); i++) {
         format_sessions(mn_indication_at(i), sessions, sizeof(sessions));
-        if (names)
-            printf("%s\n", mn_indication_at(i)->name);
-        else
-            row(mn_indication_at(i)->name, sessions, mn_indication_at(i)->text, mn_indication_at(i)->source);
+        row(mn_indication_at(i)->name, sessions, mn_indication_at(i)->text, mn_indication_at(i)->source);
     }
     return flush_output();
 }
@@ -305,10 +313,12 @@ static void print_guide(const struct mn_indication *n)
     }
     printf("\nask before (every one is answered)\n");
     for (size_t i = 0; i < mn_question_count(); i++) {
-        char decision[120];
+        char decision[120], line[400];
 
         format_decision(mn_question_at(i), decision, sizeof(decision));
-        printf("  %s  %s[%s]%s\n", mn_question_at(i)->text, colour(COLOUR_DIM), decision, colour(COLOUR_NONE));
+        snprintf(line, sizeof(line), "%s  %s[%s]%s", mn_question_at(i)->text, colour(COLOUR_DIM), decision, colour(COLOUR_NONE));
+        printf("  ");
+        print_tail(2, line);
     }
     printf("\nafterwards, not before\n");
     for (size_t i = 0; i < mn_aftercare_count(); i++) {
@@ -327,9 +337,7 @@ int cmd_guide(struct app *a, int argc, char **argv)
     size_t n = 0;
 
     if (argc == 1)
-        return a->json ? print_json(json_tables(), false) : list_indications(false);
-    if (argc == 2 && strcmp(argv[1], "--names") == 0) /* for completion */
-        return list_indications(true);
+        return a->json ? print_json(json_tables(), false) : list_indications();
     if (argc > 2)
         return usage_error("guide takes one indication");
     for (size_t i = 0; i < mn_indication_count() && n < 16; i++) {

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sessions.h"
 
@@ -158,14 +159,18 @@ static void format_zones(const struct mn_session *s, char *out, size_t cap, size
 static void print_listed(const struct mn_session *s)
 {
     int columns = terminal_size().columns;
+    bool narrow = columns < 100 && isatty(STDOUT_FILENO);
     char when[40], zones[200];
     uint32_t strokes = 0;
 
     for (size_t z = 0; z < s->zone_count; z++)
         strokes += s->zone[z].strokes;
     format_minute(s->begun_us, when, sizeof(when));
-    format_zones(s, zones, sizeof(zones), columns > 100 ? (size_t)columns - 84 : 16);
-    printf("%5" PRIu32 "  %s  %-12s %-10s %-11s %6" PRIu32 " strokes  %s\n", s->number, when + (columns < 110 ? 4 : 0), s->subject, s->serial, session_word(s), strokes, zones);
+    format_zones(s, zones, sizeof(zones), narrow ? 12 : columns > 100 ? (size_t)columns - 84 : 40);
+    if (narrow)
+        printf("%4" PRIu32 "  %s  %-9s %-9s %-11s %5" PRIu32 "  %s\n", s->number, when + 4, s->subject, s->serial, session_word(s), strokes, zones);
+    else
+        printf("%5" PRIu32 "  %s  %-12s %-10s %-11s %6" PRIu32 " strokes  %s\n", s->number, when, s->subject, s->serial, session_word(s), strokes, zones);
 }
 
 static int list(struct app *a, int argc, char **argv, bool open_only)

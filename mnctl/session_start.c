@@ -137,7 +137,8 @@ static int begin(struct starting *s)
 static enum answer confirm_and_begin(void *ctx)
 {
     const struct question arm = {"Arm it? The pen's trigger starts the needles then.", "yes, no; back: change an answer", "yes takes control of the pen, begins the session and arms. Nothing moves before the trigger is pressed."},
-                          again = {"It would be refused. What now?", "Enter: look once more; back: change an answer; quit: the answers are kept", NULL};
+                          again = {"It would be refused. What now?", "Enter: look once more; back: change an answer; quit: the answers are kept", NULL},
+                          unknown = {"It cannot be looked at now. What now?", "Enter: try again; back: change an answer; quit: the answers are kept", NULL};
     struct starting *s = ctx;
     char line[PERSON_LINE_MAX + 1];
     bool yes = s->yes;
@@ -153,7 +154,7 @@ static enum answer confirm_and_begin(void *ctx)
         if (found == NULL || found->worst >= MN_DECISION_CONSULT) {
             if (s->yes)
                 return ANSWER_QUIT;
-            r = dialogue_ask(s->app, &again, line);
+            r = dialogue_ask(s->app, found == NULL ? &unknown : &again, line);
             if (r != ANSWER_GIVEN)
                 return r;
             continue;

@@ -105,9 +105,8 @@ enum colour colour_of_decision(enum mn_decision d);
 int plan_ask(struct app *a, struct plan_words *w, enum answer (*last)(void *ctx), void *ctx);
 /* What the daemon finds in the plan as it is now; NULL: it cannot be asked, or does not answer. Good until the next. */
 const struct mn_findings *plan_check(struct app *a, struct plan_words *w);
-/* What was done to the subject, and the policy's figures, as the dialogue has read them. */
+/* What was done to the subject, as the dialogue has read it. */
 const struct past *plan_past(void);
-const struct figures *plan_figures(void);
 
 /* ---- session_show.c ---- */
 

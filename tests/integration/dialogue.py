@@ -346,6 +346,11 @@ def screens(d, ok):
     t.key("x")
     t.until("these keys")
     ok("a_wrong_key_tells_the_keys", state(d)["state"] == "SAFE")
+    for arrow in ("\x1b[C", "\x1b[1~", "\x1bOP"):  # their last bytes are keys here: c, 1 and p
+        t.key(arrow)
+        t.until("these keys")
+    t.read(0.5)
+    ok("an_arrow_is_no_letter", "There is no fault" not in t.plain() and "FOREHEAD 0.60 mm" in t.lines()[[i for i, x in enumerate(t.lines()) if x][-1]], t.seen())
     t.key("Z")
     t.until(r"1 CHEEK +1.20 mm, \d+ strokes in 0:01")
     t.until(r"2 FOREHEAD +0.60 mm, 0 strokes in 0:00, not treated yet")
@@ -571,6 +576,32 @@ def help_fits(d, ok):
     ok("each_command_has_an_example", not bad, bad)
 
 
+def tables_fit(d, ok):
+    """What only shows, on 80 and 60 columns: no line is longer, and none is broken in a word."""
+    t = start_now(d, "cheek:1.2mm:120Hz", "periorbital-outside-rim:0.5mm")
+    run_for(d, t, 0.5)
+    t.key("e")
+    t.until(r"End the session\?")
+    t.key("y")
+    t.end()
+    d.sim("inject", "1401")
+    d.sim("inject", "1202")
+    d.wait_until(lambda: "1401" in d.run("mnctl", "faults").stdout)
+    whole = {w for line in d.run("mnctl", "policy", "show").stdout.split("\n") for w in line.split()}
+    for columns in (80, 60):
+        bad = []
+        for words in (["list"], ["faults"], ["faults", "--table"], ["config"], ["policy", "show"], ["guide", "scars"], ["guide"], ["doctor"], ["records"], ["session", "list", "--subject", "K-1"], ["session", "show"],
+                      ["session", "status"], ["session", "aftercare"], ["session", "check", "--subject", "K-1", "--zone", "cheek:1mm"]):
+            if columns == 60 and words[0] in ("list", "session", "guide") and words != ["session", "aftercare"]:
+                continue  # tables of figures, which are wider
+            t = Terminal("mnctl", *words, columns=columns, rows=50, env={**d.env, "TERM": "dumb"})
+            t.end()
+            bad += [(words, line) for line in t.text.replace("\r", "").split("\n") if len(line) > columns]
+            if words == ["policy", "show"]:
+                bad += [(words, w) for line in t.text.replace("\r", "").split("\n") for w in line.split() if w not in whole]
+        ok(f"tables_fit_{columns}_columns", not bad, bad[:5])
+
+
 def completion(d, ok):
     def offers(*words):
         return d.run("mnctl", "complete", *words).stdout.split()
@@ -640,7 +671,7 @@ def words(d, ok):
 
 PARTS = {  # by how long they take, the longest first
     "three_seconds_at_every_question": (three_seconds_at_every_question, "1"), "at_a_persons_pace": (at_a_persons_pace, "1"), "terminals": (terminals, "1"), "every_mistake": (every_mistake, "1"),
-    "interrupted": (interrupted, "1"), "screens": (screens, "1"), "others": (others, "1"), "help_fits": (help_fits, "1"), "two_pens": (two_pens, "2"), "typed_ahead": (typed_ahead, "1"),
+    "interrupted": (interrupted, "1"), "screens": (screens, "1"), "others": (others, "1"), "help_fits": (help_fits, "1"), "tables_fit": (tables_fit, "1"), "two_pens": (two_pens, "2"), "typed_ahead": (typed_ahead, "1"),
     "nobody_there": (nobody_there, "1"), "words": (words, "1"), "completion": (completion, "1"),
 }
 

@@ -16,8 +16,9 @@ static const struct command commands[] = {
     {"info", GROUP_LOOK, "everything about a pen", "info", "Model, firmware, cartridge, counters, link and records: of every pen, or of the one that --pen names.", NULL,
      "mnctl --pen SIM-0001 info", cmd_info},
     {"watch", GROUP_LOOK, "live telemetry", "watch [--seconds N] [--csv] [--every N] [--latency MS]",
-     "In a terminal: figures and plots of depth, rate and current. Otherwise a line each second; with --json a line for each batch.",
-     OPTIONS({"--seconds N", "end by itself after N seconds"}, {"--csv", "one line for each fast sample"},
+     "In a terminal: figures and plots of depth, rate and current. Otherwise a line each second; with --json a line for each batch, of all pens "
+     "unless one is chosen.",
+     OPTIONS({"--seconds N", "end by itself after N seconds"}, {"--csv", "one line for each fast sample, of all pens unless one is chosen"},
              {"--every N", "only every N-th fast sample: 1, 2, 5, 10, 20, 50, 100, 200, 500 or 1000; those between are not seen"},
              {"--latency MS", "how old a sample may be when it comes, 5 to 2000 [50]; more is less work"}),
      "mnctl watch --csv --seconds 10 > run.csv", cmd_watch},

@@ -37,6 +37,7 @@ struct watch {
     int32_t stroke_um;          /* the deepest of the last period: the stroke's depth, whatever its place in mid-stroke */
     uint64_t samples, missed;
     uint64_t heard_ms;          /* when telemetry came last; 0: never */
+    bool all;                   /* pens, of which a->serial names none: as CSV and JSON, whose lines name theirs */
     bool gone;
     char notice[256];
 };
@@ -164,10 +165,10 @@ static void on_event(mn_client *c, const struct mn_event *e, void *user)
         on_telemetry(w, e->telemetry);
         break;
     case MN_EVENT_PEN:
-        if (strcmp(e->pen->serial, w->app->serial) != 0)
+        if (!w->all && strcmp(e->pen->serial, w->app->serial) != 0)
             break;
-        if (!w->gone && e->pen->link == MN_LINK_GONE && w->mode != MODE_SCREEN)
-            fprintf(stderr, "mnctl: pen %s is unplugged; waiting for it\n", w->app->serial);
+        if ((w->all || !w->gone) && e->pen->link == MN_LINK_GONE && w->mode != MODE_SCREEN)
+            fprintf(stderr, "mnctl: pen %s is unplugged; waiting for it\n", e->pen->serial);
         w->gone = e->pen->link == MN_LINK_GONE;
         break;
     case MN_EVENT_DISCONNECTED:
@@ -415,19 +416,20 @@ int cmd_watch(struct app *a, int argc, char **argv)
     a->event_user = &w;
     if (r == EXIT_OK)
         r = app_connect(a, true);
-    if (r == EXIT_OK)
-        r = app_find(a, a->pen);
     if (r != EXIT_OK)
         return r;
     r = mn_watch(a->client, true, &pens, a->timeout_ms);
-    if (r == MN_OK) {
-        mn_pens_free(&pens);
-        r = pace(a, &wish);
-    }
+    if (r != MN_OK)
+        return app_failed(a, r);
+    w.all = pens.count > 1 && a->pen == NULL && (w.mode == MODE_CSV || w.mode == MODE_JSON);
+    mn_pens_free(&pens);
+    if (!w.all && (r = app_find(a, a->pen)) != EXIT_OK)
+        return r;
+    r = pace(a, &wish);
     if (r == MN_OK) {
         if (w.mode == MODE_CSV)
             printf("serial,seq,t_us,depth_um,stroke_rate_dhz,motor_current_ma,motor_duty_permille,load_permille,skin_contact,missed\n");
-        r = mn_subscribe(a->client, a->serial, true, a->timeout_ms);
+        r = mn_subscribe(a->client, w.all ? NULL : a->serial, true, a->timeout_ms);
     }
     if (r != MN_OK)
         return app_failed(a, r);

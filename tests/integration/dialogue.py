@@ -466,6 +466,8 @@ def two_pens(d, ok):
     ok("what_only_shows_takes_all_pens", p.returncode == 0 and "SIM-0001" in p.stdout and "SIM-0002" in p.stdout, p.stdout)
     p = d.run("mnctl", "config", "get")
     ok("config_get_without_a_name", p.returncode == 0 and p.stdout.count("soft-start") == 2, p.stdout)
+    p = d.run("mnctl", "watch", "--csv", "--seconds", "1")
+    ok("watch_as_csv_takes_all_pens", {row.split(",")[0] for row in p.stdout.split("\n")[1:] if row} == {"SIM-0001", "SIM-0002"}, p.stdout[:500])
     p = d.run("mnctl", "config", "set", "depth=1mm")
     ok("what_changes_takes_one", p.returncode == 4 and "choose one with --pen" in p.stdout, p.stdout)
     path = d.dir + "/new.yaml"

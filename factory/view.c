@@ -160,20 +160,23 @@ static void draw_head(const struct station *st, const unsigned *verdicts, uint64
     double done = overall(st, &running), elapsed_s = (double)(now_ms - began_ms) / 1000;
     char bar[BAR_MOST + 1], left[40] = "", yield[40] = "", dry[24] = "";
 
-    format_bar(done, COLS >= 72 ? BAR_MOST : 10, bar);
+    format_bar(done, COLS >= 100 ? BAR_MOST : 10, bar);
     if (done > 0.02 && running > 0) {
         unsigned s = (unsigned)(elapsed_s * (1 - done) / done + 0.5);
 
-        snprintf(left, sizeof(left), "  %s%u:%02u left", COLS < 72 ? "" : "about ", s / 60 % 100, s % 60);
+        snprintf(left, sizeof(left), "  about %u:%02u left", s / 60 % 100, s % 60);
     }
     if (judged > 0 && (st->options.commit || !plan_is_for_good(st->plan)))
         snprintf(yield, sizeof(yield), "  yield %.0f %%", 100.0 * verdicts[VERDICT_PASS] / judged);
-    put_line(0, A_BOLD, false, "%s: %u slots%s. Ctrl-C ends it, safely.", st->plan->name, st->slot_count,
-             !plan_is_for_good(st->plan) ? "" : st->options.commit ? ", WRITING FOR GOOD" : COLS < 100 ? ", DRY RUN" : ", DRY RUN: nothing is written for good");
     if (verdicts[VERDICT_DRY_RUN] > 0)
         snprintf(dry, sizeof(dry), "  dry %u", verdicts[VERDICT_DRY_RUN]);
-    put_line(1, A_NORMAL, false, "%s %3.0f %%  passed %u%s  failed %u  errors %u%s%s", bar, done * 100, verdicts[VERDICT_PASS], dry, verdicts[VERDICT_FAIL], verdicts[VERDICT_ERROR], yield,
-             left);
+    put_line(0, A_BOLD, false, "%s: %u slots%s. Ctrl-C ends it, safely.", st->plan->name, st->slot_count,
+             !plan_is_for_good(st->plan) ? "" : st->options.commit ? ", WRITING FOR GOOD" : COLS < 100 ? ", DRY RUN" : ", DRY RUN: nothing is written for good");
+    if (COLS < 72) /* without the yield, and in short words */
+        put_line(1, A_NORMAL, false, "%s %3.0f %%%s  pass %u%s  fail %u  error %u", bar, done * 100, left + (left[0] != '\0' ? strlen("  about") : 0), verdicts[VERDICT_PASS], dry, verdicts[VERDICT_FAIL],
+                 verdicts[VERDICT_ERROR]);
+    else
+        put_line(1, A_NORMAL, false, "%s %3.0f %%%s  passed %u%s  failed %u  errors %u%s", bar, done * 100, left, verdicts[VERDICT_PASS], dry, verdicts[VERDICT_FAIL], verdicts[VERDICT_ERROR], yield);
 }
 
 static void draw(const struct station *st, const unsigned *verdicts)

@@ -344,11 +344,6 @@ def verdict_rules():
         st.run(twice, "--slots", "2", "--commit")
         errors = [r["error"]["text"] for r in st.records() if r.get("error", {}).get("kind") == "label"]
         ok("one_label_on_two_pens_at_once_is_one_too_many", len(errors) == 1 and "is the label of the pen at sim" in errors[0], st.text)
-        asks = plan(["name: lamp, program: asks.sh, time_limit_s: 20"], ["step: lamp, name: x, max: 1"],
-                    program={"asks.sh": "#!/bin/sh\nread l\nexec < /dev/tty || exit 9\nread answer\n"})
-        began = time.monotonic()
-        code = st.run(asks, "--slots", "1")
-        ok("a_step_that_asks_a_person_fails_at_once", code == 3 and time.monotonic() - began < 8 and "without an answer" in st.text, st.text)
         run = st.start(plan(["step: soak, parameters: seconds=60"]), "--slots", "2")
         st.until(lambda: st.mnctl("list").count("RUNNING") == 2)
         run.send_signal(signal.SIGINT)

@@ -265,9 +265,11 @@ int live_run(struct live *l)
         case PERSON_MNCTL_ERROR:
             live_clear(l);
             return app_failed(a, MN_ERR_DISCONNECTED);
+        case PERSON_RESIZED:
+            live_clear(l);
+            break;
         case PERSON_TIMEOUT:
         case PERSON_LINE:
-        case PERSON_RESIZED:
             break;
         }
     }

@@ -78,8 +78,13 @@ void live_draw(struct live *l)
     if (l->app->json)
         return;
     format_state(l, line, sizeof(line));
+    if (l->draws && person_output_waits())
+        return; /* it would be old when it is seen */
     if (l->draws) {
         text_cut(fits, sizeof(fits), line, (size_t)(columns > 1 ? columns - 1 : 1));
+        if (l->shown && strcmp(fits, l->drawn) == 0)
+            return;
+        snprintf(l->drawn, sizeof(l->drawn), "%s", fits);
         printf("\r\033[K%s%s%s", colour(l->s.state == MN_SESSION_RUNNING ? COLOUR_WARN : COLOUR_BOLD), fits, colour(COLOUR_NONE));
         l->shown = true;
     } else {

@@ -23,6 +23,7 @@ struct live {
     int32_t battery_pct;
     uint64_t run_began_ms, run_ended_ms;
     char said[80];         /* the last line of state, where it cannot be written over */
+    char drawn[300];       /* and where it can: it is drawn again when it has changed */
 };
 
 /* The line of state: written over where the terminal can, else printed when it says something new. */

@@ -1,6 +1,7 @@
 #include "person.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,6 +22,104 @@ static struct {
     bool line_is_done;
     int key;
 } person = {.signal_fd = -1};
+
+/* ---- output that does not wait ---- */
+
+enum { OUTPUT_MOST = 1 << 20, OUTPUT_LAST_MS = 500 };
+
+static struct {
+    int fd;        /* the terminal once more: not blocking, and nobody else's file description; -1: stdout is as ever */
+    FILE *before;  /* stdout, as it was */
+    char *bytes;   /* what the terminal has not taken */
+    size_t n, cap;
+} output = {.fd = -1};
+
+static void output_flush(void)
+{
+    size_t done = 0;
+
+    while (done < output.n) {
+        ssize_t w = write(output.fd, output.bytes + done, output.n - done);
+
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w < 0 && errno != EAGAIN)
+            done = output.n; /* the terminal has gone: so will this program, by SIGHUP */
+        if (w < 0)
+            break;
+        done += (size_t)w;
+    }
+    memmove(output.bytes, output.bytes + done, output.n - done);
+    output.n -= done;
+}
+
+static ssize_t output_take(void *cookie, const char *bytes, size_t n)
+{
+    (void)cookie;
+    if (output.n + n > output.cap) {
+        size_t cap = (output.n + n) * 2;
+        char *more = cap <= OUTPUT_MOST ? realloc(output.bytes, cap) : NULL;
+
+        if (more == NULL)
+            return (ssize_t)n; /* so much is read by nobody any more */
+        output.bytes = more;
+        output.cap = cap;
+    }
+    memcpy(output.bytes + output.n, bytes, n);
+    output.n += n;
+    output_flush();
+    return (ssize_t)n;
+}
+
+static void output_begin(void)
+{
+    const char *name = isatty(STDOUT_FILENO) ? ttyname(STDOUT_FILENO) : NULL;
+    FILE *stream;
+
+    fflush(stdout);
+    output.fd = name != NULL ? open(name, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC) : -1;
+    if (output.fd < 0)
+        return;
+    stream = fopencookie(NULL, "w", (cookie_io_functions_t){.write = output_take});
+    if (stream == NULL) {
+        close(output.fd);
+        output.fd = -1;
+        return;
+    }
+    output.before = stdout;
+    stdout = stream;
+}
+
+/* What is left, for as long as a terminal needs that takes anything at all. */
+static void output_drain(void)
+{
+    struct pollfd room = {.fd = output.fd, .events = POLLOUT};
+
+    fflush(stdout);
+    while (output.fd >= 0 && output.n > 0 && poll(&room, 1, OUTPUT_LAST_MS) > 0)
+        output_flush();
+}
+
+static void output_end(void)
+{
+    output_drain();
+    if (output.fd < 0)
+        return;
+    fclose(stdout);
+    stdout = output.before;
+    close(output.fd);
+    free(output.bytes);
+    output.fd = -1;
+    output.bytes = NULL;
+    output.n = output.cap = 0;
+}
+
+bool person_output_waits(void)
+{
+    return output.n > 0;
+}
+
+/* ---- input ---- */
 
 static void apply_mode(void)
 {
@@ -55,6 +154,7 @@ int person_begin(void)
     }
     person.is_terminal = tcgetattr(STDIN_FILENO, &person.before) == 0;
     person.begun = true;
+    output_begin();
     person.ended = person.is_terminal && tcgetpgrp(STDIN_FILENO) != getpgrp(); /* in the background the terminal is somebody else's */
     person.is_terminal = person.is_terminal && !person.ended;
     person.mode = PERSON_LINES;
@@ -65,7 +165,7 @@ void person_end(void)
 {
     if (!person.begun)
         return;
-    fflush(stdout);
+    output_end();
     if (person.is_terminal) {
         tcsetattr(STDIN_FILENO, TCSADRAIN, &person.before);
         tcflush(STDIN_FILENO, TCIFLUSH);
@@ -103,7 +203,7 @@ int person_key(void)
 
 void person_suspend(void)
 {
-    fflush(stdout);
+    output_drain();
     if (person.is_terminal)
         tcsetattr(STDIN_FILENO, TCSADRAIN, &person.before);
     kill(getpid(), SIGSTOP);
@@ -207,14 +307,17 @@ enum person_event person_wait(struct app *a, int timeout_ms)
     fflush(stdout);
     while (e == PERSON_TIMEOUT) {
         int left_ms = timeout_ms < 0 ? -1 : (int)(end_ms > now_ms() ? end_ms - now_ms() : 0);
-        struct pollfd fds[3] = {{.fd = person.signal_fd, .events = POLLIN},
+        struct pollfd fds[4] = {{.fd = person.signal_fd, .events = POLLIN},
                                 {.fd = person.ended ? -1 : STDIN_FILENO, .events = POLLIN},
-                                {.fd = a->client != NULL ? mn_fd(a->client) : -1, .events = a->client != NULL ? mn_events(a->client) : 0}};
+                                {.fd = a->client != NULL ? mn_fd(a->client) : -1, .events = a->client != NULL ? mn_events(a->client) : 0},
+                                {.fd = output.n > 0 ? output.fd : -1, .events = POLLOUT}};
 
-        if (poll(fds, 3, a->client != NULL ? earlier(left_ms, mn_timeout_ms(a->client)) : left_ms) < 0 && errno != EINTR)
+        if (poll(fds, 4, a->client != NULL ? earlier(left_ms, mn_timeout_ms(a->client)) : left_ms) < 0 && errno != EINTR)
             return PERSON_INTERRUPT;
         if (a->client != NULL && mn_process(a->client) != MN_OK)
             return PERSON_MNCTL_ERROR;
+        if (fds[3].revents != 0)
+            output_flush();
         if (fds[0].revents != 0)
             e = take_signal();
         else if (fds[1].revents != 0)

@@ -3,7 +3,10 @@
  * from one wait, in which the connection to mnd lives on: who thinks for half a minute loses nothing. Lines are edited by the terminal itself
  * (canonical mode: Backspace, Ctrl-U, Ctrl-W); keys come without Enter and are not echoed.
  *
- * Owns the terminal's mode and the signals from person_begin() to person_end(), which puts both back and throws away what was typed ahead: it was
+ * What is printed never waits for the terminal either: a terminal that takes nothing (Ctrl-S, a connection that hangs) would freeze this program, and a
+ * frozen program loses its pen. stdout is a stream of our own meanwhile, which keeps what the terminal does not take yet.
+ *
+ * Owns the terminal's mode, stdout and the signals from person_begin() to person_end(), which puts them back and throws away what was typed ahead: it was
  * meant for this program, and must not run in the shell. One at a time; main thread.
  */
 #pragma once
@@ -41,6 +44,9 @@ enum person_event person_wait(struct app *a, int timeout_ms);
 const char *person_line(void);
 /* The key of a PERSON_KEY: a byte; '\n' for Enter. */
 int person_key(void);
+
+/* The terminal has not taken all that was printed: what is to be shown anew anyway can wait. */
+bool person_output_waits(void);
 
 /* Gives the terminal back and stops this program, as Ctrl-Z does; comes back when it goes on. */
 void person_suspend(void);

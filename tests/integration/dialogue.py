@@ -14,6 +14,7 @@ for name in ("NO_COLOR", "COLUMNS", "LINES"):
 
 from terminal import Daemon, Tap, Terminal  # noqa: E402
 
+PROMPT = r"> $"
 LONG = 30  # s: longer than any time-out there is
 SHORT = 3  # s: longer than a lease lives without an answer
 
@@ -24,23 +25,25 @@ def state(d, pen=0):
 
 def answer_questions(t, first=1, pause=0, answers={}):
     for i in range(first, 25):
-        question = t.until(rf"\n{i} of 24  ([^\n]*)\n").group(1)
+        question = t.until(rf"\b{i} of 24 ([^\n]*)\n").group(1)
+        t.until(PROMPT)  # a person answers what is asked, not what is being written
         time.sleep(pause)
         t.type(next((a for word, a in answers.items() if word in question), "never" if question.startswith("When") else "no"))
 
 
+def answer(t, question, text):
+    t.until(question)
+    t.until(PROMPT)
+    t.type(text)
+
+
 def begin(t, subject="K-1", zones=("cheek:1.2mm:120Hz",)):
-    t.until("Subject")
-    t.type(subject)
-    t.until("Indication")
-    t.type("scars")
+    answer(t, "Subject", subject)
+    answer(t, "Indication", "scars")
     for zone in zones:
-        t.until(r"Zone, depth and stroke rate|Another zone\?")
-        t.type(zone)
-    t.until(r"Another zone\?")
-    t.type("")
-    t.until("numbing applied")
-    t.type("40")
+        answer(t, r"Zone, depth and stroke rate|Another zone\?", zone)
+    answer(t, r"Another zone\?", "")
+    answer(t, "numbing applied", "40")
 
 
 def start_now(d, *zones, **more):
@@ -177,17 +180,19 @@ def every_mistake(d, ok):
     says("changed", "2 months ago", "3 of 24")
     t.type("never")
     for i in range(4, 14):
-        t.until(rf"\n{i} of 24")
+        t.until(rf"\b{i} of 24")
+        t.until(PROMPT)
         t.type("never" if i < 13 else "no")
     says("neither_yes_nor_no", "perhaps", "neither yes nor no")
     t.type("no")
-    t.until(r"\n15 of 24")
+    t.until(r"\b15 of 24")
     t.type("yes")
     says("where_it_is", "elbow", "there is no zone")
     says("elsewhere_does_not_matter", "neck, hands", "16 of 24")
     t.type("no")
     for i in range(17, 25):
-        t.until(rf"\n{i} of 24")
+        t.until(rf"\b{i} of 24")
+        t.until(PROMPT)
         t.type("yes" if i == 19 else "no")
     says("who_has_confirmed_it", "Dr. No", "a clinician is a key")
     says("nobody_has", "", r"CONSULT +2004 HYPERPIGMENTATION: a clinician has to confirm it")
@@ -233,9 +238,9 @@ def interrupted(d, ok):
             t.until(r"Go on with it\?")
             t.type("no")
         begin(t, subject="K-9")
-        t.until(r"\n1 of 24")
+        t.until(r"\b1 of 24")
         t.type("never")
-        t.until(r"\n2 of 24")
+        t.until(r"\b2 of 24")
         t.key(strike)
         ok(name + "_ends_the_dialogue", t.end() == 5 and "what was answered is kept" in t.folded(), t.seen())
     t = d.terminal("mnctl", "session", "start")
@@ -243,14 +248,14 @@ def interrupted(d, ok):
     t.type("perhaps")
     t.until("neither yes nor no")
     t.type("yes")
-    t.until(r"\n2 of 24")
+    t.until(r"\b2 of 24")
     ok("the_next_one_goes_on_where_it_was", "1 of 24  When" not in t.plain(), t.seen())
     t.key("\x1a")
     pid, status = os.waitpid(t.pid, os.WUNTRACED)
     ok("ctrl_z_suspends", os.WIFSTOPPED(status))
     time.sleep(SHORT)
     os.kill(t.pid, signal.SIGCONT)
-    t.until(r"\n2 of 24")
+    t.until(r"\b2 of 24")
     t.resize(40, 12)
     t.type("never")
     answer_questions(t, first=3)
@@ -294,7 +299,7 @@ def typed_ahead(d, ok):
     t.type("exit")
     t.end()
     t = d.terminal("mnctl", "session", "start", "--subject", "K-2", "--indication", "scars", "--numbed", "40", "--zone", "chin:1mm")
-    t.until(r"\n1 of 24")
+    t.until(r"\b1 of 24")
     for i in range(24):
         t.type("never" if i < 12 else "no")
     t.type("yes")
@@ -325,6 +330,29 @@ def nobody_there(d, ok):
     ok("without_a_terminal_it_wants_yes", p.returncode == 2 and "--yes arms without asking" in p.stdout, p.stdout)
 
 
+def a_terminal_that_takes_nothing(d, ok):
+    """Ctrl-S, or a connection that hangs: nobody reads what is printed, for longer than a lease lives."""
+    t = start_now(d, "cheek:1.2mm:120Hz")
+    t.key("\x13")  # Ctrl-S
+    for _ in range(3):
+        d.sim("trigger", "press")
+        time.sleep(1)
+        d.sim("trigger", "release")
+        time.sleep(1)
+    time.sleep(LONG)
+    ok("ctrl_s_loses_no_pen", state(d)["lease_name"].startswith("mnctl"), state(d))
+    t.key("\x11")  # Ctrl-Q
+    t.until("The trigger was released")
+    t.key("\n")
+    t.until("ARMED")
+    ok("and_all_of_it_is_shown_then", state(d)["state"] == "ARMED", t.seen())
+    t.key("\x13")
+    t.key("\x03")
+    ok("ctrl_c_ends_it_all_the_same", d.wait_until(lambda: state(d)["state"] == "SAFE", 3))
+    t.key("\x11")
+    ok("and_leaves_it_open", t.end() == 0 and "session 1 is open" in t.folded(), t.seen())
+
+
 def screens(d, ok):
     t = start_now(d, "cheek:1.2mm:120Hz", "forehead:0.6mm", columns=100, rows=32)
     run_for(d, t, 1)
@@ -336,11 +364,12 @@ def screens(d, ok):
     ok("strokes_are_those_of_the_zone", re.search(r"FOREHEAD 0.60 mm 100 Hz +0 strokes 0:00 +rest \d:\d\d +in all \d{2,} ", t.seen()), t.seen())
     for columns, rows in ((50, 24), (20, 5), (200, 50), (30, 8), (80, 24)):
         t.resize(columns, rows)
-        t.read(0.6)  # what was on its way
-        t.text, t.at = "", 0
         t.screen.reset()
-        t.read(2)
-        ok(f"resized_to_{columns}x{rows}_it_stays_one_line", t.text.count("\n") == 0 and sum(line.startswith("PAUSED") for line in t.lines()) == 1, t.seen())
+        t.read(0.8)  # it is drawn anew
+        t.text, t.at = "", 0
+        t.read(2.2)
+        last = next((line for line in reversed(t.lines()) if line), "")
+        ok(f"resized_to_{columns}x{rows}_it_stays_one_line", "\n" not in t.text and last.startswith("PAUSED") and len(last) <= columns, t.text + t.seen())
     t.key("?")
     t.until("these keys")
     t.key("x")
@@ -473,7 +502,7 @@ def two_pens(d, ok):
     path = d.dir + "/new.yaml"
     t = d.terminal("mnctl", "session", "plan", "--output", path)
     begin(t, subject="K-8")
-    t.until(r"\n1 of 24")
+    t.until(r"\b1 of 24")
     time.sleep(LONG)
     t.type("last wek")
     t.until("no time: write")
@@ -542,7 +571,8 @@ def terminals(d, ok):
         d.run("mnctl", "faults", "clear")
         t = Terminal("mnctl", "session", "start", "--subject", "K-" + term, "--indication", "scars", "--numbed", "40", "--zone", zone, env={**d.env, "TERM": term}, columns=20, rows=5)
         for i in range(1, 25):
-            t.until(rf"\n{i} of 24")
+            t.until(rf"\b{i} of 24")
+            t.until(PROMPT)
             t.type("never" if i < 13 else "no")
         t.until(r"Arm it\?")
         t.type("yes")
@@ -673,7 +703,7 @@ def words(d, ok):
 
 PARTS = {  # by how long they take, the longest first
     "three_seconds_at_every_question": (three_seconds_at_every_question, "1"), "at_a_persons_pace": (at_a_persons_pace, "1"), "terminals": (terminals, "1"), "every_mistake": (every_mistake, "1"),
-    "interrupted": (interrupted, "1"), "screens": (screens, "1"), "others": (others, "1"), "help_fits": (help_fits, "1"), "tables_fit": (tables_fit, "1"), "two_pens": (two_pens, "2"), "typed_ahead": (typed_ahead, "1"),
+    "interrupted": (interrupted, "1"), "a_terminal_that_takes_nothing": (a_terminal_that_takes_nothing, "1"), "screens": (screens, "1"), "others": (others, "1"), "help_fits": (help_fits, "1"), "tables_fit": (tables_fit, "1"), "two_pens": (two_pens, "2"), "typed_ahead": (typed_ahead, "1"),
     "nobody_there": (nobody_there, "1"), "words": (words, "1"), "completion": (completion, "1"),
 }
 

@@ -62,12 +62,14 @@ def treat():
     for question, answer in (("Subject", "K-0042"), ("Indication", "scars"), ("Zone, depth and stroke rate", "cheek:1.2mm:120Hz"), (r"Another zone\?", "forehead:0.6mm"), (r"Another zone\?", ""),
                              ("It lasts 29 min for 1.20 mm", "35")):
         t.until(question)
+        t.until(r"> $")
         think()
         if question.startswith("Zone"):
             screen(t, "The zones, with what is allowed there")
         t.type(answer)
     for i in range(1, 25):
-        question = t.until(rf"\n{i} of 24 ([^\n]*)\n").group(1)
+        question = t.until(rf"\b{i} of 24 ([^\n]*)\n").group(1)
+        t.until(r"> $")
         think()
         if i == 3:
             t.type("last wek")  # a person types what she thinks

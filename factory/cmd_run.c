@@ -20,12 +20,14 @@
 enum { PENS_WAIT_MS = 10000, VIEW_MS = 200, STACK_BYTES = 512 * 1024 };
 
 static volatile sig_atomic_t interrupted;
+static struct station station;
 static struct slot slots[STATION_SLOTS_MAX];
 
 static void on_signal(int signal)
 {
     (void)signal;
     interrupted = 1;
+    atomic_store(&station.aborting, true); /* here and now: the thread that shows things may be waiting for its terminal */
 }
 
 static int read_key(struct station *st)
@@ -281,8 +283,6 @@ static int work(struct station *st, bool plain)
     }
     pthread_attr_destroy(&attributes);
     while (atomic_load(&st->running) > 0) {
-        if (interrupted)
-            atomic_store(&st->aborting, true);
         view_update(st);
         poll(NULL, 0, VIEW_MS);
     }
@@ -297,27 +297,27 @@ static int work(struct station *st, bool plain)
 
 int cmd_run(const struct words *w)
 {
-    static struct station st;
+    struct station *st = &station;
     int r;
 
     if (w->rest_count > 1)
         return usage_error("run takes one plan");
-    st.options = w->o;
-    st.plan = load_plan(w->rest_count == 1 ? w->rest[0] : "mn-1");
-    if (st.plan == NULL)
+    st->options = w->o;
+    st->plan = load_plan(w->rest_count == 1 ? w->rest[0] : "mn-1");
+    if (st->plan == NULL)
         return EXIT_USAGE;
-    if (gethostname(st.name, sizeof(st.name) - 1) < 0)
-        strcpy(st.name, "?");
-    pthread_mutex_init(&st.lock, NULL);
-    st.busy = calloc(st.plan->step_count, sizeof(*st.busy));
+    if (gethostname(st->name, sizeof(st->name) - 1) < 0)
+        strcpy(st->name, "?");
+    pthread_mutex_init(&st->lock, NULL);
+    st->busy = calloc(st->plan->step_count, sizeof(*st->busy));
     json_object_seed(0); /* before there are threads */
-    r = st.busy == NULL ? say_error("out of memory") : read_key(&st) < 0 ? EXIT_ERROR : find_slots(&st, w);
+    r = st->busy == NULL ? say_error("out of memory") : read_key(st) < 0 ? EXIT_ERROR : find_slots(st, w);
     if (r == EXIT_PASSED)
-        r = prepare_output(&st, w);
+        r = prepare_output(st, w);
     if (r == EXIT_PASSED)
-        r = work(&st, w->plain || w->o.json);
-    history_close(st.history);
-    free(st.busy);
-    plan_free(st.plan);
+        r = work(st, w->plain || w->o.json);
+    history_close(st->history);
+    free(st->busy);
+    plan_free(st->plan);
     return r;
 }

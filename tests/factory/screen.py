@@ -3,7 +3,7 @@
 
 usage: screen.py BIN [--show]    --show: the screens as text
 """
-import os, re, signal, subprocess, sys, tempfile, time
+import json, os, re, subprocess, sys, tempfile, time
 
 BIN, SHOW = os.path.abspath(sys.argv[1]), "--show" in sys.argv
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -90,6 +90,19 @@ try:
     t = start(columns=80, rows=24, more={"NO_COLOR": "1"})
     t.end(60)
     tap.ok("without_colour_where_it_is_not_wanted", not re.search(r"\x1b\[[0-9;]*3[1-3]m", t.text), t.text[-300:])
+    t = start(columns=80, rows=24)
+    t.until(r"\d %", 60)
+    t.key("\x13")  # Ctrl-S: the terminal takes nothing any more
+    time.sleep(3)
+    t.key("\x03")
+    end = time.monotonic() + 30
+    verdicts = []
+    while verdicts != ["ABORTED"] * 3 and time.monotonic() < end:
+        time.sleep(0.2)
+        verdicts = [json.load(open(f"{folder}/out{start.runs}/{n}"))["verdict"] for n in os.listdir(f"{folder}/out{start.runs}") if n.endswith(".json")]
+    tap.ok("ctrl_c_stops_the_needles_whatever_the_terminal_takes", verdicts == ["ABORTED"] * 3, verdicts)
+    t.key("\x11")
+    tap.ok("and_it_ends_when_it_can_say_so", t.end(60) == 4, t.plain()[-500:])
     write("asks.sh", "#!/bin/sh\nread l\nexec < /dev/tty || exit 9\nread answer\n", 0o755)
     write("plan2.yaml", "name: Asks\nlimits: limits2.yaml\nfixture: simulated\nphases:\n  - name: one\n    steps:\n      - {name: lamp, program: asks.sh, time_limit_s: 20}\n")
     write("limits2.yaml", "name: L\nlimits:\n  - {step: lamp, name: x, max: 1}\n")

@@ -726,7 +726,7 @@ if __name__ == "__main__":
     tap = Tap("dialogue")
     parts = sys.argv[2:] or list(PARTS)
     with concurrent.futures.ThreadPoolExecutor(6) as pool:  # they wait, mostly
-        for results in pool.map(run_part, parts, timeout=400):
+        for results in pool.map(run_part, parts, timeout=900):
             for n, good, why in results:
                 tap.ok(n, good, why)
     tap.end()

@@ -1,5 +1,6 @@
 """A person at a terminal, for tests: a program on a pty of a given size and kind, what is typed into it, and what is seen on its screen (pyte, a
-terminal emulator that is not ours). Also TAP, and a daemon with simulated pens in a folder of its own.
+terminal emulator that is not ours). Also TAP, and a daemon with simulated pens in a folder of its own. $MN_SHOW names a file that gets all that was
+seen on each terminal.
 """
 import codecs, fcntl, os, pty, re, select, shutil, signal, struct, subprocess, sys, tempfile, termios, time
 
@@ -107,6 +108,9 @@ class Terminal:
                 raise TimeoutError(f"{' '.join(self.words)} did not end: {self.plain()[-1500:]}")
         self.read(0)
         os.close(self.fd)
+        if "MN_SHOW" in os.environ:
+            with open(os.environ["MN_SHOW"], "a") as f:
+                f.write(f"$ {' '.join(self.words)}\n{self.all_lines()}\n\n")
         return self.code
 
     def kill(self):

@@ -2,7 +2,8 @@
 """A whole treatment from a terminal, as a practitioner would do it: typed by hand, with the simulated pen's trigger pressed and released meanwhile.
 Checks what is shown, and what is left behind. TAP.
 
-usage: treatment.py BIN [--pace SECONDS] [--transcript FILE]    pace: of thinking at each question; FILE: docs/treatment.md is made so, at 10 s
+usage: treatment.py BIN [--pace SECONDS] [--size COLUMNSxROWS] [--transcript FILE]    pace: of thinking at each question; size: of the terminal [100x32];
+FILE: docs/treatment.md is made so, at 10 s
 """
 import json, os, re, sys, time
 
@@ -19,6 +20,7 @@ def option(name, otherwise):
 
 PACE = float(option("--pace", 0))
 TRANSCRIPT = option("--transcript", None)
+COLUMNS, ROWS = (int(n) for n in option("--size", "100x32").split("x"))
 tap = Tap("treatment")
 ok = tap.ok
 d = Daemon("1")
@@ -58,7 +60,7 @@ def screen(t, what):
 def treat():
     """From an empty terminal to the card."""
     answers = {"NSAID": "5d", "shaved": "today", "hyperpigmentation": "yes"}
-    t = d.terminal("mnctl", "session", "start", columns=100, rows=32)
+    t = d.terminal("mnctl", "session", "start", columns=COLUMNS, rows=ROWS)
     for question, answer in (("Subject", "K-0042"), ("Indication", "scars"), ("Zone, depth and stroke rate", "cheek:1.2mm:120Hz"), (r"Another zone\?", "forehead:0.6mm"), (r"Another zone\?", ""),
                              ("It lasts 29 min for 1.20 mm", "35")):
         t.until(question)

@@ -106,7 +106,9 @@ def treat():
     t.key("y")
     t.until("prints the card")
     ok("it_ends_well", end(t) == 0, t.seen())
-    ok("the_summary_says_what_was_done", re.search(r"CHEEK +1.20 mm 120.0 Hz +2 +\d{3}", t.plain()) and re.search(r"FOREHEAD +0.60 mm 100.0 Hz +1 +\d{2,3}", t.plain()), t.plain()[-1500:])
+    # Under 90 columns the table has no column for the runs.
+    done = (r"CHEEK +1.20 mm 120.0 Hz(?: +2)? +\d{3}", r"FOREHEAD +0.60 mm 100.0 Hz(?: +1)? +\d{2,3}")
+    ok("the_summary_says_what_was_done", all(re.search(row, t.plain()) for row in done), t.plain()[-1500:])
     ok("findings_are_shown", all(w in t.plain() for w in ("NSAID 5 days ago: a warning until", "SHAVED today: a warning until", "HYPERPIGMENTATION: confirmed by a clinician")), t.plain()[-3000:])
 
 

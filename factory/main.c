@@ -43,7 +43,7 @@ static const struct help option_help[] = {
 };
 static const struct help exit_help[] = {
     {"0", "all passed"},
-    {"1", "a pen failed"},
+    {"1", "a pen failed, or none was tested: all had left the factory already"},
     {"2", "wrong words, or a plan that cannot be carried out"},
     {"3", "an error: pen, label, fixture, station or program"},
     {"4", "aborted by Ctrl-C"},

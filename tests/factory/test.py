@@ -314,7 +314,7 @@ def verdict_rules():
         ok("with_commit_it_passes", st.run(p, "--slots", "1", "--commit") == 0 and st.records()[0]["verdict"] == "PASS" and "MN26-000001" in st.mnctl("list"), st.text)
         began = time.monotonic()
         code = st.run(p, "--slots", "1", "--commit")
-        ok("a_pen_that_is_done_is_no_run", code == 0 and st.records() == [] and "DONE" in st.text and "take it out" in st.text and "ERROR" not in st.text and time.monotonic() - began < 8, st.text)
+        ok("a_pen_that_is_done_is_no_run", code == 1 and st.records() == [] and "DONE" in st.text and "take it out" in st.text and "ERROR" not in st.text and time.monotonic() - began < 8, st.text)
         s = st.station()
         ok("and_the_yield_is_as_it_was", s["runs"] == 2 and s["pens"] == 1 and s["passed"] == 1, s)
         st.run(plan(["step: enumerate"]), "--slots", "1")

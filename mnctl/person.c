@@ -132,7 +132,7 @@ static void apply_mode(void)
         t.c_cc[VMIN] = 1;
         t.c_cc[VTIME] = 0;
     }
-    tcsetattr(STDIN_FILENO, TCSADRAIN, &t);
+    tcsetattr(STDIN_FILENO, TCSANOW, &t);
 }
 
 int person_begin(void)
@@ -167,7 +167,7 @@ void person_end(void)
         return;
     output_end();
     if (person.is_terminal) {
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &person.before);
+        tcsetattr(STDIN_FILENO, TCSANOW, &person.before);
         tcflush(STDIN_FILENO, TCIFLUSH);
     }
     close(person.signal_fd);
@@ -205,7 +205,7 @@ void person_suspend(void)
 {
     output_drain();
     if (person.is_terminal)
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &person.before);
+        tcsetattr(STDIN_FILENO, TCSANOW, &person.before);
     kill(getpid(), SIGSTOP);
     /* Here it goes on. The shell may have changed the mode, and its own is not ours. */
     apply_mode();

@@ -184,7 +184,9 @@ void plan_write(FILE *out, const struct plan_words *w)
 
     fprintf(out, "# The plan of a treatment session: mnctl session check FILE, then mnctl session start FILE. No names in it.\n");
     fprintf(out, "# What stands behind a # does not count; take the # away where it is wanted.\n");
-    fprintf(out, "subject: \"%s\"  # the clinic's own key, the same one at each visit\n", p->subject != NULL ? p->subject : "");
+    fprintf(out, "subject: ");
+    write_quoted(out, p->subject != NULL ? p->subject : "");
+    fprintf(out, "  # the clinic's own key, the same one at each visit\n");
     fprintf(out, "%sindication: %s  # mnctl guide lists them\n", p->indication != NULL ? "" : "# ", p->indication != NULL ? p->indication : "SCARS");
     write_steps(out, p);
     fprintf(out, "%snumbing_min: %" PRIu32 "  # minutes ago\n", p->numbed ? "" : "# ", p->numbed ? p->numbing_min : 40);
@@ -234,10 +236,8 @@ void draft_save(const struct plan_words *w)
 
             plan_write(out, w);
             good = !ferror(out);
-            if (fclose(out) == 0 && good)
-                rename(beside, path);
-            else
-                unlink(beside);
+            if (fclose(out) != 0 || !good || rename(beside, path) < 0)
+                unlink(beside); /* the draft before it stays */
         }
     }
     umask(before);

@@ -82,6 +82,7 @@ says session_misspelt 2 'there is no session strat; did you mean start' mnctl se
 says session_of_a_misspelt_zone 2 'there is no zone chek; did you mean CHEEK' mnctl session plan --zone chek:1mm
 says session_of_a_misspelt_indication 2 '--indication: there is no indication skars; did you mean SCARS' mnctl session plan --indication skars
 says session_of_a_name 2 '--subject: the subject is a key of 1 to 32 printable characters without blanks, not "Jane Doe"' mnctl session plan --subject 'Jane Doe'
+says a_subject_of_any_printable_signs_is_read_back 0 '^subject: "K\\"4\\\\2"' bash -c "mnctl session plan --subject 'K\"4\\2' > '$dir/odd.yaml'; mnctl session check '$dir/odd.yaml' 2>&1 | grep -q libyaml && exit 1; cat '$dir/odd.yaml'"
 says session_zone_without_depth 2 '--zone: CHEEK needs a depth: CHEEK:1.2mm' mnctl session plan --zone cheek
 says session_unknown_option 2 'session start takes no --now' mnctl session start --now
 says session_without_a_terminal 2 'there is no terminal: --yes arms without asking' $P session start

@@ -39,15 +39,13 @@ echo '{' > "$dir/bad.json"
 says import_of_no_json 2 'bad.json, line' $P config import "$dir/bad.json"
 says import_of_no_file 2 'nowhere.json' $P config import "$dir/nowhere.json"
 says fault_injected 0 '^ok' $P sim inject 1403
-sleep 0.2
-says faults_now 0 '1403 +BATTERY_FAULT +H +service' $P faults
+soon faults_now 0 '1403 +BATTERY_FAULT +H +service' $P faults
 plan K-1 cheek:1mm > "$dir/plan.yaml"
 says a_session_with_a_fault 5 'pen SIM-0001: the pen is not SAFE: stop it, and clear its faults, first' $P session start "$dir/plan.yaml" --yes
 says clear_while_the_cause_is_there 5 '1403 stays' $P faults clear 1403
 says cause_gone 0 '^ok' $P sim clear 1403
-sleep 0.2
 says clear_needs_service 5 '1403 stays: .*, or it needs --service' $P faults clear 1403
-says clear_by_service 0 'cleared 1403 BATTERY_FAULT; left none' $P faults clear --service
+soon clear_by_service 0 'cleared 1403 BATTERY_FAULT; left none' $P faults clear --service
 says clear_of_no_fault 2 'no fault has the code 9999' $P faults clear 9999
 says table_has_28_rows 0 '^28$' bash -c 'mnctl faults --table | wc -l'
 says ping 0 '20 of 20 answered' $P ping --count 20 --bytes 512
@@ -63,8 +61,7 @@ says disk_full 1 'cannot write the output: No space left on device' bash -c "$P 
 says unplug 0 '^ok' $P sim unplug
 says gone_from_the_list 0 '^1$' bash -c 'mnctl --json list | python3 -c "import json,sys; print(len(json.load(sys.stdin)))"'
 says replug 0 '^ok' $P sim replug
-sleep 0.5
-says back_in_the_list 0 'SIM-0001.*READY' mnctl list
+soon back_in_the_list 0 'SIM-0001.*READY' mnctl list
 says sim_of_nonsense 5 'error: unknown command' $P sim dance
 says stop_all 0 'all pens: stopped' mnctl stop --all
 says policy_page_is_the_policy 0 '^ok$' bash -c "mnctl policy show --markdown | diff - $(cd "$(dirname "$0")/../.." && pwd)/docs/policy.md && echo ok"

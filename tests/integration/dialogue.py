@@ -441,7 +441,6 @@ def others(d, ok):
     d.sim("cartridge", "insert", "uid=4d4e0000000000aa")
     t.until(r"The cartridge in the pen: \w+, uid 4d4e0000000000aa")
     ok("another_cartridge_is_told", True)
-    d.run("mnctl", "faults", "clear")
     p = d.terminal("mnctl", "lease", "take-over")
     t.until(r"session 1 is still open: `mnctl session resume`")
     ok("a_take_over_leaves_the_way_back", t.end() == 5, t.seen())
@@ -568,7 +567,7 @@ def terminals(d, ok):
         t.end()
         d.run("mnctl", "session", "end")
         d.sim("cartridge", "insert", "uid=" + ("4d4e0000000000c1" if term == "dumb" else "4d4e0000000000c3"))
-        d.run("mnctl", "faults", "clear")
+        d.clear_faults()
         t = Terminal("mnctl", "session", "start", "--subject", "K-" + term, "--indication", "scars", "--numbed", "40", "--zone", zone, env={**d.env, "TERM": term}, columns=20, rows=5)
         for i in range(1, 25):
             t.until(rf"\b{i} of 24")
@@ -583,7 +582,7 @@ def terminals(d, ok):
         t.key("y")
         ok(f"a_session_on_{term.replace('-', '_')}", t.end() == 0 and "\x1b" not in t.text and "COMPLETED" in t.plain(), t.text[-800:])
         d.sim("cartridge", "insert", "uid=" + ("4d4e0000000000c2" if term == "dumb" else "4d4e0000000000c4"))
-        d.run("mnctl", "faults", "clear")
+        d.clear_faults()
 
 
 def help_fits(d, ok):
@@ -684,7 +683,7 @@ def words(d, ok):
     says("and_not_with_two", 2, r"^mnctl: there is no setting \"nonsense\": `mnctl config show` lists them\n$", "config", "set", "nonsense=1")
     says("no_session_yet", 5, "there is no session yet: `mnctl session start`", "session", "show")
     d.sim("trigger", "press")
-    time.sleep(0.5)
+    d.wait_until(lambda: "its trigger is pressed" in d.run("mnctl", "doctor").stdout)
     says("doctor_sees_the_trigger", 0, "its trigger is pressed", "doctor")
     d.sim("trigger", "release")
     d.sim("inject", "1403")
@@ -692,7 +691,7 @@ def words(d, ok):
     says("doctor_sees_a_pens_fault_and_its_cure", 1, r"BAD +SIM-0001 +1403 BATTERY_FAULT(.|\n)*next: pen SIM-0001: unplug and do not use this pen", "doctor")
     says("faults_say_what_to_do", 0, "-> unplug and do not use", "faults")
     d.sim("clear", "1403")
-    d.run("mnctl", "faults", "clear", "--service")
+    d.clear_faults("--service")
     says("doctor_names_the_journal", 0, f"records are written to {d.dir}/journal.db", "doctor")
     d.sim("link", "drop=1")
     p = d.run("mnctl", "--timeout", "700", "info")

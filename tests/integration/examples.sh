@@ -38,7 +38,8 @@ check set_depth_refuses_what_the_pen_refuses set_depth
 check wait_fault_in_a_poll_loop wait_fault
 check keep_records_sees_each_once_over_its_deaths keep_records
 session() {
-    "$bin/mnctl" sim clear all > /dev/null; sleep 0.3; "$bin/mnctl" faults clear --service > /dev/null
+    "$bin/mnctl" sim clear all > /dev/null
+    until "$bin/mnctl" faults clear --service | grep -q "left none"; do sleep 0.05; done  # the pen sees it with its next samples
     until "$bin/mnctl" list | grep -q "READY *SAFE"; do sleep 0.05; done
     "$bin/example_session" SIM-0001 K-1 > "$dir/out" & local p=$!
     until grep -q ARMED "$dir/out"; do sleep 0.05; done

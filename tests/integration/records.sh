@@ -76,7 +76,8 @@ else
 fi
 kill -9 $mnd; wait $mnd 2>/dev/null
 start_mnd; ready
-mnctl --pen SIM-0002 sim inject 1403 > /dev/null; sleep 0.7
+mnctl --pen SIM-0002 sim inject 1403 > /dev/null
+for _ in {1..400}; do ! grep -q 1403 "$dir/followed" || break; sleep 0.05; done
 kill $follower; wait $follower 2>/dev/null
 says followed_over_a_death_of_the_daemon 0 '^1101 None 1403$' /usr/bin/python3 -c "
 import json

@@ -169,6 +169,11 @@ class Daemon:
             time.sleep(0.05)
         return True
 
+    def clear_faults(self, *options):
+        """Until none is left: a pen sees with its next samples that a cause is gone, and not before."""
+        if not self.wait_until(lambda: "left none" in self.run("mnctl", "faults", "clear", *options).stdout):
+            raise RuntimeError("faults stay: " + self.run("mnctl", "faults").stdout)
+
     def end(self):
         self.process.terminate()
         code = self.process.wait()

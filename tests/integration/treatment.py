@@ -136,8 +136,7 @@ def left_behind():
 
 def once_more():
     d.sim("cartridge", "insert")
-    time.sleep(0.3)
-    run("mnctl", "faults", "clear", show=False)
+    d.clear_faults()
     plan = d.dir + "/plan.yaml"
     text = run("mnctl", "session", "plan", "--subject", "K-0042", "--zone", "cheek:1mm", "--numbed", "40", "--product", "serum", show=False).stdout.replace('answer: ""', 'answer: "no"')
     open(plan, "w").write(text)

@@ -115,6 +115,8 @@ bool parse_quantity(const char *text, const struct unit *units, size_t count, si
     list_units(units, count, known, sizeof(known));
     if (unit[0] == '\0')
         snprintf(why, QUANTITY_WHY_MAX, "write %s%s: it needs its unit (%s)", word, units[guess].name, known);
+    else if (known[0] == '\0')
+        snprintf(why, QUANTITY_WHY_MAX, "it has no unit");
     else
         snprintf(why, QUANTITY_WHY_MAX, "\"%s\" is none of its units (%s)", unit, known);
     return false;

@@ -84,14 +84,14 @@ static int read_config(struct config *c, const char *path, bool check_only)
     char why[400];
     int r;
 
-    if (path == NULL && access(CONFIG_PATH_DEFAULT, F_OK) != 0) {
+    r = config_load(c, path != NULL ? path : CONFIG_PATH_DEFAULT, why, sizeof(why));
+    if (path == NULL && r == -ENOENT) {
         if (check_only)
             printf("%s does not exist: the defaults are in use\n", CONFIG_PATH_DEFAULT);
         return check_only ? 0 : -1;
     }
     if (path == NULL)
         path = CONFIG_PATH_DEFAULT;
-    r = config_load(c, path, why, sizeof(why));
     if (r < 0) {
         fprintf(stderr, "mnd: %s\n", why);
         return EXIT_USAGE;
@@ -294,10 +294,9 @@ static int load_policy(struct daemon *d)
     char why[300];
     int r;
 
-    site_default(&d->site);
-    if (d->config.policy[0] == '\0' && access(path, F_OK) < 0)
-        return 0;
     r = site_load(&d->site, path, why, sizeof(why));
+    if (r == -ENOENT && d->config.policy[0] == '\0')
+        return 0;
     if (r < 0)
         log_error("the treatment policy is not taken: %s", why);
     else

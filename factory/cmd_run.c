@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "factory.h"
+#include "file.h"
 #include "history.h"
 #include "slot.h"
 #include "stats.h"
@@ -32,20 +33,22 @@ static void on_signal(int signal)
 
 static int read_key(struct station *st)
 {
-    FILE *f;
+    char why[400], *key;
 
     if (st->plan->key_file[0] == '\0') { /* of simulated pens only: real ones refuse it */
         st->key_length = (size_t)snprintf((char *)st->key, sizeof(st->key), "mn simulated pens only");
         return 0;
     }
-    f = fopen(st->plan->key_file, "re");
-    st->key_length = f != NULL ? fread(st->key, 1, sizeof(st->key), f) : 0;
-    if (f != NULL)
-        fclose(f);
-    if (st->key_length > 0)
-        return 0;
-    fprintf(stderr, "mn-factory: the key file %s is not there, or empty\n", st->plan->key_file);
-    return -1;
+    key = file_read(st->plan->key_file, sizeof(st->key), &st->key_length, why, sizeof(why));
+    if (key == NULL) {
+        fprintf(stderr, "mn-factory: the key file %s\n", why);
+        return -1;
+    }
+    memcpy(st->key, key, st->key_length);
+    free(key);
+    if (st->key_length == 0)
+        fprintf(stderr, "mn-factory: the key file %s is empty\n", st->plan->key_file);
+    return st->key_length > 0 ? 0 : -1;
 }
 
 static int by_port(const void *a, const void *b)

@@ -1,6 +1,5 @@
 #include "plan.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <nettle/sha2.h>
@@ -10,19 +9,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "document.h"
+#include "file.h"
 #include "steps.h"
 #include "words.h"
-#include "yaml.h"
+
 
 enum { STEPS_MAX = 200, LIMITS_MAX = 2000, TIME_LIMIT_DEFAULT_S = 30, TIME_LIMIT_MAX_S = 7200 };
 
-/* ---- the files' schemas: everything is text, so that absent and 0 differ, and a wrong word is named ---- */
+/* ---- the files ---- */
 
 struct file_step {
-    char step[64], name[64], program[256], parameters[200], retries[12], time_limit_s[12], at_once[12];
+    const struct node *at;
+    char step[64], name[64], program[256], parameters[200];
+    uint32_t retries, time_limit_s, at_once; /* time_limit_s 0: the step's own */
 };
 
 struct file_phase {
+    const struct node *at;
     char name[64];
     struct file_step *steps;
     uint32_t steps_count;
@@ -37,7 +41,9 @@ struct file_plan {
 };
 
 struct file_limit {
-    char step[64], name[64], unit[16], min[32], max[32], marginal_min[32], marginal_max[32], equals[80];
+    const struct node *at;
+    char step[64], name[64], unit[16];
+    const struct node *min, *max, *marginal_min, *marginal_max, *equals;
 };
 
 struct file_limits {
@@ -46,31 +52,36 @@ struct file_limits {
     uint32_t limits_count;
 };
 
-#define TEXT(key, type) CYAML_FIELD_STRING(#key, CYAML_FLAG_OPTIONAL, struct type, key, 0)
-
-static const cyaml_schema_field_t step_fields[] = {TEXT(step, file_step),       TEXT(name, file_step),         TEXT(program, file_step), TEXT(parameters, file_step),
-                                                   TEXT(retries, file_step),    TEXT(time_limit_s, file_step), TEXT(at_once, file_step), CYAML_FIELD_END};
-static const cyaml_schema_value_t step_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_step, step_fields)};
-static const cyaml_schema_field_t phase_fields[] = {
-    TEXT(name, file_phase), CYAML_FIELD_SEQUENCE("steps", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_phase, steps, &step_schema, 0, STEPS_MAX), CYAML_FIELD_END};
-static const cyaml_schema_value_t phase_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_phase, phase_fields)};
-static const cyaml_schema_field_t plan_fields[] = {
-    TEXT(name, file_plan),
-    TEXT(limits, file_plan),
-    TEXT(fixture, file_plan),
-    TEXT(key_file, file_plan),
-    CYAML_FIELD_SEQUENCE("phases", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_plan, phases, &phase_schema, 0, STEPS_MAX),
-    CYAML_FIELD_SEQUENCE("teardown", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_plan, teardown, &step_schema, 0, STEPS_MAX),
-    CYAML_FIELD_END,
+static const struct unit seconds[] = {{"s", 1}, {"min", 60}};
+static const struct field step_fields[] = {
+    FIELD_TEXT(struct file_step, step),
+    FIELD_TEXT(struct file_step, name),
+    FIELD_TEXT(struct file_step, program),
+    FIELD_TEXT(struct file_step, parameters),
+    FIELD_WHOLE(struct file_step, retries, 0, PLAN_RETRIES_MAX, NULL, 0),
+    FIELD_WHOLE(struct file_step, time_limit_s, 1, TIME_LIMIT_MAX_S, seconds, 2),
+    FIELD_WHOLE(struct file_step, at_once, 1, 64, NULL, 0),
+    FIELD_END,
 };
-static const cyaml_schema_value_t plan_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file_plan, plan_fields)};
-static const cyaml_schema_field_t limit_fields[] = {TEXT(step, file_limit), TEXT(name, file_limit),         TEXT(unit, file_limit),         TEXT(min, file_limit),
-                                                    TEXT(max, file_limit),  TEXT(marginal_min, file_limit), TEXT(marginal_max, file_limit), TEXT(equals, file_limit),
-                                                    CYAML_FIELD_END};
-static const cyaml_schema_value_t limit_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_limit, limit_fields)};
-static const cyaml_schema_field_t limits_fields[] = {
-    TEXT(name, file_limits), CYAML_FIELD_SEQUENCE("limits", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_limits, limits, &limit_schema, 0, LIMITS_MAX), CYAML_FIELD_END};
-static const cyaml_schema_value_t limits_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file_limits, limits_fields)};
+static const struct field phase_fields[] = {FIELD_TEXT(struct file_phase, name), FIELD_ROWS(struct file_phase, steps, struct file_step, step_fields, STEPS_MAX, NULL), FIELD_END};
+static const struct field plan_fields[] = {
+    FIELD_TEXT(struct file_plan, name),
+    FIELD_TEXT(struct file_plan, limits),
+    FIELD_TEXT(struct file_plan, fixture),
+    FIELD_TEXT(struct file_plan, key_file),
+    FIELD_ROWS(struct file_plan, phases, struct file_phase, phase_fields, STEPS_MAX, NULL),
+    FIELD_ROWS(struct file_plan, teardown, struct file_step, step_fields, STEPS_MAX, NULL),
+    FIELD_END,
+};
+static const struct field limit_fields[] = {
+    FIELD_TEXT(struct file_limit, step),        FIELD_TEXT(struct file_limit, name),          FIELD_TEXT(struct file_limit, unit),
+    FIELD_VALUE(struct file_limit, min),          FIELD_VALUE(struct file_limit, max),          FIELD_VALUE(struct file_limit, marginal_min),
+    FIELD_VALUE(struct file_limit, marginal_max), FIELD_VALUE(struct file_limit, equals),       FIELD_END,
+};
+static const struct field limits_fields[] = {
+    FIELD_TEXT(struct file_limits, name), FIELD_ROWS(struct file_limits, limits, struct file_limit, limit_fields, LIMITS_MAX, NULL), FIELD_END};
+
+#define WRONG(why, at, ...) node_wrong(why, PLAN_WHY_MAX, at, __VA_ARGS__)
 
 static bool wrong(char why[PLAN_WHY_MAX], const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -96,24 +107,23 @@ void plan_sha256(const char *text, size_t n, char out[65])
         snprintf(out + 2 * i, 3, "%02x", digest[i]);
 }
 
-/* NULL after a sentence. */
-static void *load(const char *path, const cyaml_schema_value_t *schema, char sha256[65], char why[PLAN_WHY_MAX])
+/* The document, or NULL after a sentence. */
+static struct document *load(const char *path, const struct field *fields, void *out, char sha256[65], char why[PLAN_WHY_MAX])
 {
-    void *loaded = NULL;
+    struct document *document = NULL;
     size_t n = 0;
-    char *text = yaml_read_file(path, &n);
+    char *text = file_read(path, DOCUMENT_BYTES_MAX, &n, why, PLAN_WHY_MAX);
 
-    if (text == NULL) {
-        wrong(why, "%s: %s", path, strerror(errno));
+    if (text == NULL)
         return NULL;
-    }
     plan_sha256(text, n, sha256);
-    if (yaml_is_empty(text))
+    if (document_parse(&document, fields, out, text, n, path, why, PLAN_WHY_MAX) == 0 && document_root(document) == NULL) {
         wrong(why, "%s is empty", path);
-    else if (yaml_load(&loaded, schema, text, n, path, why, PLAN_WHY_MAX) < 0)
-        loaded = NULL;
+        document_free(document);
+        document = NULL;
+    }
     free(text);
-    return loaded;
+    return document;
 }
 
 /* A path in a plan is meant from where the plan is. */
@@ -128,35 +138,34 @@ static bool beside(const char *plan_path, const char *path, char *out, size_t ca
 
 /* ---- limits ---- */
 
-static bool take_number(const char *path, const struct file_limit *f, const char *key, const char *text, bool *has, double *out, char why[PLAN_WHY_MAX])
+static bool take_number(const struct node *at, const char *key, const char *unit, bool *has, double *out, char why[PLAN_WHY_MAX])
 {
-    char *end = NULL;
+    struct unit its = {unit, 1};
 
-    *has = text[0] != '\0';
-    *out = strtod(text, &end);
-    if (*has && (*end != '\0' || !isfinite(*out)))
-        return wrong(why, "%s: %s of %s of step %s is a number, not %s", path, key, f->name, f->step, text);
-    return true;
+    *has = at != NULL;
+    return at == NULL || node_number(at, key, &its, unit[0] != '\0', out, why, PLAN_WHY_MAX);
 }
 
-static bool take_limit(const char *path, const struct file_limit *f, struct limit *l, char why[PLAN_WHY_MAX])
+static bool take_limit(const struct file_limit *f, struct limit *l, char why[PLAN_WHY_MAX])
 {
     snprintf(l->step, sizeof(l->step), "%s", f->step);
     snprintf(l->name, sizeof(l->name), "%s", f->name);
     snprintf(l->unit, sizeof(l->unit), "%s", f->unit);
-    snprintf(l->equals, sizeof(l->equals), "%s", f->equals);
-    l->has_equals = f->equals[0] != '\0';
+    l->has_equals = f->equals != NULL;
     if (f->step[0] == '\0' || f->name[0] == '\0')
-        return wrong(why, "%s: a limit needs step and name", path);
-    if (!take_number(path, f, "min", f->min, &l->has_min, &l->min, why) || !take_number(path, f, "max", f->max, &l->has_max, &l->max, why) ||
-        !take_number(path, f, "marginal_min", f->marginal_min, &l->has_marginal_min, &l->marginal_min, why) ||
-        !take_number(path, f, "marginal_max", f->marginal_max, &l->has_marginal_max, &l->marginal_max, why))
+        return WRONG(why, f->at, "a limit needs step and name");
+    if (l->has_equals && strlen(f->equals->text) >= sizeof(l->equals))
+        return WRONG(why, f->equals, "equals is at most %zu bytes", sizeof(l->equals) - 1);
+    snprintf(l->equals, sizeof(l->equals), "%s", l->has_equals ? f->equals->text : "");
+    if (!take_number(f->min, "min", f->unit, &l->has_min, &l->min, why) || !take_number(f->max, "max", f->unit, &l->has_max, &l->max, why) ||
+        !take_number(f->marginal_min, "marginal_min", f->unit, &l->has_marginal_min, &l->marginal_min, why) ||
+        !take_number(f->marginal_max, "marginal_max", f->unit, &l->has_marginal_max, &l->marginal_max, why))
         return false;
     if (l->has_equals == (l->has_min || l->has_max))
-        return wrong(why, "%s: %s of step %s needs min, max or both, or else equals", path, l->name, l->step);
+        return WRONG(why, f->at, "%s of step %s needs min, max or both, or else equals", l->name, l->step);
     if ((l->has_min && l->has_max && l->min > l->max) || (l->has_marginal_min && (!l->has_min || l->marginal_min < l->min)) ||
         (l->has_marginal_max && (!l->has_max || l->marginal_max > l->max)))
-        return wrong(why, "%s: %s of step %s: min <= marginal_min <= marginal_max <= max does not hold", path, l->name, l->step);
+        return WRONG(why, f->at, "%s of step %s: min <= marginal_min <= marginal_max <= max does not hold", l->name, l->step);
     return true;
 }
 
@@ -176,16 +185,16 @@ static int is_it(void *ctx, const char *name, const char *unit)
 }
 
 /* A built-in step knows what it measures; a program may measure what it likes. */
-static bool check_limit(const char *path, const struct plan_step *s, struct limit *l, char why[PLAN_WHY_MAX])
+static bool check_limit(const struct node *at, const struct plan_step *s, struct limit *l, char why[PLAN_WHY_MAX])
 {
     struct wanted w = {.name = l->name};
 
     if (s->builtin == NULL)
         return true;
     if (step_each_measurement(s->builtin, is_it, &w) == 0)
-        return wrong(why, "%s: step %s measures no %s; mn-factory list %s says what it does", path, s->name, l->name, s->builtin->name);
+        return WRONG(why, at, "step %s measures no %s; mn-factory list %s says what it does", s->name, l->name, s->builtin->name);
     if (l->unit[0] != '\0' && strcmp(l->unit, w.unit) != 0)
-        return wrong(why, "%s: %s of step %s is in %s, not %s", path, l->name, s->name, w.unit[0] != '\0' ? w.unit : "no unit", l->unit);
+        return WRONG(why, at, "%s of step %s is in %s, not %s", l->name, s->name, w.unit[0] != '\0' ? w.unit : "no unit", l->unit);
     snprintf(l->unit, sizeof(l->unit), "%s", w.unit);
     return true;
 }
@@ -196,7 +205,7 @@ static bool give_limits(struct plan *p, const struct file_limits *f, char why[PL
         struct limit l = {0};
         bool used = false;
 
-        if (!take_limit(p->limits_path, &f->limits[i], &l, why))
+        if (!take_limit(&f->limits[i], &l, why))
             return false;
         for (size_t k = 0; k < p->step_count; k++) {
             struct plan_step *s = &p->steps[k];
@@ -206,9 +215,9 @@ static bool give_limits(struct plan *p, const struct file_limits *f, char why[PL
                 continue;
             for (size_t j = 0; j < s->limit_count; j++) {
                 if (strcmp(s->limits[j].name, l.name) == 0)
-                    return wrong(why, "%s: %s of step %s stands there twice", p->limits_path, l.name, l.step);
+                    return WRONG(why, f->limits[i].at, "%s of step %s stands there twice", l.name, l.step);
             }
-            if (!check_limit(p->limits_path, s, &l, why))
+            if (!check_limit(f->limits[i].at, s, &l, why))
                 return false;
             more = realloc(s->limits, (s->limit_count + 1) * sizeof(*more));
             if (more == NULL)
@@ -218,26 +227,27 @@ static bool give_limits(struct plan *p, const struct file_limits *f, char why[PL
             used = true;
         }
         if (!used && step_by_name(l.step) == NULL)
-            return wrong(why, "%s: there is no step %s", p->limits_path, l.step);
+            return WRONG(why, f->limits[i].at, "there is no step %s", l.step);
     }
     return true;
 }
 
 static bool load_limits(struct plan *p, const char *name, char why[PLAN_WHY_MAX])
 {
-    struct file_limits *f;
+    struct file_limits f = {0};
+    struct document *document;
     bool good;
 
     if (name[0] == '\0')
         return wrong(why, "%s names no file of limits", p->path);
     if (!beside(p->path, name, p->limits_path, sizeof(p->limits_path)))
         return wrong(why, "%s: the path of the limits is too long", p->path);
-    f = load(p->limits_path, &limits_schema, p->limits_sha256, why);
-    if (f == NULL)
+    document = load(p->limits_path, limits_fields, &f, p->limits_sha256, why);
+    if (document == NULL)
         return false;
-    snprintf(p->limits_name, sizeof(p->limits_name), "%s", f->name);
-    good = give_limits(p, f, why);
-    yaml_free(&limits_schema, f);
+    snprintf(p->limits_name, sizeof(p->limits_name), "%s", f.name);
+    good = give_limits(p, &f, why);
+    document_free(document);
     for (size_t i = 0; good && i < p->step_count; i++) {
         if (p->steps[i].limit_count == 0 && !p->steps[i].teardown)
             good = wrong(why, "%s: step %s has no measurement with a limit, so nothing could fail it", p->limits_path, p->steps[i].name);
@@ -247,29 +257,17 @@ static bool load_limits(struct plan *p, const char *name, char why[PLAN_WHY_MAX]
 
 /* ---- steps ---- */
 
-static bool take_count(const char *path, const char *step, const char *key, const char *text, unsigned low, unsigned high, unsigned *out, char why[PLAN_WHY_MAX])
-{
-    char *end = NULL;
-    unsigned long n = strtoul(text, &end, 10);
-
-    if (text[0] == '\0')
-        return true;
-    if (!isdigit((unsigned char)text[0]) || *end != '\0' || n < low || n > high)
-        return wrong(why, "%s: %s of step %s is %u to %u, not %s", path, key, step, low, high, text);
-    *out = (unsigned)n;
-    return true;
-}
-
-/* Finds "name=value" among words; false: it is not there. */
+/* Finds "name=value" among words; false: it is not there, or no decimal number. */
 static bool find_parameter(const char *words, const char *name, size_t n, double *out)
 {
-    for (const char *w = words + strspn(words, " "); *w != '\0'; w += strcspn(w, " "), w += strspn(w, " ")) {
-        char *end;
+    static const struct unit none = {"", 1};
+    char value[32], reason[QUANTITY_WHY_MAX];
 
+    for (const char *w = words + strspn(words, " "); *w != '\0'; w += strcspn(w, " "), w += strspn(w, " ")) {
         if (strncmp(w, name, n) != 0 || w[n] != '=')
             continue;
-        *out = strtod(w + n + 1, &end);
-        return end != w + n + 1 && (*end == ' ' || *end == '\0') && isfinite(*out);
+        snprintf(value, sizeof(value), "%.*s", (int)strcspn(w + n + 1, " "), w + n + 1);
+        return parse_quantity(value, &none, 1, 0, 0, out, reason);
     }
     return false;
 }
@@ -297,22 +295,22 @@ double plan_parameter(const struct plan_step *s, const char *name)
     return value;
 }
 
-static bool check_parameters(const char *path, const struct plan_step *s, char why[PLAN_WHY_MAX])
+static bool check_parameters(const struct node *at, const struct plan_step *s, char why[PLAN_WHY_MAX])
 {
     for (const char *w = s->parameters + strspn(s->parameters, " "); *w != '\0'; w += strcspn(w, " "), w += strspn(w, " ")) {
         size_t n = strcspn(w, "= ");
         double value;
 
         if (w[n] != '=' || !find_parameter(w, w, n, &value) || value < 0)
-            return wrong(why, "%s: parameters of step %s are NAME=NUMBER, not %.*s", path, s->name, (int)strcspn(w, " "), w);
+            return WRONG(why, at, "parameters of step %s are NAME=NUMBER, not %.*s", s->name, (int)strcspn(w, " "), w);
         if (s->builtin != NULL && !find_parameter(s->builtin->parameters, w, n, &value))
-            return wrong(why, "%s: step %s has no parameter %.*s; its own are: %s", path, s->name, (int)n, w,
+            return WRONG(why, at, "step %s has no parameter %.*s; its own are: %s", s->name, (int)n, w,
                          s->builtin->parameters[0] != '\0' ? s->builtin->parameters : "none");
     }
     return true;
 }
 
-static bool find_builtin(const char *path, const char *name, struct plan_step *s, char why[PLAN_WHY_MAX])
+static bool find_builtin(const struct node *at, const char *name, struct plan_step *s, char why[PLAN_WHY_MAX])
 {
     const char *names[64], *near;
 
@@ -322,7 +320,7 @@ static bool find_builtin(const char *path, const char *name, struct plan_step *s
     for (size_t i = 0; i < step_count && i < 64; i++)
         names[i] = steps[i].name;
     near = nearest(name, names, step_count < 64 ? step_count : 64);
-    return wrong(why, "%s: there is no step %s%s%s; mn-factory list has all", path, name, near != NULL ? "; did you mean " : "", near != NULL ? near : "");
+    return WRONG(why, at, "there is no step %s%s%s; mn-factory list has all", name, near != NULL ? "; did you mean " : "", near != NULL ? near : "");
 }
 
 static bool take_step(struct plan *p, const char *phase, const struct file_step *f, bool teardown, char why[PLAN_WHY_MAX])
@@ -331,25 +329,25 @@ static bool take_step(struct plan *p, const char *phase, const struct file_step 
 
     memset(s, 0, sizeof(*s));
     if ((f->step[0] == '\0') == (f->program[0] == '\0'))
-        return wrong(why, "%s: each step has either step: or program:", p->path);
-    if (f->step[0] != '\0' && !find_builtin(p->path, f->step, s, why))
+        return WRONG(why, f->at, "each step has either step: or program:");
+    if (f->step[0] != '\0' && !find_builtin(f->at, f->step, s, why))
         return false;
     if (f->step[0] == '\0' && f->name[0] == '\0')
-        return wrong(why, "%s: the step of program %s needs a name", p->path, f->program);
+        return WRONG(why, f->at, "the step of program %s needs a name", f->program);
     snprintf(s->name, sizeof(s->name), "%s", f->name[0] != '\0' ? f->name : f->step);
     snprintf(s->phase, sizeof(s->phase), "%s", phase);
     snprintf(s->parameters, sizeof(s->parameters), "%s", f->parameters);
     s->teardown = teardown;
-    s->time_limit_s = s->builtin != NULL ? s->builtin->time_limit_s : TIME_LIMIT_DEFAULT_S;
-    if (!take_count(p->path, s->name, "retries", f->retries, 0, PLAN_RETRIES_MAX, &s->retries, why) ||
-        !take_count(p->path, s->name, "time_limit_s", f->time_limit_s, 1, TIME_LIMIT_MAX_S, &s->time_limit_s, why) ||
-        !take_count(p->path, s->name, "at_once", f->at_once, 1, 64, &s->at_once, why) || !check_parameters(p->path, s, why))
+    s->time_limit_s = f->time_limit_s != 0 ? f->time_limit_s : s->builtin != NULL ? s->builtin->time_limit_s : TIME_LIMIT_DEFAULT_S;
+    s->retries = f->retries;
+    s->at_once = f->at_once;
+    if (!check_parameters(f->at, s, why))
         return false;
     if (f->program[0] != '\0' && (!beside(p->path, f->program, s->program, sizeof(s->program)) || access(s->program, X_OK) != 0))
-        return wrong(why, "%s: step %s: cannot run %s: %s", p->path, s->name, s->program, strerror(errno));
+        return WRONG(why, f->at, "step %s: cannot run %s: %s", s->name, s->program, strerror(errno));
     for (size_t i = 0; i < p->step_count; i++) {
         if (strcmp(p->steps[i].name, s->name) == 0)
-            return wrong(why, "%s: two steps are called %s: give one another name:", p->path, s->name);
+            return WRONG(why, f->at, "two steps are called %s: give one another name:", s->name);
     }
     p->step_count++;
     return true;
@@ -390,7 +388,8 @@ static bool take_plan(struct plan *p, const struct file_plan *f, char why[PLAN_W
 struct plan *plan_load(const char *path, char why[PLAN_WHY_MAX])
 {
     struct plan *p = calloc(1, sizeof(*p));
-    struct file_plan *f;
+    struct file_plan f = {0};
+    struct document *document;
     bool good;
 
     if (p == NULL || snprintf(p->path, sizeof(p->path), "%s", path) >= (int)sizeof(p->path)) {
@@ -398,10 +397,9 @@ struct plan *plan_load(const char *path, char why[PLAN_WHY_MAX])
         free(p);
         return NULL;
     }
-    f = load(path, &plan_schema, p->sha256, why);
-    good = f != NULL && take_plan(p, f, why);
-    if (f != NULL)
-        yaml_free(&plan_schema, f);
+    document = load(path, plan_fields, &f, p->sha256, why);
+    good = document != NULL && take_plan(p, &f, why);
+    document_free(document);
     if (good)
         return p;
     plan_free(p);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "mnctl.h"
 
 static void print_row(size_t i, uint32_t value)
@@ -178,14 +179,20 @@ static int config_set(struct app *a, int argc, char **argv)
 /* A file as `config export` writes it: {"config": {"depth_um": 500, ...}}. */
 static int read_file(const char *path, const char *serial, struct mn_config *out)
 {
+    enum { FILE_MAX = 64 * 1024 };
     json_error_t e;
-    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &e), *config, *value;
+    char why[400], *text;
+    json_t *root, *config, *value;
     const char *key;
     int r = EXIT_OK;
+    size_t n = 0;
 
     memset(out, 0, sizeof(*out));
-    if (root == NULL && access(path, R_OK) < 0)
-        return usage_error("%s: %s", path, strerror(errno));
+    text = file_read(path, FILE_MAX, &n, why, sizeof(why));
+    if (text == NULL)
+        return usage_error("%s", why);
+    root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
+    free(text);
     if (root == NULL)
         return usage_error("%s, line %d: %s", path, e.line, e.text);
     config = json_object_get(root, "config");

@@ -8,16 +8,19 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "document.h"
+#include "file.h"
 #include "sessions.h"
-#include "yaml.h"
 
 enum { DRAFT_MAX_MIN = 12 * 60 };
 
 struct file_zone {
+    const struct node *at;
     char zone[40], depth[20], rate[20], interval_override[120];
 };
 
 struct file_answer {
+    const struct node *at;
     char item[40], answer[20], zones[200], confirmed_by[40];
 };
 
@@ -25,30 +28,24 @@ struct file {
     char subject[40], indication[40], numbing_min[12], numbing_waiver[120];
     struct file_zone *zones;
     struct file_answer *answers;
-    char (*products)[20];
-    uint32_t zones_count, answers_count, products_count;
+    const struct node *products;
+    uint32_t zones_count, answers_count;
 };
 
-#define TEXT(key, type) CYAML_FIELD_STRING(#key, CYAML_FLAG_OPTIONAL, struct type, key, 0)
-
-static const cyaml_schema_field_t zone_fields[] = {TEXT(zone, file_zone), TEXT(depth, file_zone), TEXT(rate, file_zone), TEXT(interval_override, file_zone),
-                                                   CYAML_FIELD_END};
-static const cyaml_schema_field_t answer_fields[] = {TEXT(item, file_answer), TEXT(answer, file_answer), TEXT(zones, file_answer), TEXT(confirmed_by, file_answer),
-                                                     CYAML_FIELD_END};
-static const cyaml_schema_value_t zone_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_zone, zone_fields)};
-static const cyaml_schema_value_t answer_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_answer, answer_fields)};
-static const cyaml_schema_value_t product_schema = {CYAML_VALUE_STRING(CYAML_FLAG_DEFAULT, char, 0, 19)};
-static const cyaml_schema_field_t file_fields[] = {
-    TEXT(subject, file),
-    TEXT(indication, file),
-    TEXT(numbing_min, file),
-    TEXT(numbing_waiver, file),
-    CYAML_FIELD_SEQUENCE("zones", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, zones, &zone_schema, 0, MN_STEPS_MAX),
-    CYAML_FIELD_SEQUENCE("answers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, answers, &answer_schema, 0, MN_QUESTIONS_MAX),
-    CYAML_FIELD_SEQUENCE("products", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, products, &product_schema, 0, 8),
-    CYAML_FIELD_END,
+static const struct field zone_fields[] = {FIELD_TEXT(struct file_zone, zone), FIELD_TEXT(struct file_zone, depth), FIELD_TEXT(struct file_zone, rate),
+                                           FIELD_TEXT(struct file_zone, interval_override), FIELD_END};
+static const struct field answer_fields[] = {FIELD_TEXT(struct file_answer, item), FIELD_TEXT(struct file_answer, answer), FIELD_TEXT(struct file_answer, zones),
+                                             FIELD_TEXT(struct file_answer, confirmed_by), FIELD_END};
+static const struct field file_fields[] = {
+    FIELD_TEXT(struct file, subject),
+    FIELD_TEXT(struct file, indication),
+    FIELD_TEXT(struct file, numbing_min),
+    FIELD_TEXT(struct file, numbing_waiver),
+    FIELD_ROWS(struct file, zones, struct file_zone, zone_fields, MN_STEPS_MAX, "zone"),
+    FIELD_ROWS(struct file, answers, struct file_answer, answer_fields, MN_QUESTIONS_MAX, "item"),
+    FIELD_VALUES(struct file, products, 8),
+    FIELD_END,
 };
-static const cyaml_schema_value_t file_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file, file_fields)};
 
 static bool take_answer(struct plan_words *w, const struct file_answer *f, char why[WHY_MAX])
 {
@@ -68,45 +65,65 @@ static bool take_answer(struct plan_words *w, const struct file_answer *f, char 
     return false;
 }
 
-static bool take_file(struct plan_words *w, const struct file *f, char why[WHY_MAX])
+/* NULL: all is taken. Else what is wrong, and why. */
+static const struct node *take_file(struct plan_words *w, const struct file *f, const struct node *root, char why[WHY_MAX])
 {
-    if ((f->subject[0] != '\0' && !plan_set_subject(w, f->subject, why)) || (f->indication[0] != '\0' && !plan_set_indication(w, f->indication, why)) ||
-        (f->numbing_min[0] != '\0' && !plan_set_numbed(w, f->numbing_min, why)) || (f->numbing_waiver[0] != '\0' && !plan_set_waiver(w, f->numbing_waiver, why)))
-        return false;
+    const struct {
+        const char *key, *text;
+        bool (*set)(struct plan_words *w, const char *word, char why[WHY_MAX]);
+    } texts[] = {
+        {"subject", f->subject, plan_set_subject},
+        {"indication", f->indication, plan_set_indication},
+        {"numbing_min", f->numbing_min, plan_set_numbed},
+        {"numbing_waiver", f->numbing_waiver, plan_set_waiver},
+    };
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (texts[i].text[0] != '\0' && !texts[i].set(w, texts[i].text, why))
+            return document_find(root, texts[i].key);
+    }
     for (uint32_t i = 0; i < f->zones_count; i++) {
         if (!plan_set_step(w, f->zones[i].zone, f->zones[i].depth, f->zones[i].rate, f->zones[i].interval_override, why))
-            return false;
+            return f->zones[i].at;
     }
-    for (uint32_t i = 0; i < f->products_count; i++) {
-        if (!plan_set_product(w, f->products[i], why))
-            return false;
+    for (const struct node *n = f->products; n != NULL; n = n->next) {
+        if (!plan_set_product(w, n->text, why))
+            return n;
     }
     for (uint32_t i = 0; i < f->answers_count; i++) {
         if (!take_answer(w, &f->answers[i], why))
-            return false;
+            return f->answers[i].at;
     }
-    return true;
+    return NULL;
 }
 
-/* False: why says what is wrong, with the file's name. */
+/* False: why says what is wrong, with the file's name, and w is as it was. */
 static bool load(struct plan_words *w, const char *path, char *why, size_t cap)
 {
-    struct file *f = NULL;
+    struct plan_words before = *w;
+    struct document *document = NULL;
+    const struct node *wrong = NULL;
+    struct file f = {0};
     char reason[WHY_MAX];
-    size_t n;
-    char *text = yaml_read_file(path, &n);
     bool good = false;
+    size_t n = 0;
+    char *text = file_read(path, DOCUMENT_BYTES_MAX, &n, why, cap);
 
-    if (text == NULL) {
-        snprintf(why, cap, "%s: %s", path, strerror(errno));
-    } else if (yaml_is_empty(text)) {
-        snprintf(why, cap, "%s is empty", path);
-    } else if (yaml_load((void **)&f, &file_schema, text, n, path, why, cap) == 0) {
-        good = take_file(w, f, reason);
-        if (!good)
-            snprintf(why, cap, "%s: %s", path, reason);
-        yaml_free(&file_schema, f);
+    if (text == NULL || document_parse(&document, file_fields, &f, text, n, path, why, cap) < 0) {
+        free(text);
+        return false;
     }
+    if (document_root(document) == NULL) {
+        snprintf(why, cap, "%s is empty", path);
+    } else {
+        wrong = take_file(w, &f, document_root(document), reason);
+        good = wrong == NULL;
+        if (!good)
+            node_wrong(why, cap, wrong, "%s", reason);
+    }
+    if (!good)
+        *w = before; /* its pointers are into itself */
+    document_free(document);
     free(text);
     return good;
 }

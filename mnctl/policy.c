@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "document.h"
+#include "file.h"
 #include "mnctl.h"
 
 /* 168 h is 7 d; 72 h is 3 d; 4 h is 4 h. */
@@ -181,23 +183,6 @@ static json_t *json_tables(void)
 
 /* ---- a site's file ---- */
 
-static char *read_text(const char *path)
-{
-    enum { TEXT_MAX = 64 * 1024 };
-    FILE *f = fopen(path, "re");
-    char *text = f != NULL ? calloc(1, TEXT_MAX + 1) : NULL;
-    size_t n = text != NULL ? fread(text, 1, TEXT_MAX, f) : 0;
-
-    if (f == NULL || text == NULL || ferror(f) || n == TEXT_MAX) {
-        fprintf(stderr, "mnctl: %s: %s\n", path, f != NULL && text != NULL && n == TEXT_MAX ? "longer than 64 KiB" : strerror(errno));
-        free(text);
-        text = NULL;
-    }
-    if (f != NULL)
-        fclose(f);
-    return text;
-}
-
 static json_t *site_json(void)
 {
     json_t *rows = json_array();
@@ -211,8 +196,10 @@ static json_t *site_json(void)
 /* What mnd would say to this file. */
 static int judge(struct app *a, const char *path, bool diff)
 {
-    char *text = read_text(path);
-    int r = text == NULL ? EXIT_USAGE : app_connect(a, false);
+    char why[400];
+    size_t n = 0;
+    char *text = file_read(path, DOCUMENT_BYTES_MAX, &n, why, sizeof(why));
+    int r = text == NULL ? usage_error("%s", why) : strlen(text) < n ? usage_error("%s: it has the character U+0000", path) : app_connect(a, false);
 
     if (r == EXIT_OK && (r = mn_policy_get(a->client, text, &site, a->timeout_ms)) != MN_OK)
         r = app_failed(a, r);

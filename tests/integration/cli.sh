@@ -85,7 +85,7 @@ says session_unknown_option 2 'session start takes no --now' mnctl session start
 says session_without_a_terminal 2 'there is no terminal: --yes arms without asking' $P session start
 says session_of_no_file 2 'nowhere.yaml: No such file' $P session check "$dir/nowhere.yaml"
 printf 'subjekt: K\n' > "$dir/bad.yaml"
-says session_file_with_a_misspelt_key 2 'bad.yaml, line 1: there is no option subjekt' $P session check "$dir/bad.yaml"
+says session_file_with_a_misspelt_key 2 'bad.yaml, line 1, column 1: there is no option subjekt; did you mean subject' $P session check "$dir/bad.yaml"
 : > "$dir/bad.yaml"
 says session_file_that_is_empty 2 'bad.yaml is empty' $P session check "$dir/bad.yaml"
 says session_check_finds_what_is_missing 5 'BLOCK +2005 not answered: When was isotretinoin last taken' $P session check --subject K-1 --zone cheek:1mm
@@ -103,8 +103,8 @@ says help_exit 0 '6  no answer' mnctl help exit
 says completion 0 'complete -F _mnctl mnctl' mnctl completion bash
 says completion_is_valid_bash 0 '' bash -c 'mnctl completion bash | bash -n'
 says daemon_of_wrong_option 2 'Try mnd --help' mnd --sim=0
-says check_config 2 'line 1: there is no option sokket' bash -c "echo 'sokket: x' > $dir/c.yaml; mnd --check-config --config $dir/c.yaml"
-says check_config_right 0 'is right' bash -c "echo 'usb: no' > $dir/c.yaml; mnd --check-config --config $dir/c.yaml"
+says check_config 2 'line 1, column 1: there is no option sokket' bash -c "echo 'sokket: x' > $dir/c.yaml; mnd --check-config --config $dir/c.yaml"
+says check_config_right 0 'is right' bash -c "echo 'usb: false' > $dir/c.yaml; mnd --check-config --config $dir/c.yaml"
 says a_second_daemon_does_not_steal_the_socket 1 'another mnd is running at' mnd --no-usb --socket "$MN_SOCKET"
 says penstub_help 0 'usage: penstub' penstub --help
 says penstub_wrong 2 'Try penstub --help' penstub --connect x --speed fast

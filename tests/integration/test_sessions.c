@@ -575,23 +575,23 @@ static void a_site_may_be_stricter_or_have_another_source(void **state)
     site("name: A\nlimits:\n  - {name: depth_limit, value: 1200}\nzones:\n  - {zone: FOREHEAD, cap_um: 500}\nscreening:\n  - {item: NSAID, hours: 168, decision: BLOCK}\n", "");
     site("name: A\nlimits:\n  - {name: numbing_at_most, value: 30, source: S2}\n", "");
     site("name: A\nlimits:\n  - {name: numbing_at_most, value: 30}\n",
-         "the file: limits: numbing_at_most is 45 min, and 30 is less strict: less strict is only 30 with source: S2, or 20 with source: S3");
+         "the file, line 3, column 36: limits: numbing_at_most is 45 min, and 30 is less strict: less strict is only 30 with source: S2, or 20 with source: S3");
     site("name: A\nlimits:\n  - {name: numbing_at_most, value: 31, source: S2}\n",
-         "the file: limits: numbing_at_most is 45 min, and 31 is less strict: less strict is only 30 with source: S2, or 20 with source: S3");
+         "the file, line 3, column 36: limits: numbing_at_most is 45 min, and 31 is less strict: less strict is only 30 with source: S2, or 20 with source: S3");
     site("name: A\nlimits:\n  - {name: depth_limit, value: 2000, source: S4}\n", "");
     site("name: A\nlimits:\n  - {name: depth_limit, value: 2050, source: S4}\n",
-         "the file: limits: depth_limit is 1500 um, and 2050 is less strict: less strict is only 2000 with source: S4");
-    site("name: A\nlimits:\n  - {name: depth_policy_limit, value: 1000}\n", "the file: limits: depth_policy_limit is not a site's to set");
-    site("name: A\nlimits:\n  - {name: interval_floor, value: 6}\n", "the file: limits: interval_floor is 7 d, and 6 is less strict: no source has a less strict figure");
-    site("name: A\nlimits:\n  - {name: dept_limit, value: 6}\n", "the file: limits: there is no figure dept_limit");
-    site("name: A\nzones:\n  - {zone: NOSE, cap_um: 501}\n", "the file: zones: NOSE is treated to 500 um, and 501 is less strict: no source has such a figure");
-    site("name: A\nzones:\n  - {zone: LIP_VERMILION, cap_um: 50}\n", "the file: zones: LIP_VERMILION is treated to 0 um, and 50 is less strict: no source has such a figure");
-    site("name: A\nzones:\n  - {zone: NOSE, cap_um: 400}\n  - {zone: NOSE, cap_um: 300}\n", "the file: zones: NOSE stands twice");
+         "the file, line 3, column 32: limits: depth_limit is 1500 um, and 2050 is less strict: less strict is only 2000 with source: S4");
+    site("name: A\nlimits:\n  - {name: depth_policy_limit, value: 1000}\n", "the file, line 3, column 5: limits: depth_policy_limit is not a site's to set");
+    site("name: A\nlimits:\n  - {name: interval_floor, value: 6}\n", "the file, line 3, column 35: limits: interval_floor is 7 d, and 6 is less strict: no source has a less strict figure");
+    site("name: A\nlimits:\n  - {name: dept_limit, value: 6}\n", "the file, line 3, column 5: limits: there is no figure dept_limit");
+    site("name: A\nzones:\n  - {zone: NOSE, cap_um: 501}\n", "the file, line 3, column 25: zones: NOSE is treated to 500 um, and 501 is less strict: no source has such a figure");
+    site("name: A\nzones:\n  - {zone: LIP_VERMILION, cap_um: 50}\n", "the file, line 3, column 34: zones: LIP_VERMILION is treated to 0 um, and 50 is less strict: no source has such a figure");
+    site("name: A\nzones:\n  - {zone: NOSE, cap_um: 400}\n  - {zone: NOSE, cap_um: 300}\n", "the file, line 4, column 5: zones: NOSE stands twice");
     site("name: A\nscreening:\n  - {item: HYPERPIGMENTATION, decision: OK, source: S4}\n", "");
-    site("name: A\nscreening:\n  - {item: KELOID, decision: WARN}\n", "the file: screening: KELOID would be less strict than the default: no source has a less strict figure");
-    site("name: A\nscreening:\n  - {item: KELOID, decision: MAYBE}\n", "the file: screening: the decision of KELOID is OK, WARN, CONSULT or BLOCK, not MAYBE");
-    site("limits: []\n", "the file, line 1: Missing required mapping field: name");
-    site("name: A\ncolour: red\n", "the file, line 2: there is no option colour");
+    site("name: A\nscreening:\n  - {item: KELOID, decision: WARN}\n", "the file, line 3, column 5: screening: KELOID would be less strict than the default: no source has a less strict figure");
+    site("name: A\nscreening:\n  - {item: KELOID, decision: MAYBE}\n", "the file, line 3, column 5: screening: the decision of KELOID is OK, WARN, CONSULT or BLOCK, not MAYBE");
+    site("limits: []\n", "the file, line 1, column 1: a policy needs a name: of the site that it is for");
+    site("name: A\ncolour: red\n", "the file, line 2, column 1: there is no option colour");
     harness_ok(&h, mn_policy_get(h.c, NULL, &p, T));
     assert_string_equal(p.name, "");
     assert_int_equal(p.count, 0);

@@ -101,11 +101,11 @@ exactly a_session_without_a_journal 1 "mnctl: pen SIM-0001: 2008 JOURNAL_UNWRITA
     mnctl session start "$dir/plan.yaml" --yes
 
 config() { printf "$2" > "$dir/mnd.yaml"; exactly "configuration_$1" 2 "mnd: $dir/mnd.yaml, $3" mnd --check-config --config "$dir/mnd.yaml"; }
-config wrong_key 'max_clients: 10\nsokket: x\n' "line 2: there is no option sokket"
-config wrong_type 'max_clients: many\n' "line 1: max_clients is a whole number, not many"
-config wrong_word 'group: mnd\nusb: maybe\n' "line 2: usb is true or false, not maybe"
-config tab 'socket: /x\n\tgroup: mnd\n' "line 2: it begins with a tab; YAML is indented with spaces"
-config out_of_range 'max_clients: 100000\n' "line 1: max_clients is 1 to 4096, not 100000"
+config wrong_key 'max_clients: 10\nsokket: x\n' "line 2, column 1: there is no option sokket; did you mean socket"
+config wrong_type 'max_clients: many\n' "line 1, column 14: max_clients is a whole number, 1 to 4096, not many: \"many\" is not a number"
+config wrong_word 'group: mnd\nusb: maybe\n' "line 2, column 6: usb is true or false, not maybe"
+config tab 'socket: /x\n\tgroup: mnd\n' "line 2, column 1: it begins with a tab; YAML is indented with spaces"
+config out_of_range 'max_clients: 100000\n' "line 1, column 14: max_clients is a whole number, 1 to 4096, not 100000"
 exactly configuration_absent 2 "mnd: $dir/nowhere.yaml: No such file or directory" mnd --check-config --config "$dir/nowhere.yaml"
 printf 'sokket: x\n' > "$dir/mnd.yaml"
-exactly configuration_wrong_at_start 2 "mnd: $dir/mnd.yaml, line 1: there is no option sokket" mnd --config "$dir/mnd.yaml"
+exactly configuration_wrong_at_start 2 "mnd: $dir/mnd.yaml, line 1, column 1: there is no option sokket; did you mean socket" mnd --config "$dir/mnd.yaml"

@@ -61,6 +61,9 @@ static void all_options_are_read(void **state)
     assert_int_equal(c.client_queue_kib, 64);
     assert_string_equal(c.sim_socket, "/tmp/sim");
     assert_int_equal(c.sim_pens, 3);
+    assert_int_equal(load(&c, "records_keep_days: 10 years\nrecords_max_mib: 2GiB\n", why, sizeof(why)), 0);
+    assert_int_equal(c.records_keep_days, 3650);
+    assert_int_equal(c.records_max_mib, 2048);
 }
 
 static void each_wrong_file_is_refused_whole_with_line_and_reason(void **state)
@@ -68,17 +71,18 @@ static void each_wrong_file_is_refused_whole_with_line_and_reason(void **state)
     static const struct {
         const char *text, *says;
     } cases[] = {
-        {"usb: false\nsokket: /tmp\n", "line 2: there is no option sokket"},
-        {"usb: maybe\n", "line 1: usb is true or false, not maybe"},
-        {"\nmax_clients: many\n", "line 2: max_clients is a whole number, not many"},
-        {"usb: true\n\tsim_pens: 1\n", "line 2: it begins with a tab"},
-        {"user_queue_kib: 8\n", "line 1: user_queue_kib is 16 to 1048576, not 8"},
-        {"max_clients_per_user: 5000\n", "line 1: max_clients_per_user is 1 to 4096, not 5000"},
-        {"max_clients: 0\n", "line 1: max_clients is 1 to 4096, not 0"},
-        {"usb: true\nclient_queue_kib: 1\n", "line 2: client_queue_kib is 16 to 16384, not 1"},
-        {"sim_pens: 65\n", "line 1: sim_pens is 0 to 64, not 65"},
-        {"log_level: loud\n", "line 1: log_level is error, warning, info or debug, not loud"},
-        {"- usb\n", "Expecting MAPPING"},
+        {"usb: false\nsokket: /tmp\n", "line 2, column 1: there is no option sokket; did you mean socket"},
+        {"usb: maybe\n", "line 1, column 6: usb is true or false, not maybe"},
+        {"\nmax_clients: many\n", "line 2, column 14: max_clients is a whole number, 1 to 4096, not many"},
+        {"usb: true\n\tsim_pens: 1\n", "line 2, column 1: it begins with a tab"},
+        {"user_queue_kib: 8\n", "line 1, column 17: user_queue_kib is a whole number of KiB, 16 to 1048576, not 8"},
+        {"max_clients_per_user: 5000\n", "max_clients_per_user is a whole number, 1 to 4096, not 5000"},
+        {"max_clients: 0\n", "max_clients is a whole number, 1 to 4096, not 0"},
+        {"usb: true\nclient_queue_kib: 1\n", "line 2, column 19: client_queue_kib is a whole number of KiB, 16 to 16384, not 1"},
+        {"sim_pens: 65\n", "sim_pens is a whole number, 0 to 64, not 65"},
+        {"log_level: loud\n", "line 1, column 12: log_level is error, warning, info or debug, not loud"},
+        {"socket: m.sock\n", "line 1, column 9: socket is a path with a /, not m.sock"},
+        {"- usb\n", "it is a list, and should be lines of KEY: VALUE"},
     };
 
     (void)state;

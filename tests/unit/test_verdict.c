@@ -65,11 +65,11 @@ static void plans_that_cannot_be_carried_out_are_refused_with_the_reason(void **
     assert_refused(PLAN("      - {program: nowhere.sh, name: p}\n"), LIMIT, "cannot run");
     assert_refused(PLAN("      - {program: plan.yaml}\n"), LIMIT, "needs a name");
     assert_refused(PLAN(CURRENT CURRENT), LIMIT, "two steps are called current");
-    assert_refused(PLAN("      - {step: current, retries: 6}\n"), LIMIT, "retries of step current is 0 to 5, not 6");
-    assert_refused(PLAN("      - {step: current, time_limit_s: 0}\n"), LIMIT, "time_limit_s of step current is 1 to");
+    assert_refused(PLAN("      - {step: current, retries: 6}\n"), LIMIT, "line 7, column 34: retries is a whole number, 0 to 5, not 6");
+    assert_refused(PLAN("      - {step: current, time_limit_s: 0}\n"), LIMIT, "time_limit_s is a whole number of s, 1 to 7200, not 0");
     assert_refused(PLAN("      - {step: current, parameters: secs=1}\n"), LIMIT, "step current has no parameter secs");
     assert_refused(PLAN("      - {step: soak, parameters: seconds=x}\n"), LIMIT, "parameters of step soak are NAME=NUMBER");
-    assert_refused(PLAN("      - {stp: current}\n"), LIMIT, "plan.yaml, line 7: there is no option stp");
+    assert_refused(PLAN("      - {stp: current}\n"), LIMIT, "plan.yaml, line 7, column 10: there is no option stp; did you mean step");
     assert_refused("", LIMIT, "is empty");
     assert_refused("name: a\nlimits: limits.yaml\nfixture: simulated\n", LIMIT, "phases with steps");
     assert_refused("name: a\nlimits: nowhere.yaml\nfixture: simulated\nphases:\n  - {name: o, steps: [{step: current}]}\n", LIMIT, "nowhere.yaml: No such file");

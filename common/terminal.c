@@ -1,8 +1,6 @@
 #include "terminal.h"
 
-#include <fcntl.h>
 #include <langinfo.h>
-#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,15 +9,6 @@
 extern int setupterm(const char *term, int fd, int *error);
 extern int tigetnum(const char *capability);
 extern char *tigetstr(const char *capability);
-
-void terminal_begin(void)
-{
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) < 0) /* the lowest number that is free: this one */
-            abort();
-    }
-    setlocale(LC_CTYPE, "");
-}
 
 bool terminal_is_dialogue(void)
 {

@@ -1,6 +1,7 @@
 /*
  * The terminal that a program writes to: whether it can be drawn on, and its colours; text.h fits text to it. Terminfo answers for the terminal's
- * kind (TERM); what it does not know, or what is "dumb", gets plain lines. Columns are counted by the locale's character widths.
+ * kind (TERM); what it does not know, or what is "dumb", gets plain lines. Columns are counted by the locale's character widths; without a
+ * locale that has UTF-8, text is measured and drawn as ASCII.
  *
  * Main thread only: terminfo has state of its own.
  */
@@ -9,13 +10,6 @@
 #include <stdbool.h>
 
 #include "text.h"
-
-/*
- * First of all in main(). Descriptors 0 to 2 are taken, so that no file or connection that is opened later gets their numbers: a closed input is at its
- * end, and what is written to a closed output fails. Then LC_CTYPE is set from the environment; without a locale that has UTF-8, text is measured and
- * drawn as ASCII.
- */
-void terminal_begin(void);
 
 /* Both stdin and stdout are a terminal: there is a person to be asked. */
 bool terminal_is_dialogue(void);

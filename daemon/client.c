@@ -243,19 +243,34 @@ static void flush(struct subscriber *s)
         end(c);
 }
 
-void client_end(struct client *c, const char *reason)
+static struct buf *encode_goodbye(const char *reason)
 {
     Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
     Mnc__Goodbye goodbye = MNC__GOODBYE__INIT;
+
+    goodbye.reason = (char *)(uintptr_t)reason;
+    m.body_case = MNC__SERVER_MESSAGE__BODY_GOODBYE;
+    m.goodbye = &goodbye;
+    return fanout_encode(&m);
+}
+
+void client_turn_away(int fd, const char *reason)
+{
+    struct buf *b = encode_goodbye(reason);
+
+    if (b != NULL && send(fd, b->bytes, b->length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        log_debug("it was not told: %s", strerror(errno));
+    buf_unref(b);
+}
+
+void client_end(struct client *c, const char *reason)
+{
     struct buf *b;
 
     if (c->ending)
         return;
     log_warning("client %s is disconnected: %s", c->name, reason);
-    goodbye.reason = (char *)(uintptr_t)reason;
-    m.body_case = MNC__SERVER_MESSAGE__BODY_GOODBYE;
-    m.goodbye = &goodbye;
-    b = fanout_encode(&m);
+    b = encode_goodbye(reason);
     if (b != NULL && c->urgent_fill < URGENT_MAX) {
         urgent_push(c, b);
         c->parting = true;

@@ -51,6 +51,9 @@ struct client_env {
 int client_new(struct client **out, struct client_env *env, int fd);
 void client_free(struct client *c);
 
+/* Says goodbye to a connection that becomes no client, as far as its socket takes it. */
+void client_turn_away(int fd, const char *reason);
+
 /* The handler of env->turn. */
 int client_turn(sd_event_source *s, uint64_t usec, void *env);
 

@@ -113,3 +113,16 @@ int config_load(struct config *c, const char *path, char *why, size_t cap)
     document_free(document);
     return wrong == NULL ? 0 : -EINVAL;
 }
+
+const char *config_difference(const struct config *a, const struct config *b, size_t *at)
+{
+    while (fields[*at].key != NULL) {
+        const struct field *f = &fields[(*at)++];
+        const char *left = (const char *)a + f->offset, *right = (const char *)b + f->offset;
+        bool same = f->type == FIELD_IS_TEXT ? strcmp(left, right) == 0 : memcmp(left, right, f->type == FIELD_IS_TRUTH ? sizeof(bool) : sizeof(uint32_t)) == 0;
+
+        if (!same)
+            return f->key;
+    }
+    return NULL;
+}

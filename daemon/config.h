@@ -43,5 +43,8 @@ int config_load(struct config *c, const char *path, char *why, size_t cap);
 /* The same checks for values that came from the command line. */
 bool config_check(const struct config *c, char *why, size_t cap);
 
+/* The next option, from *at on (0 at first), in which the two differ; NULL: there is none. */
+const char *config_difference(const struct config *a, const struct config *b, size_t *at);
+
 /* Index into error, warning, info, debug; -1. */
 int config_log_level(const char *name);

@@ -13,10 +13,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "listener.h"
 #include "log.h"
+#include "unix_socket.h"
 #include "simlink.h"
 
-enum { ASKERS_MAX = 16, PORTS_MAX = 256, PORTS_PER_TURN = 64, CONTROLS_MAX = 8 };
+enum { ASKERS_MAX = 16, PORTS_MAX = 256, PORTS_PER_TURN = 64, CONTROLS_MAX = 8, BACKLOG = 64 };
 
 struct asker {
     sim_answer_fn *answer;
@@ -46,9 +48,10 @@ struct sim_port {
 
 struct sim_bus {
     sd_event *event;
-    int fd, ready_fd; /* listens; epoll of all ports: one turn of the loop for all pens that have sent something */
+    struct listener *listener;
+    int ready_fd; /* epoll of all ports: one turn of the loop for all pens that have sent something */
     char *path;
-    sd_event_source *accept, *ready, *child;
+    sd_event_source *ready, *child;
     pid_t pid;
     link_arrived_fn *arrived;
     void *ctx;
@@ -307,67 +310,51 @@ static int on_ready(sd_event_source *s, int fd, uint32_t revents, void *userdata
     return 0;
 }
 
-static int on_accept(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+static void on_accepted(void *ctx, int fd)
 {
-    struct sim_bus *b = userdata;
-    struct sim_port *p;
-    int conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct sim_bus *b = ctx;
+    struct sim_port *p = b->count < PORTS_MAX ? calloc(1, sizeof(*p)) : NULL;
 
-    (void)s;
-    (void)revents;
-    if (conn < 0)
-        return 0;
-    p = b->count < PORTS_MAX ? calloc(1, sizeof(*p)) : NULL;
     if (p == NULL) {
         log_warning("no room for one more simulated pen");
-        close(conn);
-        return 0;
+        close(fd);
+        return;
     }
     p->bus = b;
-    p->fd = conn;
+    p->fd = fd;
     p->link = (struct link){.ops = &sim_ops, .simulated = true};
     snprintf(p->link.port, sizeof(p->link.port), "sim %u", ++b->numbered);
     if (sd_event_add_defer(b->event, &p->deferred, on_deferred, p) < 0 || sd_event_source_set_enabled(p->deferred, SD_EVENT_OFF) < 0) {
         sd_event_source_disable_unref(p->deferred);
-        close(conn);
+        close(fd);
         free(p);
-        return 0;
+        return;
     }
     p->next = b->ports;
     b->ports = p;
     b->count++;
     wait_for(p, EPOLLIN);
-    return 0;
 }
 
 int sim_bus_new(struct sim_bus **out, sd_event *event, const char *path, link_arrived_fn *arrived, void *ctx)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct sim_bus *b;
-    int r;
+    struct sim_bus *b = calloc(1, sizeof(*b));
+    char why[500];
+    int fd, r;
 
-    if (strlen(path) >= sizeof(address.sun_path))
-        return -ENAMETOOLONG;
-    strcpy(address.sun_path, path);
-    b = calloc(1, sizeof(*b));
     if (b == NULL)
         return -ENOMEM;
-    b->event = event;
-    b->arrived = arrived;
-    b->ctx = ctx;
-    b->path = strdup(path);
-    b->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    *b = (struct sim_bus){.event = event, .arrived = arrived, .ctx = ctx};
+    fd = unix_listen(path, SOCK_SEQPACKET, BACKLOG, why, sizeof(why));
     b->ready_fd = epoll_create1(EPOLL_CLOEXEC);
-    unlink(path);
-    if (b->path == NULL || b->fd < 0 || b->ready_fd < 0 || bind(b->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-        chmod(path, 0660) < 0 || listen(b->fd, 64) < 0) {
-        r = -errno;
-    } else {
-        r = sd_event_add_io(event, &b->accept, b->fd, EPOLLIN, on_accept, b);
-        if (r >= 0)
-            r = sd_event_add_io(event, &b->ready, b->ready_fd, EPOLLIN, on_ready, b);
-    }
-    if (r < 0) {
+    b->path = fd >= 0 ? strdup(path) : NULL;
+    r = fd < 0 ? fd : b->ready_fd < 0 || b->path == NULL || chmod(path, 0660) < 0 ? -errno : 0;
+    if (fd < 0)
+        log_error("no simulated pens: %s", why);
+    else if (r < 0)
+        close(fd);
+    if (r < 0 || (r = listener_new(&b->listener, event, fd, "new simulated pens", on_accepted, NULL, b)) < 0 ||
+        (r = sd_event_add_io(event, &b->ready, b->ready_fd, EPOLLIN, on_ready, b)) < 0) {
         sim_bus_free(b);
         return r;
     }
@@ -381,8 +368,10 @@ static int on_child(sd_event_source *s, const siginfo_t *info, void *userdata)
 
     (void)s;
     b->pid = 0;
-    log_error("penstub has ended by itself (%s %d): no simulated pens are left", info->si_code == CLD_EXITED ? "exit" : "signal",
-              info->si_status);
+    if (info->si_code == CLD_EXITED && info->si_status == 0)
+        log_info("penstub was ended: no simulated pens are left"); /* as a service manager does with all of a service at once */
+    else
+        log_error("penstub has ended by itself (%s %d): no simulated pens are left", info->si_code == CLD_EXITED ? "exit" : "signal", info->si_status);
     return 0;
 }
 
@@ -400,6 +389,9 @@ int sim_bus_spawn(struct sim_bus *b, const char *penstub, unsigned n, bool fresh
 
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
+        for (int i = 1; i < NSIG; i++)
+            signal(i, SIG_DFL);
+        setpgid(0, 0); /* a terminal's Ctrl-C is for the daemon, which ends it */
         prctl(PR_SET_PDEATHSIG, SIGTERM); /* whatever ends the daemon ends its pens */
         if (getppid() != parent)
             _exit(0);
@@ -447,23 +439,36 @@ void sim_forget(struct sim_bus *b, const void *ctx)
     }
 }
 
+/* Politely, then not: it may be stopped, or hang. */
+static void end_child(pid_t pid)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+
+    kill(pid, SIGTERM);
+    kill(pid, SIGCONT);
+    for (int i = 0; i < 100; i++) {
+        if (waitpid(pid, NULL, WNOHANG) != 0)
+            return;
+        nanosleep(&pause, NULL);
+    }
+    log_warning("penstub does not end: it is killed");
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
 void sim_bus_free(struct sim_bus *b)
 {
     if (b == NULL)
         return;
     sd_event_source_disable_unref(b->child);
-    if (b->pid > 0) {
-        kill(b->pid, SIGTERM);
-        waitpid(b->pid, NULL, 0);
-    }
+    if (b->pid > 0)
+        end_child(b->pid);
     while (b->ports != NULL)
         port_free(&b->ports);
-    sd_event_source_disable_unref(b->accept);
+    listener_free(b->listener);
     sd_event_source_disable_unref(b->ready);
     if (b->ready_fd >= 0)
         close(b->ready_fd);
-    if (b->fd >= 0)
-        close(b->fd);
     if (b->path != NULL)
         unlink(b->path);
     free(b->path);

@@ -4,12 +4,14 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -20,6 +22,7 @@
 #include "hub.h"
 #include "link_sim.h"
 #include "log.h"
+#include "program.h"
 #include "server.h"
 #include "store.h"
 #include "text.h"
@@ -28,11 +31,22 @@
 
 enum { EXIT_USAGE = 2, CLOSE_LIMIT_US = 2000000, CLOSE_CHECK_US = 10000, STOP_US = 50000 };
 
+static const struct { /* signals that mean something; the rest means nothing */
+    int number;
+    const char *name;
+} endings[] = {{SIGTERM, "SIGTERM"}, {SIGINT, "Ctrl-C"}, {SIGQUIT, "SIGQUIT"}};
+
+enum { ENDINGS = sizeof(endings) / sizeof(endings[0]) };
+
 struct daemon {
+    int argc;
+    char **argv;
+    const char *config_path; /* --config; NULL */
+    struct config asked;     /* as file and options say */
     struct config config;
     struct site site;
     sd_event *event;
-    sd_event_source *sigterm, *sigint, *closing;
+    sd_event_source *ending[ENDINGS], *reload, *closing;
     struct hub *hub;
     struct usb_bus *usb;
     struct usb_watch *usb_watch;
@@ -46,7 +60,8 @@ static void print_help(void)
     text_help(stdout,
            "mnd - the daemon that owns microneedling pens\n"
            "\n"
-           "usage: mnd [options]       stays in the foreground; SIGTERM and Ctrl-C end it, needles first\n"
+           "usage: mnd [options]       stays in the foreground; SIGTERM and Ctrl-C end it, needles first;\n"
+           "                           SIGHUP reads the site's policy and log_level anew\n"
            "\n"
            "  --config FILE        configuration [" CONFIG_PATH_DEFAULT ", if it exists]\n"
            "  --check-config       say whether the configuration is right, and end\n"
@@ -197,12 +212,27 @@ static int parse_option(struct config *c, int option)
     }
 }
 
-/* Two passes: --config wherever it stands, then the rest over it. */
-static int parse_options(struct config *c, int argc, char **argv)
+/* What is said on the command line, over what the file says. */
+static int take_options(const struct daemon *d, struct config *c)
 {
+    int option, r = -1;
+
+    optind = 0; /* begins anew */
+    while (r < 0 && (option = getopt_long(d->argc, d->argv, "h", longs, NULL)) != -1) {
+        if (option != OPT_CONFIG && option != OPT_CHECK)
+            r = parse_option(c, option);
+    }
+    return r;
+}
+
+/* Two passes: --config wherever it stands, then the rest over it. */
+static int parse_options(struct daemon *d)
+{
+    struct config *c = &d->config;
     const char *path = NULL;
     bool check_only = false;
-    int option, r;
+    int option, r, argc = d->argc;
+    char **argv = d->argv;
 
     while ((option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
         if (option == OPT_CONFIG)
@@ -214,12 +244,12 @@ static int parse_options(struct config *c, int argc, char **argv)
     }
     if (optind < argc)
         return usage_error("takes options only");
+    d->config_path = path;
     r = read_config(c, path, check_only);
-    optind = 1;
-    while (r < 0 && (option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-        if (option != OPT_CONFIG && option != OPT_CHECK)
-            r = parse_option(c, option);
-    }
+    if (r < 0)
+        r = take_options(d, c);
+    if (r < 0)
+        d->asked = *c;
     if (r < 0 && c->journal[0] == '\0' && strcmp(c->socket, SOCKET_PATH_DEFAULT) == 0)
         strcpy(c->journal, JOURNAL_PATH_DEFAULT);
     else if (r < 0 && c->journal[0] == '\0')
@@ -240,10 +270,8 @@ static int start_simulation(struct daemon *d)
         return -ENAMETOOLONG;
     }
     r = sim_bus_new(&d->sim, d->event, d->config.sim_socket, hub_pen_arrived, d->hub);
-    if (r < 0) {
-        log_error("cannot listen for simulated pens at %s: %s", d->config.sim_socket, strerror(-r));
+    if (r < 0)
         return r;
-    }
     if (d->config.sim_pens == 0)
         return 0;
     snprintf(path, sizeof(path), "%s/penstub", n > 0 ? dirname(self) : ".");
@@ -276,7 +304,10 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, vo
     (void)s;
     if (d->closing != NULL)
         return 0;
-    log_info("%s: stopping all needles, then ending", info->ssi_signo == SIGINT ? "Ctrl-C" : "SIGTERM");
+    for (size_t i = 0; i < ENDINGS; i++) {
+        if ((uint32_t)endings[i].number == info->ssi_signo)
+            log_info("%s: stopping all needles, then ending", endings[i].name);
+    }
     sd_notify(0, "STOPPING=1");
     hub_stop_all(d->hub);
     server_free(d->server);
@@ -288,20 +319,111 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, vo
 }
 
 /* A site's policy that was named, or is where it belongs, must be a good one. */
-static int load_policy(struct daemon *d)
+static int load_policy(struct site *site, const struct config *c)
 {
-    const char *path = d->config.policy[0] != '\0' ? d->config.policy : POLICY_PATH_DEFAULT;
-    char why[300];
-    int r;
+    const char *path = c->policy[0] != '\0' ? c->policy : POLICY_PATH_DEFAULT;
+    char why[500];
+    int r = site_load(site, path, why, sizeof(why));
 
-    r = site_load(&d->site, path, why, sizeof(why));
-    if (r == -ENOENT && d->config.policy[0] == '\0')
+    if (r == -ENOENT && c->policy[0] == '\0')
         return 0;
     if (r < 0)
         log_error("the treatment policy is not taken: %s", why);
     else
-        log_info("treatment policy of %s: %zu figures are not the defaults", d->site.name, d->site.row_count);
+        log_info("treatment policy of %s: %zu figures are not the defaults", site->name, site->row_count);
     return r;
+}
+
+/* ---- reading anew ---- */
+
+/* Sessions that are open were begun by the policy that is in force, and end by it. */
+static void reload_policy(struct daemon *d, const struct config *next)
+{
+    static struct site site;
+
+    if (load_policy(&site, next) < 0)
+        log_error("the policy that was in force stays in force");
+    else if (memcmp(site.sha256, d->site.sha256, sizeof(site.sha256)) != 0 && server_has_sessions(d->server))
+        log_error("the policy that was in force stays in force while treatment sessions are open: reload again when they have ended");
+    else
+        d->site = site;
+}
+
+static void reload(struct daemon *d)
+{
+    struct config next;
+    const char *key;
+    char why[500];
+    size_t at = 0;
+    int r;
+
+    config_default(&next);
+    r = config_load(&next, d->config_path != NULL ? d->config_path : CONFIG_PATH_DEFAULT, why, sizeof(why));
+    if (r < 0 && (r != -ENOENT || d->config_path != NULL)) {
+        log_error("nothing is changed: %s", why);
+        return;
+    }
+    take_options(d, &next);
+    while ((key = config_difference(&d->asked, &next, &at)) != NULL) {
+        if (strcmp(key, "log_level") != 0 && strcmp(key, "policy") != 0)
+            log_warning("%s is another one now, and is not changed while mnd runs: restart it", key);
+    }
+    log_set_level((enum log_level)config_log_level(next.log_level));
+    log_info("log_level is %s", next.log_level);
+    reload_policy(d, &next);
+}
+
+static int on_reload(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata)
+{
+    struct daemon *d = userdata;
+    uint64_t now_us = 0;
+
+    (void)s;
+    (void)info;
+    if (d->closing != NULL)
+        return 0;
+    sd_event_now(d->event, CLOCK_MONOTONIC, &now_us);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_us);
+    log_info("SIGHUP: reading the site's policy and log_level anew");
+    reload(d);
+    sd_notify(0, "READY=1");
+    return 0;
+}
+
+/* ---- begin and end ---- */
+
+/* Only what is listed in endings[], SIGHUP and SIGCHLD has a meaning here; no other signal ends the daemon but those that cannot be refused, or are a
+ * mistake of its own. */
+static int take_signals(struct daemon *d)
+{
+    static const int meaningless[] = {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT, SIGXFSZ};
+    sigset_t signals;
+    int r = 0;
+
+    for (size_t i = 0; i < sizeof(meaningless) / sizeof(meaningless[0]); i++)
+        signal(meaningless[i], SIG_IGN);
+    for (int i = SIGRTMIN; i <= SIGRTMAX; i++)
+        signal(i, SIG_IGN);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGCHLD);
+    for (size_t i = 0; i < ENDINGS; i++)
+        sigaddset(&signals, endings[i].number);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    for (size_t i = 0; r >= 0 && i < ENDINGS; i++)
+        r = sd_event_add_signal(d->event, &d->ending[i], endings[i].number, on_signal, d);
+    return r < 0 ? r : sd_event_add_signal(d->event, &d->reload, SIGHUP, on_reload, d);
+}
+
+/* As many descriptors as may be had: 1024, which is the limit otherwise, is for programs that use select(). */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+        l.rlim_cur = l.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &l);
+    }
 }
 
 static int start(struct daemon *d)
@@ -311,17 +433,10 @@ static int start(struct daemon *d)
         .max_bytes = (uint64_t)d->config.records_max_mib << 20,
         .free_bytes = (uint64_t)d->config.records_free_mib << 20,
     };
-    sigset_t signals;
     int r;
 
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    if ((r = sd_event_default(&d->event)) < 0 || (r = sd_event_add_signal(d->event, &d->sigterm, SIGTERM, on_signal, d)) < 0 ||
-        (r = sd_event_add_signal(d->event, &d->sigint, SIGINT, on_signal, d)) < 0 || (r = hub_new(&d->hub, d->event)) < 0) {
+    raise_descriptor_limit();
+    if ((r = sd_event_default(&d->event)) < 0 || (r = log_attach(d->event)) < 0 || (r = take_signals(d)) < 0 || (r = hub_new(&d->hub, d->event)) < 0) {
         log_error("cannot start: %s", strerror(-r));
         return r;
     }
@@ -330,7 +445,7 @@ static int start(struct daemon *d)
     if (d->config.usb && ((r = usb_bus_new(&d->usb, d->event, MN_USB_VID, MN_USB_PID, hub_pen_arrived, d->hub)) < 0 ||
                           (r = usb_watch_new(&d->usb_watch, d->event, d->usb)) < 0))
         return r;
-    if ((r = load_policy(d)) < 0 || (r = server_new(&d->server, d->event, &d->config, &d->site, d->hub, d->sim)) < 0)
+    if ((r = load_policy(&d->site, &d->config)) < 0 || (r = server_new(&d->server, d->event, &d->config, &d->site, d->hub, d->sim)) < 0)
         return r;
     hub_open_journal(d->hub, d->config.journal, &limits); /* after the socket: another mnd may have it */
     sd_event_set_watchdog(d->event, true);
@@ -341,19 +456,22 @@ static int start(struct daemon *d)
 
 int main(int argc, char **argv)
 {
-    struct daemon d = {0};
+    static struct daemon d;
     int r;
 
+    program_begin();
     config_default(&d.config);
-    r = parse_options(&d.config, argc, argv);
+    d.argc = argc;
+    d.argv = argv;
+    r = parse_options(&d);
     if (r >= 0)
-        return r;
+        return program_end("mnd", r, EXIT_FAILURE);
     log_set_level((enum log_level)config_log_level(d.config.log_level));
     if (strcmp(d.config.socket, SOCKET_PATH_DEFAULT) == 0 && mkdir("/run/mnd", 0755) < 0 && errno != EEXIST)
         log_debug("/run/mnd: %s", strerror(errno));
     r = start(&d);
-    if (r == 0)
-        r = sd_event_loop(d.event);
+    if (r == 0 && (r = sd_event_loop(d.event)) < 0)
+        log_error("the event loop ended: %s", strerror(-r));
     server_free(d.server);
     usb_watch_free(d.usb_watch);
     usb_bus_free(d.usb);
@@ -362,8 +480,10 @@ int main(int argc, char **argv)
     hub_free(d.hub);
     buf_pool_free();
     sd_event_source_unref(d.closing);
-    sd_event_source_unref(d.sigterm);
-    sd_event_source_unref(d.sigint);
+    for (size_t i = 0; i < ENDINGS; i++)
+        sd_event_source_unref(d.ending[i]);
+    sd_event_source_unref(d.reload);
+    log_detach();
     sd_event_unref(d.event);
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -7,19 +7,19 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "control.h"
 #include "inquiry.h"
+#include "listener.h"
 #include "log.h"
 #include "reading.h"
 #include "request.h"
 #include "session.h"
+#include "unix_socket.h"
 
-enum { ACCEPT_PAUSE_US = 100000 };
+enum { BACKLOG = 128 };
 
 struct node {
     struct node *next;
@@ -30,9 +30,9 @@ struct node {
 struct server {
     struct client_env env;
     unsigned max_clients, max_clients_per_user;
-    int fd;
-    char *path; /* NULL: the socket is systemd's */
-    sd_event_source *accept, *resume, *reap;
+    struct listener *listener;
+    char *path; /* NULL: the socket is the service manager's */
+    sd_event_source *reap;
     struct node *clients;
 };
 
@@ -76,24 +76,6 @@ static int on_reap(sd_event_source *source, void *userdata)
     return 0;
 }
 
-static int on_resume(sd_event_source *source, uint64_t usec, void *userdata)
-{
-    struct server *s = userdata;
-
-    (void)source;
-    (void)usec;
-    return sd_event_source_set_enabled(s->accept, SD_EVENT_ON);
-}
-
-/* Out of descriptors or memory: accepting rests for a moment instead of spinning. */
-static void pause_accept(struct server *s, int error)
-{
-    log_warning("no new clients for a moment: %s", strerror(error));
-    sd_event_source_set_enabled(s->accept, SD_EVENT_OFF);
-    sd_event_source_set_time_relative(s->resume, ACCEPT_PAUSE_US);
-    sd_event_source_set_enabled(s->resume, SD_EVENT_ONESHOT);
-}
-
 /* Too many are connected: the one too many goes, with the reason. */
 static void check_limits(struct server *s, struct client *c)
 {
@@ -110,36 +92,34 @@ static void check_limits(struct server *s, struct client *c)
     client_end(c, reason);
 }
 
-static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+static void on_accepted(void *ctx, int fd)
 {
-    struct server *s = userdata;
-    struct node *n;
-    int conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), r;
+    struct server *s = ctx;
+    struct node *n = calloc(1, sizeof(*n));
+    int r;
 
-    (void)source;
-    (void)revents;
-    if (conn < 0) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-            pause_accept(s, errno);
-        return 0;
-    }
-    n = calloc(1, sizeof(*n));
     if (n == NULL) {
-        close(conn);
-        return 0;
+        close(fd);
+        listener_rest(s->listener, ENOMEM);
+        return;
     }
-    r = client_new(&n->client, &s->env, conn);
+    r = client_new(&n->client, &s->env, fd);
     if (r < 0) {
         free(n);
-        pause_accept(s, -r);
-        return 0;
+        listener_rest(s->listener, -r);
+        return;
     }
     n->next = s->clients;
     s->clients = n;
     s->env.clients++;
     fanout_add(hub_fanout(s->env.hub), client_subscriber(n->client));
     check_limits(s, n->client);
-    return 0;
+}
+
+static void on_refused(void *ctx, int fd)
+{
+    (void)ctx;
+    client_turn_away(fd, "mnd has no descriptor left for another program: see LimitNOFILE");
 }
 
 static int own(const char *path, const struct config *config)
@@ -155,54 +135,44 @@ static int own(const char *path, const struct config *config)
     return chmod(path, 0660) < 0 ? -errno : 0;
 }
 
-/* Is another daemon behind the socket? Then it is not taken away from it. */
-static bool is_served(const struct sockaddr_un *address)
+/* At the configured path, or where the service manager has it. The descriptor, or a negative errno after a sentence. */
+static int open_socket(struct server *s, const struct config *config)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool served = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+    char passed[sizeof(config->socket)], why[500];
+    int fd = listener_passed(passed, sizeof(passed)), r;
 
-    if (fd >= 0)
-        close(fd);
-    return served;
-}
-
-static int listen_at(struct server *s, const struct config *config)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    mode_t mask;
-    int r;
-
-    if (strlen(config->socket) >= sizeof(address.sun_path)) {
-        log_error("the socket's path is longer than %zu characters: %s", sizeof(address.sun_path) - 1, config->socket);
-        return -ENAMETOOLONG;
+    if (fd > 0 && strcmp(config->socket, passed) != 0 && strcmp(config->socket, SOCKET_PATH_DEFAULT) != 0)
+        log_warning("programs connect at %s, where the service manager listens, and not at %s", passed, config->socket);
+    if (fd != 0)
+        return fd;
+    fd = unix_listen(config->socket, SOCK_STREAM, BACKLOG, why, sizeof(why));
+    if (fd < 0) {
+        log_error("%s", why);
+        return fd;
     }
-    strcpy(address.sun_path, config->socket);
-    if (is_served(&address)) {
-        log_error("another mnd is running at %s", config->socket);
-        return -EADDRINUSE;
-    }
-    s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    unlink(config->socket);
-    mask = umask(0177); /* nobody gets in before own() */
-    r = s->fd < 0 || bind(s->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-    umask(mask);
+    s->path = strdup(config->socket);
+    r = s->path == NULL ? -ENOMEM : own(config->socket, config);
     if (r == 0)
-        s->path = strdup(config->socket);
-    if (r == 0 && (r = own(config->socket, config)) == 0 && listen(s->fd, 128) < 0)
-        r = -errno;
-    if (r < 0)
-        log_error("cannot listen at %s: %s", config->socket, strerror(-r));
+        return fd;
+    log_error("cannot listen at %s: %s", config->socket, strerror(-r));
+    unlink(config->socket);
+    close(fd);
     return r;
 }
 
 int server_new(struct server **out, sd_event *event, const struct config *config, const struct site *site, struct hub *hub, struct sim_bus *sim)
 {
     struct server *s = calloc(1, sizeof(*s));
-    int r, passed = sd_listen_fds(1);
+    int fd, r;
 
     if (s == NULL)
         return -ENOMEM;
-    s->fd = -1;
+    fd = open_socket(s, config);
+    if (fd < 0) {
+        free(s->path);
+        free(s);
+        return fd;
+    }
     s->max_clients = config->max_clients;
     s->max_clients_per_user = config->max_clients_per_user;
     s->env = (struct client_env){.event = event,
@@ -217,23 +187,23 @@ int server_new(struct server **out, sd_event *event, const struct config *config
                                  .ctx = s};
     sd_event_now(event, CLOCK_MONOTONIC, &s->env.began_us);
     role_map_load(&s->env.roles, config);
-    if (passed > 0)
-        s->fd = SD_LISTEN_FDS_START;
-    r = passed > 0 ? 0 : listen_at(s, config);
-    if (r < 0 || (r = readings_new(&s->env.readings, &s->env)) < 0 || (r = control_new(&s->env.control, &s->env)) < 0 ||
+    if ((r = listener_new(&s->listener, event, fd, "new programs", on_accepted, on_refused, s)) < 0 || (r = readings_new(&s->env.readings, &s->env)) < 0 || (r = control_new(&s->env.control, &s->env)) < 0 ||
         (r = sessions_new(&s->env.sessions, &s->env, site)) < 0 || (r = inquiries_new(&s->env.inquiries, &s->env, site)) < 0 ||
-        (r = sd_event_add_io(event, &s->accept, s->fd, EPOLLIN, on_accept, s)) < 0 ||
-        (r = sd_event_add_time_relative(event, &s->resume, CLOCK_MONOTONIC, 0, 0, on_resume, s)) < 0 ||
-        (r = sd_event_source_set_enabled(s->resume, SD_EVENT_OFF)) < 0 ||
         (r = sd_event_add_defer(event, &s->reap, on_reap, s)) < 0 ||
         (r = sd_event_source_set_enabled(s->reap, SD_EVENT_OFF)) < 0 ||
         (r = sd_event_add_time_relative(event, &s->env.turn, CLOCK_MONOTONIC, 0, 50, client_turn, &s->env)) < 0 ||
         (r = sd_event_source_set_enabled(s->env.turn, SD_EVENT_OFF)) < 0) {
+        log_error("cannot serve programs: %s", strerror(-r));
         server_free(s);
         return r;
     }
     *out = s;
     return 0;
+}
+
+bool server_has_sessions(const struct server *s)
+{
+    return sessions_any(s->env.sessions);
 }
 
 void server_free(struct server *s)
@@ -248,12 +218,9 @@ void server_free(struct server *s)
     sessions_free(s->env.sessions);
     readings_free(s->env.readings);
     control_free(s->env.control);
-    sd_event_source_disable_unref(s->accept);
-    sd_event_source_disable_unref(s->resume);
     sd_event_source_disable_unref(s->reap);
     sd_event_source_disable_unref(s->env.turn);
-    if (s->fd >= 0)
-        close(s->fd);
+    listener_free(s->listener);
     if (s->path != NULL)
         unlink(s->path);
     free(s->path);

@@ -875,6 +875,11 @@ int sessions_new(struct sessions **out, struct client_env *env, const struct sit
     return 0;
 }
 
+bool sessions_any(const struct sessions *all)
+{
+    return all->open != NULL || all->openings != NULL || all->restoring != NULL;
+}
+
 void sessions_forget(struct sessions *all, const struct client *c)
 {
     for (struct session *s = all->open; s != NULL; s = s->next) {

@@ -33,5 +33,8 @@ void session_end(struct sessions *all, struct client *c, uint32_t id, const Mnc_
 /* A program has asked for STOP of a pen (NULL: of all): its session says by whom it was stopped. */
 void sessions_stopped_by(struct sessions *all, const char *serial, const char *name);
 
+/* Any is open, or about to be. */
+bool sessions_any(const struct sessions *all);
+
 /* The open session of this number; NULL: none. */
 const struct treatment *sessions_open(const struct sessions *all, uint32_t number);

@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 #include "frame.h"
+#include "store_file.h"
 
-enum { APPLICATION_ID = 0x4d4e4a31 /* "MNJ1" */, BUSY_MS = 2000, RECORD_MAX = STORE_NOTE_MAX, SCAN_MAX = 4000, PATH_CAP = 4200 };
+enum { BUSY_MS = 2000, RECORD_MAX = STORE_NOTE_MAX, SCAN_MAX = 4000 };
 
 struct store {
     sqlite3 *db;
@@ -24,6 +25,7 @@ struct store {
     uint8_t chain[STORE_HASH], chain_before[STORE_HASH]; /* of the last row; of the last one that was committed */
     struct store_pen pen_now; /* how far the pen of the last row has come, not written yet; serial "": nothing */
     char *path;
+    int lock; /* of store_file_claim() */
     char why[300];
 };
 
@@ -325,7 +327,7 @@ static int migrate(struct store *s, sqlite3_int64 from, const char *text)
 
     for (sqlite3_int64 v = from; r == SQLITE_OK && v < SCHEMA; v++)
         r = sqlite3_exec(s->db, versions[v], NULL, NULL, NULL);
-    snprintf(sql, sizeof(sql), "PRAGMA application_id=%d;PRAGMA user_version=%d", APPLICATION_ID, SCHEMA);
+    snprintf(sql, sizeof(sql), "PRAGMA user_version=%d", SCHEMA);
     if (r == SQLITE_OK)
         r = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
     if (r == SQLITE_OK)
@@ -359,10 +361,16 @@ static int read_journal(struct store *s)
 static int open_db(struct store *s, const char *text)
 {
     sqlite3_int64 version = 0, application = 0, pages = 0;
+    char mark[60];
     int r = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 
+    snprintf(mark, sizeof(mark), "PRAGMA application_id=%d", STORE_APPLICATION_ID);
     if (r == SQLITE_OK)
         r = sqlite3_busy_timeout(s->db, BUSY_MS);
+    if (r == SQLITE_OK)
+        r = ask(s->db, "PRAGMA page_count", 0, 0, &pages);
+    if (r == SQLITE_OK && pages == 0) /* before there is a log: the file is known by it from its first byte on */
+        r = sqlite3_exec(s->db, mark, NULL, NULL, NULL);
     if (r == SQLITE_OK)
         r = sqlite3_exec(s->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", NULL, NULL, NULL);
     if (r != SQLITE_OK || (r = ask(s->db, "PRAGMA user_version", 0, 0, &version)) != SQLITE_OK ||
@@ -370,7 +378,7 @@ static int open_db(struct store *s, const char *text)
         (r = ask(s->db, "PRAGMA page_count", 0, 0, &pages)) != SQLITE_OK)
         return r;
     if (version > 0 || pages > 1) {
-        if (application != APPLICATION_ID)
+        if (application != STORE_APPLICATION_ID)
             return SQLITE_NOTADB;
         if (version > SCHEMA)
             return SQLITE_SCHEMA;
@@ -392,29 +400,10 @@ static void close_db(struct store *s)
     s->id = 0;
 }
 
-/* The file and what SQLite keeps beside it, out of the way, whole. */
-static int set_aside(const char *path, char *aside, size_t cap)
-{
-    static const char *const tails[] = {"-wal", "-shm", ""}; /* the file itself last: until then it is found again */
-    char from[PATH_CAP], to[PATH_CAP];
-    unsigned n = 1;
-
-    do
-        snprintf(aside, cap, "%s.damaged-%u", path, n);
-    while (access(aside, F_OK) == 0 && ++n < 10000);
-    for (size_t i = 0; i < 3; i++) {
-        snprintf(from, sizeof(from), "%s%s", path, tails[i]);
-        snprintf(to, sizeof(to), "%s%s", aside, tails[i]);
-        if (rename(from, to) < 0 && errno != ENOENT)
-            return -errno;
-    }
-    return 0;
-}
-
 int store_open(struct store **out, const char *path, char *why, size_t cap)
 {
     struct store *s = calloc(1, sizeof(*s));
-    char aside[PATH_CAP];
+    char aside[STORE_PATH_MAX];
     int r;
 
     *out = NULL;
@@ -424,12 +413,17 @@ int store_open(struct store **out, const char *path, char *why, size_t cap)
         snprintf(why, cap, "the journal %s cannot be opened: out of memory", path);
         return -ENOMEM;
     }
+    r = store_file_claim(path, &s->lock, why, cap);
+    if (r < 0) {
+        store_close(s);
+        return r;
+    }
     r = open_db(s, NULL);
     if (r == SQLITE_NOTADB || r == SQLITE_CORRUPT) {
         int moved;
 
         close_db(s);
-        moved = set_aside(path, aside, sizeof(aside));
+        moved = store_file_set_aside(path, aside, sizeof(aside));
         if (moved < 0) {
             snprintf(why, cap, "the journal %s is damaged, and cannot be set aside: %s", path, strerror(-moved));
             store_close(s);
@@ -455,6 +449,8 @@ void store_close(struct store *s)
     if (s == NULL)
         return;
     close_db(s);
+    if (s->lock >= 0)
+        close(s->lock);
     free(s->path);
     free(s);
 }
@@ -608,7 +604,7 @@ int store_exported(struct store *s, uint64_t position)
 
 static uint64_t disk_free(const char *path)
 {
-    char copy[PATH_CAP];
+    char copy[STORE_PATH_MAX];
     struct statvfs v;
 
     snprintf(copy, sizeof(copy), "%s", path);

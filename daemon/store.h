@@ -62,8 +62,9 @@ struct store_pen { /* how far a pen has come */
 };
 
 /*
- * Opens or makes the file. A file that is no journal, or a damaged one, is set aside as FILE.damaged-N, and a new one is begun:
- * why says so, and the result is 0. One of a later version of this daemon is left alone: -EPROTONOSUPPORT. *out is NULL unless 0.
+ * Opens or makes the file, which is this store's alone until it is closed (store_file.h says what is refused, and left as it is). A journal that is damaged
+ * is set aside as FILE.damaged-N, and a new one is begun: why says so, and the result is 0. One of a later version of this daemon is left alone:
+ * -EPROTONOSUPPORT. *out is NULL unless 0.
  */
 int store_open(struct store **out, const char *path, char *why, size_t cap);
 void store_close(struct store *s);

@@ -8,8 +8,9 @@
 #include <unistd.h>
 
 #include "factory.h"
-#include "steps.h"
+#include "program.h"
 #include "quantity.h"
+#include "steps.h"
 #include "terminal.h"
 #include "words.h"
 
@@ -221,7 +222,7 @@ int main(int argc, char **argv)
     const char *command = argc > 1 ? argv[1] : "", *near;
     int r;
 
-    terminal_begin();
+    program_begin();
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2 || strcmp(command, "help") == 0 || strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0) {
         print_help();
@@ -230,7 +231,7 @@ int main(int argc, char **argv)
     argv[1] = argv[0]; /* getopt names it */
     r = parse(&w, argc - 1, argv + 1);
     if (r >= 0)
-        return r;
+        return flush_output(r);
     if (strcmp(command, "run") == 0)
         return cmd_run(&w);
     if (strcmp(command, "check") == 0)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "factory.h"
+#include "program.h"
 #include "words.h"
 
 int usage_error(const char *format, ...)
@@ -98,9 +99,7 @@ const char *database_of(const struct words *w)
 
 int flush_output(int r)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return r;
-    return errno == EPIPE ? r : say_error("the output cannot be written");
+    return program_end("mn-factory", r, EXIT_ERROR);
 }
 
 int print_json(const json_t *j)

@@ -17,7 +17,9 @@
 #include "ffs.h"
 #include "line.h"
 #include "port.h"
+#include "program.h"
 #include "text.h"
+#include "unix_socket.h"
 
 enum { PENS_MAX = 64, AT_MAX = 64, TICK_MS = 10, MOVING_TICK_MS = 2, RECONNECT_MS = 250, TURN_MS = 100, LAG_MAX_MS = 60000 };
 
@@ -109,20 +111,6 @@ static int connect_to(const char *path)
     int fd = unix_socket(path, &address);
 
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
-        return fd;
-    close(fd);
-    return -1;
-}
-
-static int listen_on(const char *path)
-{
-    struct sockaddr_un address;
-    int fd = unix_socket(path, &address);
-
-    if (fd < 0)
-        return -1;
-    unlink(path);
-    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 8) == 0)
         return fd;
     close(fd);
     return -1;
@@ -452,16 +440,19 @@ int main(int argc, char **argv)
 {
     struct stub s = {.o = {.pens = 1, .seed = 1, .speed = 1}, .control_fd = -1};
     struct sigaction action = {.sa_handler = on_signal};
-    int r = parse_options(&s.o, argc, argv);
+    char why[500];
+    int r;
 
+    program_begin();
+    r = parse_options(&s.o, argc, argv);
     if (r >= 0)
-        return r;
+        return program_end("penstub", r, 1);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     r = make_pens(&s);
-    if (r == 0 && s.o.control != NULL && (s.control_fd = listen_on(s.o.control)) < 0) {
-        fprintf(stderr, "penstub: cannot listen on %s: %s\n", s.o.control, strerror(errno));
+    if (r == 0 && s.o.control != NULL && (s.control_fd = unix_listen(s.o.control, SOCK_SEQPACKET, 8, why, sizeof(why))) < 0) {
+        fprintf(stderr, "penstub: %s\n", why);
         r = 1;
     }
     if (r == 0 && s.o.ffs != NULL)

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "program.h"
+
 /* ---- words ---- */
 
 static const char *helpful = ""; /* the command whose help is named */
@@ -41,11 +43,7 @@ int usage_error(const char *format, ...)
 
 int flush_output(void)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return EXIT_OK;
-    if (errno != EPIPE) /* the reader has had enough: not worth a word */
-        fprintf(stderr, "mnctl: cannot write the output: %s\n", strerror(errno));
-    return EXIT_ERROR;
+    return program_end("mnctl", EXIT_OK, EXIT_ERROR);
 }
 
 void print_tail(size_t at, const char *text)

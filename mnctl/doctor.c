@@ -65,22 +65,26 @@ static void then(struct doctor *d, const char *format, ...)
     va_end(ap);
 }
 
-static const char *group_name(gid_t gid)
+enum { NAME_MAX_BYTES = 40 };
+
+static const char *group_name(gid_t gid, char out[NAME_MAX_BYTES])
 {
-    static char number[16];
     const struct group *g = getgrgid(gid);
 
-    snprintf(number, sizeof(number), "%u", (unsigned)gid);
-    return g != NULL ? g->gr_name : number;
+    snprintf(out, NAME_MAX_BYTES, "%u", (unsigned)gid);
+    if (g != NULL)
+        snprintf(out, NAME_MAX_BYTES, "%s", g->gr_name);
+    return out;
 }
 
-static const char *user_name(uid_t uid)
+static const char *user_name(uid_t uid, char out[NAME_MAX_BYTES])
 {
-    static char number[16];
     const struct passwd *p = getpwuid(uid);
 
-    snprintf(number, sizeof(number), "%u", (unsigned)uid);
-    return p != NULL ? p->pw_name : number;
+    snprintf(out, NAME_MAX_BYTES, "%u", (unsigned)uid);
+    if (p != NULL)
+        snprintf(out, NAME_MAX_BYTES, "%s", p->pw_name);
+    return out;
 }
 
 /* In the group by the book, though perhaps not yet in this session. */
@@ -103,6 +107,7 @@ static bool is_member(gid_t gid)
 
 static void check_socket(struct doctor *d, const char *path)
 {
+    char group[NAME_MAX_BYTES], user[NAME_MAX_BYTES];
     struct stat st;
 
     if (stat(path, &st) < 0) {
@@ -115,8 +120,8 @@ static void check_socket(struct doctor *d, const char *path)
         say(d, BAD, "socket", "%s is no socket", path);
         then(d, "name the daemon's socket with --socket or MN_SOCKET");
     } else if (access(path, R_OK | W_OK) < 0) {
-        const char *group = group_name(st.st_gid), *user = user_name(getuid());
-
+        group_name(st.st_gid, group);
+        user_name(getuid(), user);
         say(d, BAD, "socket", "%s is for group %s (mode %04o), and %s is not in it%s", path, group, st.st_mode & 07777u, user,
             is_member(st.st_gid) ? " in this session" : "");
         if (st.st_gid == 0)
@@ -126,7 +131,7 @@ static void check_socket(struct doctor *d, const char *path)
         else
             then(d, "sudo usermod -aG %s %s, then log in anew", group, user);
     } else {
-        say(d, GOOD, "socket", "%s, group %s, mode %04o: open to %s", path, group_name(st.st_gid), st.st_mode & 07777u, user_name(getuid()));
+        say(d, GOOD, "socket", "%s, group %s, mode %04o: open to %s", path, group_name(st.st_gid, group), st.st_mode & 07777u, user_name(getuid(), user));
     }
 }
 
@@ -261,7 +266,7 @@ static const struct mn_pen *pen_at(const struct doctor *d, const char *device)
 static bool rule_is_applied(struct doctor *d, const char *what, const char *device, const char *node)
 {
     const struct group *mnd = getgrnam("mnd");
-    char power[16] = "?";
+    char power[16] = "?", user[NAME_MAX_BYTES], group[NAME_MAX_BYTES];
     struct stat st;
 
     if (stat(node, &st) < 0) {
@@ -272,8 +277,8 @@ static bool rule_is_applied(struct doctor *d, const char *what, const char *devi
     attribute(device, "power/control", power, sizeof(power));
     if (mnd != NULL && st.st_gid == mnd->gr_gid && (st.st_mode & 0060) == 0060 && strcmp(power, "on") == 0)
         return true;
-    say(d, BAD, what, "%s is %s:%s, mode %04o, power/control %s: the rule is not applied to it", node, user_name(st.st_uid),
-        group_name(st.st_gid), st.st_mode & 07777u, power);
+    say(d, BAD, what, "%s is %s:%s, mode %04o, power/control %s: the rule is not applied to it", node, user_name(st.st_uid, user),
+        group_name(st.st_gid, group), st.st_mode & 07777u, power);
     if (mnd == NULL)
         then(d, "there is no group mnd: sudo systemd-sysusers, then: sudo udevadm control --reload && sudo udevadm trigger");
     else
@@ -403,14 +408,15 @@ static bool owner_of(uint32_t pid, uid_t *uid)
 
 static void check_journal(struct doctor *d)
 {
+    char owner[NAME_MAX_BYTES], runs_as[NAME_MAX_BYTES];
     struct stat st;
     uid_t uid;
 
     if (!d->answers)
         return;
     if (d->daemon.journal_error[0] == '\0' && d->daemon.journal_path[0] != '\0' && stat(d->daemon.journal_path, &st) == 0 && owner_of(d->daemon.pid, &uid) && st.st_uid != uid) {
-        say(d, BAD, "journal", "%s belongs to %s, and mnd runs as %s", d->daemon.journal_path, user_name(st.st_uid), user_name(uid));
-        then(d, "sudo chown %s %s, and its -wal and -shm beside it", user_name(uid), d->daemon.journal_path);
+        say(d, BAD, "journal", "%s belongs to %s, and mnd runs as %s", d->daemon.journal_path, user_name(st.st_uid, owner), user_name(uid, runs_as));
+        then(d, "sudo chown %s %s, and its -wal, -shm and .lock beside it", runs_as, d->daemon.journal_path);
         return;
     }
     if (d->daemon.journal_error[0] == '\0') {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "help.h"
+#include "program.h"
 
 /* Takes the options that every command has out of the words, wherever they stand. -1: go on. */
 static int take_options(struct app *a, int *argc, char **argv)
@@ -77,7 +78,7 @@ int main(int argc, char **argv)
     struct app a = {.timeout_ms = 2000};
     int r;
 
-    terminal_begin();
+    program_begin();
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write(), and ends with a sentence or, for pagers, in silence */
     if (argc > 1 && strcmp(argv[1], "complete") == 0) { /* words of another command line: no options of this one */
         r = complete(&a, argc - 1, argv + 1);

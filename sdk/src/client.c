@@ -620,9 +620,11 @@ int mn_process(mn_client *c)
         c->retry_at_ms = now_ms() + c->backoff_ms;
     }
     if (c->fd >= 0) {
+        int read;
+
         r = out_flush(c);
-        if (r == MN_OK)
-            r = in_read(c);
+        read = in_read(c); /* also where it takes nothing any more: it may have said why */
+        r = r == MN_OK ? read : r;
         if (r == MN_ERR_PROTOCOL)
             disconnect(c, r, "the daemon sent a message that does not decode");
         else if (r != MN_OK)

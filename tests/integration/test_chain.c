@@ -584,7 +584,7 @@ static void without_a_journal_records_stay_in_the_pen_and_nothing_is_armed(void 
     (void)state;
     assert_non_null(mkdtemp(dir));
     snprintf(option, sizeof(option), "--journal=%s/later/journal.db", dir);
-    snprintf(why, sizeof(why), "the journal %s/later/journal.db cannot be opened: unable to open database file", dir);
+    snprintf(why, sizeof(why), "the journal %s/later/journal.db cannot be opened: its folder is not there", dir);
     harness_start(&h, 1, option);
     harness_ok(&h, mn_subscribe(h.c, NULL, true, T));
     assert_int_equal(mn_records_follow(h.c, NULL, NULL, T), MN_ERR_JOURNAL);

@@ -498,7 +498,7 @@ static void without_descriptors_accepting_rests_and_recovers(void **state)
 
     (void)state;
     rude_descriptors(&h, fd, 64);
-    harness_until(&h, log_says("no new clients for a moment: Too many open files"), T);
+    harness_until(&h, log_says("no new programs for a moment: Too many open files"), T);
     wakeups = process_wakeups(h.daemon);
     cpu_ns = process_cpu_ns(h.daemon);
     others_are_served();

@@ -584,8 +584,8 @@ static void a_site_may_be_stricter_or_have_another_source(void **state)
     site("name: A\nlimits:\n  - {name: depth_policy_limit, value: 1000}\n", "the file, line 3, column 5: limits: depth_policy_limit is not a site's to set");
     site("name: A\nlimits:\n  - {name: interval_floor, value: 6}\n", "the file, line 3, column 35: limits: interval_floor is 7 d, and 6 is less strict: no source has a less strict figure");
     site("name: A\nlimits:\n  - {name: dept_limit, value: 6}\n", "the file, line 3, column 5: limits: there is no figure dept_limit");
-    site("name: A\nzones:\n  - {zone: NOSE, cap_um: 501}\n", "the file, line 3, column 25: zones: NOSE is treated to 500 um, and 501 is less strict: no source has such a figure");
-    site("name: A\nzones:\n  - {zone: LIP_VERMILION, cap_um: 50}\n", "the file, line 3, column 34: zones: LIP_VERMILION is treated to 0 um, and 50 is less strict: no source has such a figure");
+    site("name: A\nzones:\n  - {zone: NOSE, cap_um: 501}\n", "the file, line 3, column 26: zones: NOSE is treated to 500 um, and 501 is less strict: no source has such a figure");
+    site("name: A\nzones:\n  - {zone: LIP_VERMILION, cap_um: 50}\n", "the file, line 3, column 35: zones: LIP_VERMILION is treated to 0 um, and 50 is less strict: no source has such a figure");
     site("name: A\nzones:\n  - {zone: NOSE, cap_um: 400}\n  - {zone: NOSE, cap_um: 300}\n", "the file, line 4, column 5: zones: NOSE stands twice");
     site("name: A\nscreening:\n  - {item: HYPERPIGMENTATION, decision: OK, source: S4}\n", "");
     site("name: A\nscreening:\n  - {item: KELOID, decision: WARN}\n", "the file, line 3, column 5: screening: KELOID would be less strict than the default: no source has a less strict figure");
@@ -636,7 +636,7 @@ static void nothing_is_begun_without_a_journal(void **state)
     harness_start(&h, 1, "--journal=/nowhere/journal.db");
     harness_ok(&h, mn_lease_take(h.c, P, T));
     assert_int_equal(mn_session_begin(h.c, P, &plan, NULL, T), MN_ERR_JOURNAL);
-    assert_string_equal(mn_message(h.c), "pen SIM-0001: 2008 JOURNAL_UNWRITABLE: the journal /nowhere/journal.db cannot be opened: unable to open database file");
+    assert_string_equal(mn_message(h.c), "pen SIM-0001: 2008 JOURNAL_UNWRITABLE: the journal /nowhere/journal.db cannot be opened: its folder is not there");
     harness_stop(&h);
 }
 

@@ -97,7 +97,7 @@ mnd --no-usb --socket "$MN_SOCKET" --sim --journal /nowhere/journal.db 2> "$dir/
 until mnctl list 2> "$dir/err" | grep -q READY; do sleep 0.02; done
 finds a_journal_that_cannot_be_written 1 '^BAD +journal +the journal /nowhere/journal.db cannot be opened' '^next: give the journal a place to write' mnctl doctor
 mnctl session plan --subject K-1 --zone cheek:1mm > "$dir/plan.yaml"
-exactly a_session_without_a_journal 1 "mnctl: pen SIM-0001: 2008 JOURNAL_UNWRITABLE: the journal /nowhere/journal.db cannot be opened: unable to open database file" \
+exactly a_session_without_a_journal 1 "mnctl: pen SIM-0001: 2008 JOURNAL_UNWRITABLE: the journal /nowhere/journal.db cannot be opened: its folder is not there" \
     mnctl session start "$dir/plan.yaml" --yes
 
 config() { printf "$2" > "$dir/mnd.yaml"; exactly "configuration_$1" 2 "mnd: $dir/mnd.yaml, $3" mnd --check-config --config "$dir/mnd.yaml"; }

@@ -20,6 +20,7 @@
 
 #include "journal.h"
 #include "log.h"
+#include "store.h"
 
 static struct {
     char dir[64], path[96];
@@ -548,6 +549,65 @@ static void overwrite(off_t at, const char *bytes, size_t n)
     close(fd);
 }
 
+static void assert_left_alone(const char *path, int error, const char *sentence)
+{
+    struct store *s;
+    char why[400];
+
+    assert_int_equal(store_open(&s, path, why, sizeof(why)), error);
+    assert_null(s);
+    if (strstr(why, sentence) == NULL)
+        fail_msg("wanted \"%s\", got \"%s\"", sentence, why);
+}
+
+/* A letter, another program's database, a link to a journal, a folder: not a byte of them is touched, and nothing is made beside them. */
+static void what_is_no_journal_is_left_alone(void **state)
+{
+    static const char letter[] = "Dear board,\n";
+    char folder[] = "/tmp/mn-journal-XXXXXX", path[60], before[8192] = "", after[8192] = "";
+    sqlite3 *db;
+    int fd, n;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/letter", folder);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(write(fd, letter, sizeof(letter)), sizeof(letter));
+    assert_left_alone(path, -EEXIST, "is a file that is no journal of mnd, and is left as it is");
+    assert_int_equal(pread(fd, after, sizeof(after), 0), sizeof(letter));
+    assert_string_equal(after, letter);
+    close(fd);
+    unlink(path);
+    snprintf(path, sizeof(path), "%s/other.db", folder);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "CREATE TABLE t(a)", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = (int)pread(fd, before, sizeof(before), 0);
+    assert_left_alone(path, -EEXIST, "is a file that is no journal of mnd");
+    assert_int_equal(pread(fd, after, sizeof(after), 0), n);
+    assert_memory_equal(before, after, (size_t)n);
+    close(fd);
+    unlink(path);
+    snprintf(path, sizeof(path), "%s/link", folder);
+    assert_int_equal(symlink(fx.path, path), 0);
+    assert_left_alone(path, -EEXIST, "is a symbolic link: a journal is a file");
+    unlink(path);
+    assert_left_alone(folder, -EEXIST, "is a folder");
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static void a_journal_is_one_daemon_s(void **state)
+{
+    char sentence[80];
+
+    (void)state;
+    snprintf(sentence, sizeof(sentence), "is in use by another mnd (pid %d)", (int)getpid());
+    assert_left_alone(fx.path, -EBUSY, sentence);
+    journal_close(fx.j);
+    assert_int_equal(open_it((char[400]){0}, 400), 0);
+}
+
 static void a_damaged_file_is_set_aside_and_kept(void **state)
 {
     static const struct {
@@ -620,8 +680,8 @@ static void a_folder_that_is_not_there_is_said(void **state)
     char why[300];
 
     (void)state;
-    assert_int_equal(journal_open(&j, fx.event, "/nowhere/journal.db", &fx.limits, &observer, why, sizeof(why)), -EIO);
-    assert_string_equal(why, "the journal /nowhere/journal.db cannot be opened: unable to open database file");
+    assert_int_equal(journal_open(&j, fx.event, "/nowhere/journal.db", &fx.limits, &observer, why, sizeof(why)), -ENOENT);
+    assert_string_equal(why, "the journal /nowhere/journal.db cannot be opened: its folder is not there");
 }
 
 /* A process that is killed at any moment has on disk at least what it told as committed. */
@@ -685,6 +745,8 @@ int main(int argc, char **argv)
         TEST(a_copy_is_whole_while_the_journal_is_written),
         TEST(a_flight_belongs_to_its_record),
         TEST(a_full_disk_is_said_and_caught_up_with),
+        TEST(what_is_no_journal_is_left_alone),
+        TEST(a_journal_is_one_daemon_s),
         TEST(a_damaged_file_is_set_aside_and_kept),
         TEST(a_journal_of_a_later_version_is_left_alone),
         TEST(a_journal_of_an_earlier_version_is_brought_up),

@@ -15,8 +15,8 @@
 #include "log.h"
 
 enum {
-    MESSAGE_MAX = 4096,       /* from a client */
-    IN_BYTES = MESSAGE_MAX + 4,
+    MESSAGE_MAX = 66 * 1024,  /* from a client: a policy of 64 KiB */
+    IN_BYTES = 4096 + 4,      /* of the buffer, unless a longer one is on its way */
     URGENT_MAX = 256,         /* messages that wait */
     RUNS_MAX = 32,            /* of bytes, in one write */
     REQUESTS_AT_ONCE = 16,    /* of one client; what it has sent beyond them waits in the line, of which as many are taken a turn ... */
@@ -36,9 +36,10 @@ struct client {
     enum role role;
     struct user *user;
     struct client *next_in_line;
-    bool greeted, parting, ending, in_line; /* parting: the goodbye is its last message */
-    uint8_t in[IN_BYTES];
-    size_t in_fill;
+    bool greeted, parting, ending; /* parting: the goodbye is its last message */
+    bool in_line, held; /* it has asked more than it is served now: others are waiting; it does not read its answers */
+    uint8_t *in;
+    size_t in_cap, in_fill;
 
     struct buf *urgent[URGENT_MAX]; /* a ring: replies and events, in order */
     unsigned urgent_head, urgent_fill;
@@ -52,7 +53,7 @@ struct client {
 /* Reads unless there is enough to do, writes when the socket was full. */
 static void update_io(struct client *c)
 {
-    uint32_t events = (c->in_line ? 0 : (uint32_t)EPOLLIN) | (c->blocked ? (uint32_t)EPOLLOUT : 0);
+    uint32_t events = (c->in_line || c->held ? 0 : (uint32_t)EPOLLIN) | (c->blocked ? (uint32_t)EPOLLOUT : 0);
 
     if (events != c->io_events)
         sd_event_source_set_io_events(c->io, events);
@@ -280,6 +281,13 @@ void client_end(struct client *c, const char *reason)
     end(c);
 }
 
+/* It, or all of its user's programs together, have half of what may wait for them: it is not asked for more work until it has read. Events of pens go on, and
+ * may fill the rest. */
+static bool is_full(const struct client *c)
+{
+    return c->urgent_fill > 0 && (c->urgent_fill >= URGENT_MAX / 2 || c->urgent_bytes >= c->env->queue_bytes / 2 || c->user->queued_bytes >= c->env->user_queue_bytes / 2);
+}
+
 /* False after a goodbye that says which limit was reached, and how much there is. */
 static bool has_room(struct client *c, size_t bytes)
 {
@@ -374,7 +382,7 @@ static size_t take_message(struct client *c)
     Mnc__ClientMessage *m;
 
     if (length > MESSAGE_MAX) {
-        client_end(c, "it sent a message of more than 4096 bytes");
+        client_end(c, "it sent a message of more than 67584 bytes");
         return 0;
     }
     m = mnc__client_message__unpack(NULL, length, c->in + 4);
@@ -386,6 +394,40 @@ static size_t take_message(struct client *c)
     c->env->dispatch(c, c->env, m);
     mnc__client_message__free_unpacked(m, NULL);
     return c->ending ? 0 : 4 + (size_t)length;
+}
+
+/* Room for the message that has begun to come. False: the client is out. */
+static bool in_reserve(struct client *c, size_t bytes)
+{
+    ssize_t more = (ssize_t)bytes - (ssize_t)c->in_cap;
+    uint8_t *other;
+
+    if (more == 0)
+        return true;
+    if (more > 0 && c->user->queued_bytes + (size_t)more > c->env->user_queue_bytes) {
+        client_end(c, "its user's programs have too much on its way");
+        return false;
+    }
+    other = realloc(c->in, bytes);
+    if (other == NULL && more > 0) {
+        client_end(c, "the daemon is out of memory");
+        return false;
+    }
+    if (other == NULL)
+        return true;
+    c->in = other;
+    c->in_cap = bytes;
+    c->user->queued_bytes += (size_t)more;
+    return true;
+}
+
+/* As large as the message that is not whole yet needs it, and no larger otherwise. */
+static bool in_fit(struct client *c)
+{
+    size_t length = c->in_fill >= 4 ? 4 + (size_t)mn_get_u32(c->in) : 0;
+    size_t wanted = length > IN_BYTES ? length : IN_BYTES;
+
+    return wanted >= c->in_fill ? in_reserve(c, wanted) : true;
 }
 
 static bool others_ask(const struct client_env *env)
@@ -438,7 +480,7 @@ static void leave_line(struct client *c)
 /* Takes some messages from the buffer and sends what there is to say; with more to take, it stands in line. */
 static void serve(struct client *c, int requests)
 {
-    for (int i = 0; i < requests && has_message(c); i++) {
+    for (int i = 0; i < requests && has_message(c) && !is_full(c); i++) {
         size_t n = take_message(c);
 
         if (n == 0)
@@ -450,9 +492,11 @@ static void serve(struct client *c, int requests)
     fanout_keep_up(hub_fanout(c->env->hub));
     if (c->ending)
         return;
-    if (has_message(c))
+    c->held = is_full(c);
+    if (!c->held && has_message(c))
         stand_in_line(c);
-    update_io(c);
+    if (has_message(c) || in_fit(c))
+        update_io(c);
 }
 
 int client_turn(sd_event_source *s, uint64_t usec, void *userdata)
@@ -485,11 +529,16 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
         flush(&c->subscriber);
         if (c->ending)
             return 0;
+        if (c->held && !is_full(c)) {
+            c->held = false;
+            if (has_message(c))
+                stand_in_line(c);
+        }
         update_io(c);
     }
-    if (!(revents & (EPOLLIN | EPOLLHUP | EPOLLERR)) || c->in_line)
+    if (!(revents & (EPOLLIN | EPOLLHUP | EPOLLERR)) || c->in_line || c->held)
         return 0;
-    n = recv(fd, c->in + c->in_fill, sizeof(c->in) - c->in_fill, MSG_DONTWAIT);
+    n = recv(fd, c->in + c->in_fill, c->in_cap - c->in_fill, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (n <= 0) {
@@ -524,7 +573,9 @@ int client_new(struct client **out, struct client_env *env, int fd)
     c->role = role_of_peer(&env->roles, fd, cred.uid, cred.gid);
     snprintf(c->name, sizeof(c->name), "pid %d", (int)c->pid);
     c->user = user_enter(&env->users, cred.uid);
-    if (c->user == NULL) {
+    c->in = malloc(IN_BYTES);
+    c->in_cap = IN_BYTES;
+    if (c->user == NULL || c->in == NULL) {
         client_free(c);
         return -ENOMEM;
     }
@@ -591,9 +642,11 @@ void client_free(struct client *c)
     if (c->user != NULL) {
         while (c->urgent_fill > 0)
             urgent_pop(c);
+        c->user->queued_bytes -= c->in_cap - IN_BYTES;
         user_leave(&c->env->users, c->user);
     }
     buf_unref(c->cut);
     close(c->fd);
+    free(c->in);
     free(c);
 }

@@ -1,6 +1,7 @@
 /*
  * One connection of a program: its messages in, its queue out. Replies and events of pens wait in one queue, which is
- * bounded in bytes: a client that does not read them is disconnected, with a reason in the log. Telemetry waits on tapes that all
+ * bounded in bytes. A client that does not read its replies is not asked for more requests: it waits for its full socket. One that lets events of pens
+ * pile up all the same is disconnected, with a reason in the log. Telemetry waits on tapes that all
  * share; of those a client has its place only. What is urgent goes first, and one system call takes as much of both as there is.
  *
  * A client that asks faster than it is served waits in a line with its like, of which some requests are taken in each turn of the loop; while others

@@ -212,7 +212,7 @@ static bool is_too_much(enum log_level level, const char *format, const char *li
         return false;
     }
     k->more++;
-    snprintf(k->last, sizeof(k->last), "%s", line);
+    snprintf(k->last, sizeof(k->last), "%.*s", (int)sizeof(k->last) - 1, line);
     return true;
 }
 

@@ -53,8 +53,9 @@ static void read_slowly(int fd)
 static void flood(int fd)
 {
     char bytes[65536];
+    uint32_t asked = 0;
 
-    while (rude_fill(fd)) {
+    while (rude_fill(fd, &asked)) {
         struct pollfd p = {.fd = fd, .events = POLLIN | POLLOUT};
 
         if (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) < 0)

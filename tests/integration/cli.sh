@@ -105,7 +105,7 @@ says completion_is_valid_bash 0 '' bash -c 'mnctl completion bash | bash -n'
 says daemon_of_wrong_option 2 'Try mnd --help' mnd --sim=0
 says check_config 2 'line 1, column 1: there is no option sokket' bash -c "echo 'sokket: x' > $dir/c.yaml; mnd --check-config --config $dir/c.yaml"
 says check_config_right 0 'is right' bash -c "echo 'usb: false' > $dir/c.yaml; mnd --check-config --config $dir/c.yaml"
-says a_second_daemon_does_not_steal_the_socket 1 'another mnd is running at' mnd --no-usb --socket "$MN_SOCKET"
+says a_second_daemon_does_not_steal_the_socket 1 'is in use: another program listens there' mnd --no-usb --socket "$MN_SOCKET"
 says penstub_help 0 'usage: penstub' penstub --help
 says penstub_wrong 2 'Try penstub --help' penstub --connect x --speed fast
 kill $mnd; wait $mnd; code=$?

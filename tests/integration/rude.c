@@ -76,6 +76,15 @@ size_t rude_subscribe(uint8_t *out)
     return message(out, &m, 2, MNC__CLIENT_MESSAGE__BODY_SUBSCRIBE);
 }
 
+size_t rude_watch(uint8_t *out)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__Watch body = MNC__WATCH__INIT;
+
+    m.watch = &body;
+    return message(out, &m, 3, MNC__CLIENT_MESSAGE__BODY_WATCH);
+}
+
 size_t rude_call(uint8_t *out, uint32_t id, const char *serial, uint32_t pen_type)
 {
     Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
@@ -119,15 +128,16 @@ int rude_greet(const char *socket_path)
     return fd;
 }
 
-bool rude_fill(int fd)
+bool rude_fill(int fd, uint32_t *asked)
 {
     uint8_t bytes[128];
 
-    for (uint32_t id = 10;; id++) {
-        size_t n = rude_list(bytes, id);
+    for (;;) {
+        size_t n = rude_list(bytes, 10 + *asked);
 
         if (send(fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)n)
             return errno == EAGAIN;
+        ++*asked;
     }
 }
 

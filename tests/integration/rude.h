@@ -9,6 +9,7 @@
 size_t rude_list(uint8_t *out, uint32_t id);
 size_t rude_daemon_info(uint8_t *out, uint32_t id);
 size_t rude_subscribe(uint8_t *out); /* to all telemetry */
+size_t rude_watch(uint8_t *out);
 size_t rude_call(uint8_t *out, uint32_t id, const char *serial, uint32_t pen_type);
 size_t rude_hello(uint8_t *out);
 
@@ -16,8 +17,8 @@ size_t rude_hello(uint8_t *out);
 int rude_connect(const char *socket_path);
 int rude_greet(const char *socket_path);
 
-/* Writes LIST until the daemon takes no more for the moment; false: it has hung up. */
-bool rude_fill(int fd);
+/* Writes LIST until the daemon takes no more for the moment, and counts them; false: it has hung up. */
+bool rude_fill(int fd, uint32_t *asked);
 
 /* Leaves a daemon no descriptor, and some connections waiting for one. */
 void rude_descriptors(const struct harness *h, int *fds, size_t n);

@@ -166,10 +166,13 @@ static void raise_fault(struct harness *d)
 static void leave_a_client_asleep(struct harness *d)
 {
     int fd = rude_greet(d->socket), small = 2048;
+    uint32_t asked = 0, before = 1;
 
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)); /* open to the end of the test */
-    while (rude_fill(fd))
-        ;
+    for (; before != asked; poll(NULL, 0, 100)) { /* until it is held back */
+        before = asked;
+        assert_true(rude_fill(fd, &asked));
+    }
 }
 
 static void throw_a_client_out(struct harness *d)

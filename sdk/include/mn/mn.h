@@ -470,8 +470,7 @@ struct mn_policy {
     struct mn_policy_row row[64]; /* what differs from the defaults */
 };
 
-/* The policy in force; or, with the text of a file (docs/sessions.md has its form; less than 4000 bytes without comments), what that would be, but
- * for its sha256. Nothing is changed by asking. */
+/* The policy in force; or, with the text of a file (docs/sessions.md has its form; at most 64 KiB), what that would be. Nothing is changed by asking. */
 MN_API int mn_policy_get(mn_client *c, const char *text, struct mn_policy *out, int timeout_ms);
 MN_API int mn_policy_get_async(mn_client *c, const char *text, int timeout_ms, mn_result_fn *done, void *user);
 

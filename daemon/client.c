@@ -11,8 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "escape.h"
 #include "frame.h"
 #include "log.h"
+#include "wire.h"
 
 enum {
     MESSAGE_MAX = 66 * 1024,  /* from a client: a policy of 64 KiB */
@@ -339,7 +341,7 @@ void client_say(struct client *c, Mnc__ServerMessage *m, uint32_t id)
 
 void client_refuse(struct client *c, uint32_t id, Mnc__ErrorCode code, const char *format, ...)
 {
-    char text[256];
+    char text[256], shown[512]; /* whose words are in it is not known: it goes to somebody's terminal */
     Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
     Mnc__Error e = MNC__ERROR__INIT;
     va_list ap;
@@ -349,7 +351,7 @@ void client_refuse(struct client *c, uint32_t id, Mnc__ErrorCode code, const cha
     va_end(ap);
     e.has_code = true;
     e.code = code;
-    e.text = text;
+    e.text = (char *)(uintptr_t)escape_terminal(shown, sizeof(shown), text, strlen(text));
     m.body_case = MNC__SERVER_MESSAGE__BODY_ERROR;
     m.error = &e;
     client_say(c, &m, id);
@@ -380,6 +382,7 @@ static size_t take_message(struct client *c)
 {
     uint32_t length = mn_get_u32(c->in);
     Mnc__ClientMessage *m;
+    const char *wrong;
 
     if (length > MESSAGE_MAX) {
         client_end(c, "it sent a message of more than 67584 bytes");
@@ -387,11 +390,15 @@ static size_t take_message(struct client *c)
     }
     m = mnc__client_message__unpack(NULL, length, c->in + 4);
     if (m == NULL) {
-        client_end(c, "it sent a message that does not decode");
-        return 0;
+        client_refuse(c, wire_id(c->in + 4, length), MNC__ERROR_CODE__ERROR_MALFORMED, "this is no request: it does not decode");
+        return c->ending ? 0 : 4 + (size_t)length;
     }
     traffic(c, MNC__TRAFFIC_KIND__TRAFFIC_TO_DAEMON, c->in + 4, length);
-    c->env->dispatch(c, c->env, m);
+    wrong = wire_wrong_string(&mnc__client_message__descriptor, c->in + 4, length);
+    if (wrong != NULL)
+        client_refuse(c, m->has_id ? m->id : 0, MNC__ERROR_CODE__ERROR_MALFORMED, "%s is no text: it is not UTF-8, or has a 0 in it", wrong);
+    else
+        c->env->dispatch(c, c->env, m);
     mnc__client_message__free_unpacked(m, NULL);
     return c->ending ? 0 : 4 + (size_t)length;
 }
@@ -618,9 +625,7 @@ void client_greet(struct client *c, const char *name)
 {
     char printable[32];
 
-    snprintf(printable, sizeof(printable), "%s", name);
-    for (char *p = printable; *p != '\0'; p++)
-        *p = *p < ' ' || *p > '~' ? '?' : *p;
+    escape_terminal(printable, sizeof(printable), name, strlen(name));
     snprintf(c->name, sizeof(c->name), "%s (pid %d)", printable, (int)c->pid);
     c->greeted = true;
 }

@@ -8,6 +8,7 @@
 
 #include "frame.h"
 #include "log.h"
+#include "wire.h"
 #include "stream.h"
 
 enum {
@@ -43,6 +44,7 @@ struct buf *fanout_encode(const Mnc__ServerMessage *m)
     }
     mn_put_u32(b->bytes, (uint32_t)n);
     b->length = (uint32_t)(4 + mnc__server_message__pack(m, b->bytes + 4));
+    wire_mend_strings(&mnc__server_message__descriptor, b->bytes + 4, n);
     return b;
 }
 

@@ -357,7 +357,7 @@ void request(struct client *c, struct client_env *env, const Mnc__ClientMessage 
     enum role needed;
 
     if (!m->has_id || m->id == 0) {
-        client_end(c, "it sent a message without id");
+        client_refuse(c, 0, MNC__ERROR_CODE__ERROR_MALFORMED, "a request needs an id that is not 0");
         return;
     }
     if (!client_is_greeted(c) && m->body_case != MNC__CLIENT_MESSAGE__BODY_HELLO) {

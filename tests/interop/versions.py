@@ -198,7 +198,8 @@ def programs():
     for name, message in (("major", mnc.Hello(minor=0)), ("minor", mnc.Hello(major=1))):
         _, m = raw(mnc.ClientMessage(id=1, hello=message).SerializeToString())
         ok(f"hello_without_{name}_is_refused", m.error.code == mnc.ERROR_MALFORMED, m)
-    ok("a_message_without_id_ends_the_connection", raw(mnc.ClientMessage(hello=mnc.Hello(major=1, minor=0)).SerializeToString()) is None)
+    _, m = raw(mnc.ClientMessage(hello=mnc.Hello(major=1, minor=0)).SerializeToString())
+    ok("a_message_without_id_is_refused", m.error.code == mnc.ERROR_MALFORMED and m.id == 0, m)
     for name, call in (("serial", mnc.Call(pen_type=2)), ("pen_type", mnc.Call(serial="SIM-0001"))):
         m = c.ask(call=call)
         ok(f"call_without_{name}_is_refused", m.error.code == mnc.ERROR_MALFORMED, m)

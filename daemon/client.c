@@ -389,6 +389,10 @@ static size_t take_message(struct client *c)
         return 0;
     }
     m = mnc__client_message__unpack(NULL, length, c->in + 4);
+    if (m == NULL && !c->greeted) { /* a program of another kind */
+        client_end(c, "it sent a message that does not decode");
+        return 0;
+    }
     if (m == NULL) {
         client_refuse(c, wire_id(c->in + 4, length), MNC__ERROR_CODE__ERROR_MALFORMED, "this is no request: it does not decode");
         return c->ending ? 0 : 4 + (size_t)length;

@@ -934,7 +934,7 @@ static void two_programs_race_for_control_and_one_has_it(void **state)
     harness_stop(&h);
 }
 
-/* Raw bytes at the socket: the daemon says why, hangs up, and goes on. */
+/* Raw bytes at the socket: the daemon says what is wrong with them, hangs up, and goes on. */
 static void nonsense_at_the_socket_harms_nobody(void **state)
 {
     static const char *const nonsense[] = {"\xff\xff\xff\xff", "\x05\x00\x00\x00zzzzz", "GET / HTTP/1.1\r\n\r\n", "\x02\x00\x00\x00\x08\x00"};
@@ -950,10 +950,11 @@ static void nonsense_at_the_socket_harms_nobody(void **state)
         strcpy(address.sun_path, h.socket);
         assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
         assert_int_equal(write(fd, nonsense[i], n), n);
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
         while ((got = read(fd, answer + total, sizeof(answer) - (size_t)total)) > 0)
             total += got;
         assert_int_equal(got, 0); /* hung up */
-        assert_true(total > 10);  /* with a goodbye */
+        assert_true(total > 10);  /* with a sentence */
         close(fd);
     }
     pens_are_listed_with_what_they_are(state);

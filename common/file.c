@@ -99,3 +99,54 @@ char *file_read(const char *path, size_t most, size_t *n, char *why, size_t cap)
         return refuse(EFBIG, path, why, cap, "it is longer than %zu MiB, which is the most that is read", most / 1024 / 1024);
     return refuse(EFBIG, path, why, cap, "it is longer than %zu bytes, which is the most that is read", most);
 }
+
+static const char *folder_of(const char *path, char *out, size_t cap)
+{
+    const char *slash = strrchr(path, '/');
+
+    snprintf(out, cap, "%.*s", slash != NULL ? (int)(slash - path) : 1, slash != NULL ? path : ".");
+    return out[0] != '\0' ? out : "/";
+}
+
+/* Written through, not over. */
+static bool is_stream(const char *path)
+{
+    struct stat s;
+
+    return stat(path, &s) == 0 && (S_ISCHR(s.st_mode) || S_ISFIFO(s.st_mode));
+}
+
+bool file_may_create(const char *path, bool force, char *why, size_t cap)
+{
+    char folder[4096];
+    struct stat s;
+
+    if (is_stream(path))
+        return true;
+    if (lstat(path, &s) == 0 && S_ISLNK(s.st_mode))
+        return refuse(ELOOP, path, why, cap, "it is a symbolic link: name the file itself") != NULL;
+    if (lstat(path, &s) == 0 && !S_ISREG(s.st_mode))
+        return refuse(EEXIST, path, why, cap, "it is %s, not a file", kind_of(s.st_mode)) != NULL;
+    if (lstat(path, &s) == 0 && !force)
+        return refuse(EEXIST, path, why, cap, "it is there already: name another file, or add --force") != NULL;
+    if (lstat(path, &s) < 0 && access(folder_of(path, folder, sizeof(folder)), W_OK | X_OK) < 0)
+        return refuse(errno, path, why, cap, "%s", strerror(errno)) != NULL;
+    return true;
+}
+
+FILE *file_create(const char *path, bool force, char *why, size_t cap)
+{
+    int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | (is_stream(path) ? 0 : O_NOFOLLOW | (force ? O_TRUNC : O_EXCL)), fd;
+    FILE *out;
+
+    if (!file_may_create(path, force, why, cap))
+        return NULL;
+    fd = open(path, flags, 0666);
+    out = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (out != NULL)
+        return out;
+    refuse(errno, path, why, cap, "%s", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return NULL;
+}

@@ -5,25 +5,31 @@
 #include <unistd.h>
 
 #include "factory.h"
+#include "file.h"
 #include "history.h"
 #include "report.h"
 #include "stats.h"
 #include "terminal.h"
 #include "words.h"
 
-int write_report(const char *path, const json_t *runs, const json_t *summary, char kind)
+int write_report(const char *path, const json_t *runs, const json_t *summary, char kind, bool force)
 {
-    FILE *out = fopen(path, "we");
+    char why[400];
+    FILE *out = file_create(path, force, why, sizeof(why));
     bool good;
 
-    if (out != NULL && kind == 'h')
+    if (out == NULL) {
+        fprintf(stderr, "mn-factory: cannot write %s\n", why);
+        return EXIT_ERROR;
+    }
+    if (kind == 'h')
         report_html(out, runs, summary);
-    else if (out != NULL && kind == 'j')
+    else if (kind == 'j')
         report_junit(out, runs);
-    else if (out != NULL)
+    else
         report_csv(out, runs);
-    good = out != NULL && !ferror(out);
-    if (out != NULL && fclose(out) != 0)
+    good = !ferror(out);
+    if (fclose(out) != 0)
         good = false;
     if (!good)
         fprintf(stderr, "mn-factory: cannot write %s: %s\n", path, strerror(errno));
@@ -84,11 +90,11 @@ int cmd_report(const struct words *w)
     }
     summary = stats_summary(runs);
     if (w->html != NULL)
-        r |= write_report(w->html, runs, summary, 'h');
+        r |= write_report(w->html, runs, summary, 'h', w->force);
     if (w->junit != NULL)
-        r |= write_report(w->junit, runs, summary, 'j');
+        r |= write_report(w->junit, runs, summary, 'j', w->force);
     if (w->csv != NULL)
-        r |= write_report(w->csv, runs, summary, 'c');
+        r |= write_report(w->csv, runs, summary, 'c', w->force);
     if (w->o.json)
         print_json(summary);
     else if (w->html == NULL && w->junit == NULL && w->csv == NULL)

@@ -140,6 +140,26 @@ static void *slot_thread(void *arg)
     return NULL;
 }
 
+/* It is one, and may be written in: the records of an hour want to go there. Else errno says why. */
+static bool is_folder(const char *path)
+{
+    struct stat s;
+
+    if (stat(path, &s) < 0)
+        return false;
+    if (S_ISDIR(s.st_mode))
+        return access(path, W_OK | X_OK) == 0;
+    errno = ENOTDIR;
+    return false;
+}
+
+static int cannot_write(const char *folder)
+{
+    fprintf(stderr, "mn-factory: cannot write into the folder %s: %s\n", folder, strerror(errno));
+    return EXIT_ERROR;
+}
+
+/* With those above it. */
 static int make_folder(const char *path)
 {
     char part[512];
@@ -149,10 +169,11 @@ static int make_folder(const char *path)
         if (*c != '/')
             continue;
         *c = '\0';
-        mkdir(part, 0777);
+        if (mkdir(part, 0777) < 0 && errno != EEXIST)
+            return -1;
         *c = '/';
     }
-    return mkdir(part, 0777) == 0 || errno == EEXIST ? 0 : -1;
+    return mkdir(part, 0777) < 0 && errno != EEXIST ? -1 : is_folder(part) ? 0 : -1;
 }
 
 static int prepare_output(struct station *st, const struct words *w)
@@ -167,10 +188,8 @@ static int prepare_output(struct station *st, const struct words *w)
         strftime(folder, sizeof(folder), "mn-factory-runs/%Y-%m-%dT%H-%M-%S", &tm);
         st->options.out = folder;
     }
-    if (make_folder(st->options.out) < 0) {
-        fprintf(stderr, "mn-factory: cannot make the folder %s: %s\n", st->options.out, strerror(errno));
-        return EXIT_ERROR;
-    }
+    if (make_folder(st->options.out) < 0)
+        return cannot_write(st->options.out);
     if (strcmp(database_of(w), "none") == 0)
         return EXIT_PASSED;
     if (w->o.database == NULL)
@@ -250,11 +269,11 @@ static int finish(struct station *st)
     int r = EXIT_PASSED;
 
     snprintf(path, sizeof(path), "%s/measurements.csv", st->options.out);
-    r |= write_report(path, runs, summary, 'c');
+    r |= write_report(path, runs, summary, 'c', true);
     snprintf(path, sizeof(path), "%s/junit.xml", st->options.out);
-    r |= write_report(path, runs, summary, 'j');
+    r |= write_report(path, runs, summary, 'j', true);
     snprintf(path, sizeof(path), "%s/report.html", st->options.out);
-    r |= write_report(path, runs, summary, 'h');
+    r |= write_report(path, runs, summary, 'h', true);
     if (st->options.json)
         print_json(summary);
     else
@@ -306,6 +325,8 @@ int cmd_run(const struct words *w)
     if (w->rest_count > 1)
         return usage_error("run takes one plan");
     st->options = w->o;
+    if (w->o.out != NULL && !is_folder(w->o.out) && errno != ENOENT)
+        return cannot_write(w->o.out);
     st->plan = load_plan(w->rest_count == 1 ? w->rest[0] : "mn-1");
     if (st->plan == NULL)
         return EXIT_USAGE;

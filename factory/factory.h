@@ -10,7 +10,7 @@ enum { EXIT_PASSED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ERROR = 3, EXIT_AB
 
 struct words {
     struct options o;
-    bool plain;
+    bool plain, force;
     unsigned slots;
     const char *ports[STATION_SLOTS_MAX];
     unsigned port_count;
@@ -29,8 +29,8 @@ int print_json(const json_t *j);
 /* A plan by its path, or by its name: beside the program's sources while it is built, else where it is installed. NULL after a sentence. */
 struct plan *load_plan(const char *name);
 const char *database_of(const struct words *w);
-/* kind: 'h' page, 'j' JUnit, 'c' CSV. */
-int write_report(const char *path, const json_t *runs, const json_t *summary, char kind);
+/* kind: 'h' page, 'j' JUnit, 'c' CSV. force: over what is there already. */
+int write_report(const char *path, const json_t *runs, const json_t *summary, char kind, bool force);
 
 int cmd_run(const struct words *w);
 int cmd_report(const struct words *w);

@@ -24,7 +24,7 @@ static const struct help command_help[] = {
     {"run [PLAN] [options]", "carries the plan out with every pen that is plugged in, all at once"},
     {"check PLAN", "is this plan, and its limits, one that can be carried out?"},
     {"list [STEP]", "steps with what they measure; plans that are there"},
-    {"report RECORD|FOLDER...", "a summary; --html FILE, --junit FILE, --csv FILE, --json"},
+    {"report RECORD|FOLDER...", "a summary; --html FILE, --junit FILE, --csv FILE, --force, --json"},
     {"station [SERIAL]", "what this station has done, or one pen's past; --json"},
     {"completion bash", "<TAB> for your shell"},
     {"version", ""},
@@ -74,13 +74,13 @@ static void print_help(void)
 /* -1: go on. */
 static int parse(struct words *w, int argc, char **argv)
 {
-    enum { SLOTS = 256, SLOT, COMMIT, KEEP_GOING, REPEAT, OUT, DATABASE, PLAIN, JSON, SOCKET, HTML, JUNIT, CSV, RELABEL };
+    enum { SLOTS = 256, SLOT, COMMIT, KEEP_GOING, REPEAT, OUT, DATABASE, PLAIN, JSON, SOCKET, HTML, JUNIT, CSV, RELABEL, FORCE };
     static const struct option longs[] = {
         {"slots", required_argument, NULL, SLOTS},   {"slot", required_argument, NULL, SLOT},       {"commit", no_argument, NULL, COMMIT},
         {"keep-going", no_argument, NULL, KEEP_GOING}, {"repeat", no_argument, NULL, REPEAT}, {"relabel", no_argument, NULL, RELABEL}, {"out", required_argument, NULL, OUT},
         {"database", required_argument, NULL, DATABASE}, {"plain", no_argument, NULL, PLAIN},       {"json", no_argument, NULL, JSON},
         {"socket", required_argument, NULL, SOCKET}, {"html", required_argument, NULL, HTML},       {"junit", required_argument, NULL, JUNIT},
-        {"csv", required_argument, NULL, CSV},       {"help", no_argument, NULL, 'h'},              {0},
+        {"csv", required_argument, NULL, CSV}, {"force", no_argument, NULL, FORCE},       {"help", no_argument, NULL, 'h'},              {0},
     };
     char why[QUANTITY_WHY_MAX];
     uint64_t n;
@@ -130,6 +130,9 @@ static int parse(struct words *w, int argc, char **argv)
             break;
         case JUNIT:
             w->junit = optarg;
+            break;
+        case FORCE:
+            w->force = true;
             break;
         case CSV:
             w->csv = optarg;
@@ -208,7 +211,7 @@ static int print_completion(void)
          "    run) COMPREPLY=($(compgen -f -W '--slots --slot --commit --relabel --keep-going --repeat --out --database --plain --json --socket mn-1' -- \"$cur\"));;\n"
          "    check) COMPREPLY=($(compgen -f -W 'mn-1' -- \"$cur\"));;\n"
          "    list) COMPREPLY=($(compgen -W \"$(mn-factory list | sed -n 's/^\\([a-z]*\\) .*/\\1/p' | head -n -1)\" -- \"$cur\"));;\n"
-         "    report) COMPREPLY=($(compgen -f -W '--html --junit --csv --json' -- \"$cur\"));;\n"
+         "    report) COMPREPLY=($(compgen -f -W '--html --junit --csv --force --json' -- \"$cur\"));;\n"
          "    station) COMPREPLY=($(compgen -W '--database --json' -- \"$cur\"));;\n"
          "  esac\n"
          "}\n"

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "escape.h"
 #include "report.h"
 #include "stats.h"
 #include "verdict.h"
@@ -107,8 +108,8 @@ static double scale_y(double y, double most)
 
 static void put_level(FILE *out, const char *class, double y, double most)
 {
-    fprintf(out, "<line class=\"%s\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", class, LEFT, WIDTH - RIGHT, scale_y(y, most), scale_y(y, most));
-    fprintf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s%.4g</text>\n", LEFT - 8, scale_y(y, most) + 5, y > 0 ? "+" : "", y);
+    escape_markup(out, "<line class=\"%s\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", class, LEFT, WIDTH - RIGHT, scale_y(y, most), scale_y(y, most));
+    escape_markup(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s%.4g</text>\n", LEFT - 8, scale_y(y, most) + 5, y > 0 ? "+" : "", y);
 }
 
 static void put_curves(FILE *out, const json_t *runs, const char *step, const char *prefix, const char *curve, const char *title, const char *x_unit, bool relative)
@@ -129,17 +130,17 @@ static void put_curves(FILE *out, const json_t *runs, const char *step, const ch
     }
     if (most_x <= 0)
         return;
-    fprintf(out, "<figure><figcaption>%s</figcaption>\n<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\" data-curve=\"%s\">\n", title, WIDTH, HEIGHT, title, curve);
+    escape_markup(out, "<figure><figcaption>%s</figcaption>\n<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\" data-curve=\"%s\">\n", title, WIDTH, HEIGHT, title, curve);
     put_level(out, "grid", 0, most_y);
     put_level(out, "limit", b.low, most_y);
     put_level(out, "limit", b.high, most_y);
     for (i = 0; i < 2 && b.marginal; i++)
-        fprintf(out, "<line class=\"marginal\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT, WIDTH - RIGHT,
+        escape_markup(out, "<line class=\"marginal\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT, WIDTH - RIGHT,
                 scale_y(i == 0 ? b.marginal_low : b.marginal_high, most_y), scale_y(i == 0 ? b.marginal_low : b.marginal_high, most_y));
     for (i = 0; i <= 5; i++)
-        fprintf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%.4g</text>\n", scale_x(most_x * (double)i / 5, most_x), HEIGHT - 20, i == 5 ? "end" : "middle",
+        escape_markup(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%.4g</text>\n", scale_x(most_x * (double)i / 5, most_x), HEIGHT - 20, i == 5 ? "end" : "middle",
                 most_x * (double)i / 5);
-    fprintf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">set-point, %s</text>\n", WIDTH - RIGHT, HEIGHT - 4, x_unit);
+    escape_markup(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">set-point, %s</text>\n", WIDTH - RIGHT, HEIGHT - 4, x_unit);
     json_array_foreach(runs, i, run) {
         const char *verdict = text_of(step_of(run, step), "verdict");
         bool good = strcmp(verdict, "PASS") == 0 || strcmp(verdict, "MARGINAL") == 0;
@@ -147,11 +148,11 @@ static void put_curves(FILE *out, const json_t *runs, const char *step, const ch
         points = json_object_get(json_object_get(last_attempt(step_of(run, step)), "curves"), curve);
         if (json_array_size(points) == 0)
             continue;
-        fprintf(out, "<path class=\"%s\" d=\"", good ? "good" : "bad");
+        escape_markup(out, "<path class=\"%s\" d=\"", good ? "good" : "bad");
         json_array_foreach(points, k, point)
-            fprintf(out, "%c%.1f %.1f", k == 0 ? 'M' : 'L', scale_x(json_number_value(json_array_get(point, 0)), most_x), scale_y(error_of(point, relative), most_y));
+            escape_markup(out, "%c%.1f %.1f", k == 0 ? 'M' : 'L', scale_x(json_number_value(json_array_get(point, 0)), most_x), scale_y(error_of(point, relative), most_y));
         fputs("\"><title>", out);
-        report_escape(out, text_of(run, "serial"));
+        escape_markup(out, "%s", text_of(run, "serial"));
         fputs("</title></path>\n", out);
     }
     fputs("</svg></figure>\n", out);
@@ -194,20 +195,20 @@ static void put_histogram(FILE *out, const json_t *runs, const json_t *c, double
         most = ++bins[bin] > most ? bins[bin] : most;
         outside[bin] += (has_min && values[i] < min) || (has_max && values[i] > max); /* what is at its limit is within it */
     }
-    fprintf(out, "<figure><figcaption>%s: %s%s%s</figcaption><svg viewBox=\"0 0 %d %d\" role=\"img\" data-histogram=\"%s.%s\">", text_of(c, "step"), text_of(c, "name"),
+    escape_markup(out, "<figure><figcaption>%s: %s%s%s</figcaption><svg viewBox=\"0 0 %d %d\" role=\"img\" data-histogram=\"%s.%s\">", text_of(c, "step"), text_of(c, "name"),
             text_of(c, "unit")[0] != '\0' ? ", " : "", text_of(c, "unit"), SMALL_WIDTH, SMALL_HEIGHT, text_of(c, "step"), text_of(c, "name"));
     for (int i = 0; i < BINS; i++) {
         double height = (double)bins[i] / (double)most * (SMALL_HEIGHT - 26);
 
         if (bins[i] > 0)
-            fprintf(out, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", outside[i] > 0 ? "barbad" : "bar",
+            escape_markup(out, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", outside[i] > 0 ? "barbad" : "bar",
                     (double)i * SMALL_WIDTH / BINS, SMALL_HEIGHT - 20 - height, (double)SMALL_WIDTH / BINS - 1, height);
     }
     for (int i = 0; i < 2; i++) {
         double x = ((i == 0 ? min : max) - low) / span * SMALL_WIDTH;
 
         if (i == 0 ? has_min : has_max)
-            fprintf(out, "<line class=\"limit\" x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"%d\"/><text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%.4g</text>", x, x, SMALL_HEIGHT - 18,
+            escape_markup(out, "<line class=\"limit\" x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"%d\"/><text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%.4g</text>", x, x, SMALL_HEIGHT - 18,
                     x, SMALL_HEIGHT - 3, i == 0 ? "start" : "end", i == 0 ? min : max);
     }
     fputs("</svg></figure>\n", out);
@@ -226,12 +227,12 @@ static void put_runs(FILE *out, const json_t *runs)
         const char *serial = text_of(run, "serial")[0] != '\0' ? text_of(run, "serial") : text_of(run, "label");
 
         fputs("<tr><td>", out);
-        report_escape(out, text_of(run, "slot"));
+        escape_markup(out, "%s", text_of(run, "slot"));
         fputs("</td><td>", out);
-        report_escape(out, serial);
-        fprintf(out, "</td><td class=\"%s\">%s</td><td class=\"n\">%.1f</td><td class=\"why\">", text_of(run, "verdict"), text_of(run, "verdict"), number_of(run, "seconds"));
+        escape_markup(out, "%s", serial);
+        escape_markup(out, "</td><td class=\"%s\">%s</td><td class=\"n\">%.1f</td><td class=\"why\">", text_of(run, "verdict"), text_of(run, "verdict"), number_of(run, "seconds"));
         verdict_reason(run, reason, sizeof(reason));
-        report_escape(out, reason);
+        escape_markup(out, "%s", reason);
         fputs("</td></tr>\n", out);
     }
     fputs("</table></div>\n", out);
@@ -247,7 +248,7 @@ static void put_failures(FILE *out, const json_t *summary)
         return;
     fputs("<h2>Failures by step, of all runs</h2>\n<table id=\"failures\">\n", out);
     json_array_foreach(json_object_get(summary, "failures"), i, f)
-        fprintf(out, "<tr><td>%s</td><td class=\"n\">%.0f</td><td style=\"width:70%%\"><svg viewBox=\"0 0 400 12\"><rect class=\"barbad\" width=\"%.0f\" height=\"12\"/></svg></td></tr>\n",
+        escape_markup(out, "<tr><td>%s</td><td class=\"n\">%.0f</td><td style=\"width:70%%\"><svg viewBox=\"0 0 400 12\"><rect class=\"barbad\" width=\"%.0f\" height=\"12\"/></svg></td></tr>\n",
                 text_of(f, "step"), number_of(f, "count"), number_of(f, "count") / most * 400);
     fputs("</table>\n", out);
 }
@@ -255,7 +256,7 @@ static void put_failures(FILE *out, const json_t *summary)
 static void put_bound(FILE *out, const json_t *c, const char *key)
 {
     if (json_object_get(c, key) != NULL)
-        fprintf(out, "<td class=\"n\">%.5g</td>", number_of(c, key));
+        escape_markup(out, "<td class=\"n\">%.5g</td>", number_of(c, key));
     else
         fputs("<td></td>", out);
 }
@@ -265,18 +266,18 @@ static void put_capability(FILE *out, const json_t *summary)
     const json_t *c;
     size_t i;
 
-    fprintf(out, "<h2>Capability</h2>\n<p><small>Cpk of what varies and has a unit, from %d values on.</small></p>\n<div", STATS_CPK_MIN);
+    escape_markup(out, "<h2>Capability</h2>\n<p><small>Cpk of what varies and has a unit, from %d values on.</small></p>\n<div", STATS_CPK_MIN);
     fputs(" class=\"wide\"><table id=\"capability\"><thead><tr><th>step</th><th>measurement</th><th class=\"extra\">unit</th><th class=\"n\">least</th><th class=\"n\">most</th>"
           "<th class=\"n\">n</th><th class=\"n\">mean</th><th class=\"n extra\">deviation</th><th class=\"n\">Cpk</th></tr></thead>\n", out);
     json_array_foreach(json_object_get(summary, "capability"), i, c) {
         const json_t *cpk = json_object_get(c, "cpk");
 
-        fprintf(out, "<tr><td>%s</td><td>%s</td><td class=\"extra\">%s</td>", text_of(c, "step"), text_of(c, "name"), text_of(c, "unit"));
+        escape_markup(out, "<tr><td>%s</td><td>%s</td><td class=\"extra\">%s</td>", text_of(c, "step"), text_of(c, "name"), text_of(c, "unit"));
         put_bound(out, c, "min");
         put_bound(out, c, "max");
-        fprintf(out, "<td class=\"n\">%.0f</td><td class=\"n\">%.5g</td><td class=\"n extra\">%.4g</td>", number_of(c, "count"), number_of(c, "mean"), number_of(c, "deviation"));
+        escape_markup(out, "<td class=\"n\">%.0f</td><td class=\"n\">%.5g</td><td class=\"n extra\">%.4g</td>", number_of(c, "count"), number_of(c, "mean"), number_of(c, "deviation"));
         if (json_is_number(cpk))
-            fprintf(out, "<td class=\"n %s\">%.2f</td></tr>\n", json_number_value(cpk) < 1 ? "FAIL" : json_number_value(cpk) < 1.33 ? "MARGINAL" : "", json_number_value(cpk));
+            escape_markup(out, "<td class=\"n %s\">%.2f</td></tr>\n", json_number_value(cpk) < 1 ? "FAIL" : json_number_value(cpk) < 1.33 ? "MARGINAL" : "", json_number_value(cpk));
         else
             fputs("<td></td></tr>\n", out);
     }
@@ -319,9 +320,9 @@ static void put_plans(FILE *out, const json_t *summary)
         return;
     fputs("<h2>Plans</h2>\n<table><thead><tr><th>plan</th><th>sha256 of plan, limits</th><th class=\"n\">runs</th><th class=\"n\">pens</th><th class=\"n\">passed</th></tr></thead>\n", out);
     json_array_foreach(plans, i, p) {
-        fprintf(out, "<tr><td>");
-        report_escape(out, text_of(p, "name"));
-        fprintf(out, "%s</td><td><code>%.12s, %.12s</code></td><td class=\"n\">%.0f</td><td class=\"n\">%.0f</td><td class=\"n\">%.0f</td></tr>\n",
+        escape_markup(out, "<tr><td>");
+        escape_markup(out, "%s", text_of(p, "name"));
+        escape_markup(out, "%s</td><td><code>%.12s, %.12s</code></td><td class=\"n\">%.0f</td><td class=\"n\">%.0f</td><td class=\"n\">%.0f</td></tr>\n",
                 p == json_object_get(summary, "plan") ? " (the figures above)" : "", text_of(p, "sha256"), text_of(p, "limits_sha256"), number_of(p, "runs"), number_of(p, "pens"),
                 number_of(p, "passed"));
     }
@@ -335,19 +336,21 @@ void report_html(FILE *out, const json_t *runs, const json_t *summary)
     size_t n = json_array_size(runs), i;
     double *values = calloc(n + 1, sizeof(*values));
 
-    fprintf(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
-    report_escape(out, text_of(plan, "name"));
+    escape_markup(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
+    escape_markup(out, "%s", text_of(plan, "name"));
     find_period(runs, &began, &ended);
-    fprintf(out, "</title>\n<style>\n%s@page{@bottom-left{content:\"", style);
+    fputs("</title>\n<style>\n", out);
+    fputs(style, out);
+    fputs("@page{@bottom-left{content:\"", out);
     put_css_text(out, text_of(plan, "name"));
-    fprintf(out, ", %.16sZ\";font-size:8pt}@bottom-right{content:\"page \" counter(page) \" of \" counter(pages);font-size:8pt}}\n</style></head><body>\n<h1>", ended);
-    report_escape(out, text_of(plan, "name"));
-    fprintf(out, "</h1>\n<p>Station ");
-    report_escape(out, text_of(first, "station"));
-    fprintf(out, ", from %.10s %.8s to %.10s %.8s UTC</p>\n", began, strlen(began) > 11 ? began + 11 : "", ended, strlen(ended) > 11 ? ended + 11 : "");
+    escape_markup(out, ", %.16sZ\";font-size:8pt}@bottom-right{content:\"page \" counter(page) \" of \" counter(pages);font-size:8pt}}\n</style></head><body>\n<h1>", ended);
+    escape_markup(out, "%s", text_of(plan, "name"));
+    escape_markup(out, "</h1>\n<p>Station ");
+    escape_markup(out, "%s", text_of(first, "station"));
+    escape_markup(out, ", from %.10s %.8s to %.10s %.8s UTC</p>\n", began, strlen(began) > 11 ? began + 11 : "", ended, strlen(ended) > 11 ? ended + 11 : "");
     if (number_of(json_object_get(summary, "by_verdict"), "DRY_RUN") > 0)
         fputs("<p class=\"banner\">DRY RUN: nothing was written for good, and no pen has passed</p>\n", out);
-    fprintf(out, "<div class=\"tiles\"><div><b>%.0f</b>pens</div><div><b>%.0f</b>passed</div><div><b>%.0f</b>did not pass</div><div><b>%.1f %%</b>yield</div><div><b>%.1f %%</b>first-pass yield</div>"
+    escape_markup(out, "<div class=\"tiles\"><div><b>%.0f</b>pens</div><div><b>%.0f</b>passed</div><div><b>%.0f</b>did not pass</div><div><b>%.1f %%</b>yield</div><div><b>%.1f %%</b>first-pass yield</div>"
                  "<div><b>%.0f</b>runs</div></div>\n",
             number_of(summary, "pens"), number_of(summary, "passed"), number_of(summary, "pens") - number_of(summary, "passed"), number_of(summary, "yield") * 100,
             number_of(summary, "first_pass_yield") * 100, number_of(summary, "runs"));
@@ -365,8 +368,8 @@ void report_html(FILE *out, const json_t *runs, const json_t *summary)
     }
     fputs("</div>\n", out);
     put_capability(out, summary);
-    fprintf(out, "<p><small>Plan <code>%s</code><br>Limits <code>%s</code> of ", text_of(plan, "sha256"), text_of(limits, "sha256"));
-    report_escape(out, text_of(limits, "name"));
+    escape_markup(out, "<p><small>Plan <code>%s</code><br>Limits <code>%s</code> of ", text_of(plan, "sha256"), text_of(limits, "sha256"));
+    escape_markup(out, "%s", text_of(limits, "name"));
     fputs("<br>Red dashes are limits, dotted lines the narrower ones; a red curve is a pen that failed the step.</small></p>\n</body></html>\n", out);
     free(values);
 }

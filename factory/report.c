@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "escape.h"
+
 static const char *text_of(const json_t *j, const char *key)
 {
     const char *text = json_string_value(json_object_get(j, key));
@@ -16,30 +18,14 @@ static double number_of(const json_t *j, const char *key)
     return json_number_value(json_object_get(j, key));
 }
 
-void report_escape(FILE *out, const char *text)
-{
-    for (const char *c = text; *c != '\0'; c++) {
-        if (*c == '<')
-            fputs("&lt;", out);
-        else if (*c == '>')
-            fputs("&gt;", out);
-        else if (*c == '&')
-            fputs("&amp;", out);
-        else if (*c == '"')
-            fputs("&quot;", out);
-        else if ((unsigned char)*c >= ' ' || *c == '\n' || *c == '\t')
-            fputc(*c, out); /* other control characters are none of XML's */
-    }
-}
-
 static void put_value(FILE *out, const json_t *m)
 {
     const json_t *v = json_object_get(m, "value");
 
     if (json_is_string(v))
-        report_escape(out, json_string_value(v));
+        escape_markup(out, "%s", json_string_value(v));
     else if (json_is_number(v))
-        fprintf(out, "%.6g", json_number_value(v));
+        escape_markup(out, "%.6g", json_number_value(v));
 }
 
 static bool is(const json_t *j, const char *verdict)
@@ -57,30 +43,30 @@ static void put_measurements(FILE *out, const json_t *attempt, bool bad_only)
     json_array_foreach(json_object_get(attempt, "measurements"), i, m) {
         if (bad_only && !is(m, "FAIL") && !is(m, "UNSET"))
             continue;
-        report_escape(out, text_of(m, "name"));
+        escape_markup(out, "%s", text_of(m, "name"));
         fputs(" = ", out);
         put_value(out, m);
-        fprintf(out, " ");
-        report_escape(out, text_of(m, "unit"));
+        escape_markup(out, " ");
+        escape_markup(out, "%s", text_of(m, "unit"));
         if (json_object_get(m, "min") != NULL)
-            fprintf(out, ", at least %.6g", number_of(m, "min"));
+            escape_markup(out, ", at least %.6g", number_of(m, "min"));
         if (json_object_get(m, "max") != NULL)
-            fprintf(out, ", at most %.6g", number_of(m, "max"));
+            escape_markup(out, ", at most %.6g", number_of(m, "max"));
         if (json_object_get(m, "equals") != NULL) {
             fputs(", wanted ", out);
-            report_escape(out, text_of(m, "equals"));
+            escape_markup(out, "%s", text_of(m, "equals"));
         }
-        fprintf(out, ": %s\n", text_of(m, "verdict"));
+        escape_markup(out, ": %s\n", text_of(m, "verdict"));
     }
 }
 
 static void put_element(FILE *out, const char *element, const char *type, const char *message, const json_t *attempt)
 {
-    fprintf(out, "      <%s type=\"%s\" message=\"", element, type);
-    report_escape(out, message);
+    escape_markup(out, "      <%s type=\"%s\" message=\"", element, type);
+    escape_markup(out, "%s", message);
     fputs("\">", out);
     put_measurements(out, attempt, true);
-    fprintf(out, "</%s>\n", element);
+    escape_markup(out, "</%s>\n", element);
 }
 
 static void put_case(FILE *out, const json_t *run, const json_t *step)
@@ -91,16 +77,16 @@ static void put_case(FILE *out, const json_t *run, const json_t *step)
 
     json_array_foreach(attempts, i, attempt)
         seconds += number_of(attempt, "seconds");
-    fprintf(out, "    <testcase classname=\"");
-    report_escape(out, text_of(json_object_get(run, "plan"), "name"));
-    fprintf(out, ".");
-    report_escape(out, text_of(step, "phase"));
-    fprintf(out, "\" name=\"");
-    report_escape(out, text_of(step, "name"));
-    fprintf(out, "\" time=\"%.3f\">\n", seconds);
+    escape_markup(out, "    <testcase classname=\"");
+    escape_markup(out, "%s", text_of(json_object_get(run, "plan"), "name"));
+    escape_markup(out, ".");
+    escape_markup(out, "%s", text_of(step, "phase"));
+    escape_markup(out, "\" name=\"");
+    escape_markup(out, "%s", text_of(step, "name"));
+    escape_markup(out, "\" time=\"%.3f\">\n", seconds);
     if (is(step, "SKIPPED")) {
         fputs("      <skipped message=\"", out);
-        report_escape(out, text_of(step, "reason"));
+        escape_markup(out, "%s", text_of(step, "reason"));
         fputs("\"/>\n", out);
     } else if (is(step, "FAIL")) {
         put_element(out, "failure", "FAIL", "a measurement is outside of its limits, or was not made", last);
@@ -112,7 +98,7 @@ static void put_case(FILE *out, const json_t *run, const json_t *step)
     fputs("      <system-out>", out);
     json_array_foreach(attempts, i, attempt) {
         if (json_array_size(attempts) > 1)
-            fprintf(out, "attempt %zu: %s\n", i + 1, text_of(attempt, "verdict"));
+            escape_markup(out, "attempt %zu: %s\n", i + 1, text_of(attempt, "verdict"));
         put_measurements(out, attempt, false);
     }
     fputs("</system-out>\n    </testcase>\n", out);
@@ -131,13 +117,13 @@ static void put_suite(FILE *out, const json_t *run, size_t id)
         skipped += is(step, "SKIPPED");
         errors += !is(step, "PASS") && !is(step, "MARGINAL") && !is(step, "FAIL") && !is(step, "SKIPPED");
     }
-    fprintf(out, "  <testsuite id=\"%zu\" name=\"", id);
-    report_escape(out, text_of(run, "run"));
-    fprintf(out, "\" package=\"");
-    report_escape(out, text_of(run, "serial"));
-    fprintf(out, "\" hostname=\"");
-    report_escape(out, text_of(run, "station"));
-    fprintf(out, "\" timestamp=\"%.19s\" tests=\"%u\" failures=\"%u\" errors=\"%u\" skipped=\"%u\" time=\"%.3f\">\n", text_of(run, "began"), tests + broken, failures,
+    escape_markup(out, "  <testsuite id=\"%zu\" name=\"", id);
+    escape_markup(out, "%s", text_of(run, "run"));
+    escape_markup(out, "\" package=\"");
+    escape_markup(out, "%s", text_of(run, "serial"));
+    escape_markup(out, "\" hostname=\"");
+    escape_markup(out, "%s", text_of(run, "station"));
+    escape_markup(out, "\" timestamp=\"%.19s\" tests=\"%u\" failures=\"%u\" errors=\"%u\" skipped=\"%u\" time=\"%.3f\">\n", text_of(run, "began"), tests + broken, failures,
             errors + broken, skipped, number_of(run, "seconds"));
     json_array_foreach(json_object_get(run, "steps"), i, step)
         put_case(out, run, step);
@@ -145,9 +131,9 @@ static void put_suite(FILE *out, const json_t *run, size_t id)
         const char *text = text_of(json_object_get(run, "error"), "text");
 
         fputs("    <testcase classname=\"run\" name=\"run\" time=\"0\">\n      <error type=\"", out);
-        fputs(text_of(run, "verdict"), out);
+        escape_markup(out, "%s", text_of(run, "verdict"));
         fputs("\" message=\"", out);
-        report_escape(out, text[0] != '\0' ? text : "the run was interrupted");
+        escape_markup(out, "%s", text[0] != '\0' ? text : "the run was interrupted");
         fputs("\"/>\n    </testcase>\n", out);
     }
     fputs("  </testsuite>\n", out);
@@ -168,17 +154,7 @@ void report_junit(FILE *out, const json_t *runs)
 
 static void put_field(FILE *out, const char *text, char end)
 {
-    if (strpbrk(text, ",\"\n") == NULL) {
-        fputs(text, out);
-    } else {
-        fputc('"', out);
-        for (const char *c = text; *c != '\0'; c++) {
-            if (*c == '"')
-                fputc('"', out);
-            fputc(*c, out);
-        }
-        fputc('"', out);
-    }
+    escape_csv(out, text);
     fputc(end, out);
 }
 

@@ -11,6 +11,3 @@
 void report_html(FILE *out, const json_t *runs, const json_t *summary);
 void report_junit(FILE *out, const json_t *runs);
 void report_csv(FILE *out, const json_t *runs);
-
-/* A text with what means something in XML and HTML taken out of it. */
-void report_escape(FILE *out, const char *text);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "escape.h"
 #include "sessions.h"
 
 static uint64_t due_us(const struct mn_session *s, const struct mn_aftercare *row)
@@ -107,17 +108,6 @@ static json_t *card_json(const struct mn_session *s)
     return j;
 }
 
-/* A text in HTML: the subject's key may hold what HTML means something by. */
-static void put_text(FILE *out, const char *text)
-{
-    for (const char *c = text; *c != '\0'; c++) {
-        if (strchr("<>&\"'", *c) != NULL)
-            fprintf(out, "&#%d;", *c);
-        else
-            fputc(*c, out);
-    }
-}
-
 static const char style[] = "@page{margin:12mm}*{box-sizing:border-box}body{font:15px/1.4 sans-serif;max-width:36em;margin:1em auto;padding:0 1em;color:#111;background:#fff}"
                             "h1{font-size:1.5em;margin:.2em 0}h2{font-size:1.05em;margin:.8em 0 .2em}p{margin:.2em 0}table{border-collapse:collapse}td{padding:.15em .8em .15em 0;vertical-align:top}"
                             "td:first-child{white-space:nowrap;font-weight:bold}section{border:1px solid #777;border-left-width:6px;padding:.1em .9em .4em;margin:.7em 0;break-inside:avoid}"
@@ -133,29 +123,30 @@ static void write_page(FILE *out, const struct mn_session *s)
     format_minute(s->ended_us, when, sizeof(when));
     format_treated(s, treated, sizeof(treated));
     fprintf(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
-                 "<title>After-care, session %" PRIu32 "</title>\n<style>%s</style></head><body>\n",
-            s->number, style);
-    fprintf(out, "<h1>After-care</h1>\n<p>Session %" PRIu32 ", ", s->number);
-    put_text(out, s->subject);
-    fprintf(out, ", %s</p>\n<p>Treated%s: %s</p>\n<h2>Not before</h2>\n<table>\n", when, s->incomplete ? ", as far as is known" : "", treated);
+                 "<title>After-care, session %" PRIu32 "</title>\n<style>", s->number);
+    fputs(style, out);
+    fputs("</style></head><body>\n", out);
+    escape_markup(out, "<h1>After-care</h1>\n<p>Session %" PRIu32 ", ", s->number);
+    escape_markup(out, "%s", s->subject);
+    escape_markup(out, ", %s</p>\n<p>Treated%s: %s</p>\n<h2>Not before</h2>\n<table>\n", when, s->incomplete ? ", as far as is known" : "", treated);
     for (size_t i = 0; i < mn_aftercare_count(); i++) {
         format_due(s, mn_aftercare_at(i), when, sizeof(when));
-        fprintf(out, "<tr><td>%s</td><td>%s</td></tr>\n", when, mn_aftercare_at(i)->text);
+        escape_markup(out, "<tr><td>%s</td><td>%s</td></tr>\n", when, mn_aftercare_at(i)->text);
     }
-    fprintf(out, "</table>\n<h2>To be expected</h2>\n<p>");
+    escape_markup(out, "</table>\n<h2>To be expected</h2>\n<p>");
     for (size_t i = 0; i < mn_expected_count(); i++)
-        fprintf(out, "%s%s", i == 0 ? "" : ", ", mn_expected_at(i)->text);
-    fprintf(out, "</p>\n");
+        escape_markup(out, "%s%s", i == 0 ? "" : ", ", mn_expected_at(i)->text);
+    escape_markup(out, "</p>\n");
     for (size_t i = 0; i < mn_adverse_count(); i++) {
         if (is_first_of(i))
             fprintf(out, "%s<section%s><h2>Call %s</h2><ul>", i > 0 ? "</ul></section>\n" : "", is_urgent(i) ? " class=\"urgent\"" : "", mn_adverse_at(i)->who);
         if (strcmp(mn_adverse_at(i)->name, "OTHER") != 0)
-            fprintf(out, "<li>%s</li>", mn_adverse_at(i)->text);
+            escape_markup(out, "<li>%s</li>", mn_adverse_at(i)->text);
     }
-    fprintf(out, "</ul></section>\n</body></html>\n");
+    escape_markup(out, "</ul></section>\n</body></html>\n");
 }
 
-int aftercare(struct app *a, const struct mn_session *s, const char *path)
+int aftercare(struct app *a, const struct mn_session *s, const char *path, bool force)
 {
     bool treated = false;
     FILE *out;
@@ -176,7 +167,7 @@ int aftercare(struct app *a, const struct mn_session *s, const char *path)
         print_text(s);
         return flush_output();
     }
-    out = output_open(path, "we");
+    out = output_open(path, force);
     if (out == NULL)
         return EXIT_ERROR;
     write_page(out, s);

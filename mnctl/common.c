@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "program.h"
 
 /* ---- words ---- */
@@ -58,20 +59,21 @@ void print_tail(size_t at, const char *text)
 
 bool may_write(const char *path, bool force)
 {
-    struct stat st;
+    char why[400];
 
-    if (force || strcmp(path, "-") == 0 || stat(path, &st) < 0 || S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode)) /* into those nothing is overwritten */
+    if (strcmp(path, "-") == 0 || file_may_create(path, force, why, sizeof(why)))
         return true;
-    fprintf(stderr, "mnctl: %s is there already: name another file, or add --force\n", path);
+    fprintf(stderr, "mnctl: cannot write %s\n", why);
     return false;
 }
 
-FILE *output_open(const char *path, const char *mode)
+FILE *output_open(const char *path, bool force)
 {
-    FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, mode);
+    char why[400];
+    FILE *out = strcmp(path, "-") == 0 ? stdout : file_create(path, force, why, sizeof(why));
 
     if (out == NULL)
-        fprintf(stderr, "mnctl: cannot write %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "mnctl: cannot write %s\n", why);
     return out;
 }
 

@@ -279,9 +279,13 @@ static int config_export(struct app *a, int argc, char **argv)
     j = json_pack("{s:s, s:I, s:o}", "serial", a->serial, "generation", (json_int_t)c.generation, "config", json_config(&c));
     if (path == NULL)
         return print_json(j, false);
-    out = fopen(path, "we");
-    r = out == NULL || json_dumpf(j, out, JSON_INDENT(2)) != 0 || fputc('\n', out) == EOF;
-    if (out != NULL && fclose(out) != 0)
+    out = output_open(path, force);
+    if (out == NULL) {
+        json_decref(j);
+        return EXIT_ERROR;
+    }
+    r = json_dumpf(j, out, JSON_INDENT(2)) != 0 || fputc('\n', out) == EOF;
+    if (fclose(out) != 0)
         r = 1;
     json_decref(j);
     if (r != 0) {

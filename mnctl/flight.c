@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "escape.h"
 #include "mnctl.h"
 
 enum { BEFORE_S = 5, AFTER_S = 1, PLOTS = 3, BUCKETS = 600, ROWS = 6, COLUMNS_MIN = 40, COLUMNS_MAX = 110 };
@@ -212,14 +213,7 @@ static void write_row(FILE *out, const char *name, const char *format, ...)
     va_start(ap, format);
     vsnprintf(text, sizeof(text), format, ap);
     va_end(ap);
-    fprintf(out, "<tr><th scope=\"row\">%s</th><td>", name);
-    for (const char *c = text; *c != '\0'; c++) { /* what a pen says is text, never markup */
-        if (*c == '<' || *c == '>' || *c == '&')
-            fputs(*c == '<' ? "&lt;" : *c == '>' ? "&gt;" : "&amp;", out);
-        else
-            fputc(*c, out);
-    }
-    fputs("</td></tr>\n", out);
+    escape_markup(out, "<tr><th scope=\"row\">%s</th><td>%s</td></tr>\n", name, text);
 }
 
 static void write_page(FILE *out, const struct page *page)
@@ -228,11 +222,11 @@ static void write_page(FILE *out, const struct page *page)
     const char *name = page->fault != NULL ? page->fault->name : "UNKNOWN";
     char when[40], bound[40] = "at latest", faults[512];
 
-    format_time(r->host_us, when, sizeof(when));
+    format_rfc3339(r->host_us, when, sizeof(when));
     if (r->host_bound_us != MN_BOUND_UNKNOWN)
-        snprintf(bound, sizeof(bound), "&plusmn; %.1f ms", r->host_bound_us / 1000.0);
+        snprintf(bound, sizeof(bound), "\xc2\xb1 %.1f ms", r->host_bound_us / 1000.0);
     format_faults(r->fault.fault_word, faults, sizeof(faults));
-    fprintf(out,
+    escape_markup(out,
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
             "<title>%" PRIu32 " %s, pen %s</title>\n<style>\n"
             ":root{color-scheme:light dark}body{font:16px/1.45 system-ui,sans-serif;max-width:60rem;margin:1rem auto;padding:0 .75rem}\n"
@@ -244,7 +238,7 @@ static void write_page(FILE *out, const struct page *page)
             "</style></head><body>\n<h1>%" PRIu32 " %s</h1>\n<p>%s</p>\n<table>\n",
             r->fault.code, name, r->serial, r->fault.code, name, page->fault != NULL ? page->fault->text : "a later version knows it");
     write_row(out, "Pen", "%s", r->serial);
-    fprintf(out, "<tr><th scope=\"row\">Time</th><td>%s %s</td></tr>\n", when, bound);
+    escape_markup(out, "<tr><th scope=\"row\">Time</th><td>%s %s</td></tr>\n", when, bound);
     write_row(out, "Fault", "%s, priority %c", r->fault.raised ? "raised" : "cleared", page->fault != NULL ? page->fault->priority : '?');
     write_row(out, "State", "%s", mn_state_name(r->fault.state));
     write_row(out, "All faults then", "%s", faults);
@@ -254,17 +248,17 @@ static void write_page(FILE *out, const struct page *page)
     write_row(out, "Record", "%" PRIu32 " of volume %" PRIu32 "; row %" PRIu64 " of journal %016" PRIx64, r->number, r->volume, r->cursor.position,
               r->cursor.journal);
     write_row(out, "Telemetry", "%" PRIu64 " samples, %" PRIu64 " missed", page->samples, page->missed);
-    fprintf(out, "</table>\n");
+    escape_markup(out, "</table>\n");
     for (int i = 0; i < PLOTS && page->samples > 0; i++)
         write_plot(out, &page->plots[i]);
     if (page->samples == 0)
-        fprintf(out, "<p>No telemetry was kept with this record.</p>\n");
-    fprintf(out, "<p><small>mnctl %s. The red line is the fault.</small></p>\n</body></html>\n", mn_version());
+        escape_markup(out, "<p>No telemetry was kept with this record.</p>\n");
+    escape_markup(out, "<p><small>mnctl %s. The red line is the fault.</small></p>\n</body></html>\n", mn_version());
 }
 
-static int write_file(const struct page *page, const char *path)
+static int write_file(const struct page *page, const char *path, bool force)
 {
-    FILE *out = output_open(path, "we");
+    FILE *out = output_open(path, force);
 
     if (out == NULL)
         return EXIT_ERROR;
@@ -380,7 +374,7 @@ int faults_show(struct app *a, int argc, char **argv)
     if (page.samples == 0)
         fprintf(stderr, "mnctl: no telemetry was kept with it: that is done for raised faults of priority H and M, and takes a second\n");
     if (path != NULL)
-        return write_file(&page, path);
+        return write_file(&page, path, force);
     if (a->json)
         return print_page_json(&page);
     print_text(&page);

@@ -68,7 +68,7 @@ int print_json(json_t *j, bool one_line);
 int flush_output(void);
 
 /* A file to write into, - for stdout; NULL after a sentence. mode as of fopen(). Its end: EXIT_OK, and its path is printed, or EXIT_ERROR after a sentence. */
-FILE *output_open(const char *path, const char *mode);
+FILE *output_open(const char *path, bool force);
 int output_close(FILE *out, const char *path);
 
 /* The last column of a row, which begins at column `at`: on a terminal wrapped by words below itself (or, where that is too narrow, with an indent of
@@ -118,6 +118,8 @@ const char *zone_name(unsigned number);
 
 /* "2026-11-21 08:30:00.000", local time. */
 void format_time(uint64_t us, char *out, size_t cap);
+/* For programs, and for who reads it elsewhere: RFC 3339, local, with the offset: "2026-11-25T09:42:12.125+01:00". */
+void format_rfc3339(uint64_t us, char *out, size_t cap);
 /* What it says, without when and of which pen. */
 void format_record(const struct mn_record *r, char *out, size_t cap);
 json_t *json_record(const struct mn_record *r);

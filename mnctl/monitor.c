@@ -242,6 +242,7 @@ int cmd_monitor(struct app *a, int argc, char **argv)
 {
     static struct monitor m; /* the client may call back until it is closed, behind us */
     const char *path = NULL;
+    bool force = false;
     uint64_t pid = 0;
     double seconds = 0;
     int r = EXIT_OK;
@@ -253,13 +254,17 @@ int cmd_monitor(struct app *a, int argc, char **argv)
             r = parse_number(argv[i], argv[i + 1], 1, INT32_MAX, &pid), i++;
         else if (strcmp(argv[i], "--pcapng") == 0 && i + 1 < argc)
             path = argv[++i];
+        else if (strcmp(argv[i], "--force") == 0)
+            force = true;
         else if (strcmp(argv[i], "--seconds") == 0)
             r = parse_seconds(argv[i], argv[i + 1], &seconds), i++;
         else
-            r = usage_error("monitor takes --clients, --client PID, --pcapng FILE and --seconds N, not %s", argv[i]);
+            r = usage_error("monitor takes --clients, --client PID, --pcapng FILE, --force and --seconds N, not %s", argv[i]);
     }
     if (r != EXIT_OK)
         return r;
+    if (path != NULL && !may_write(path, force))
+        return EXIT_ERROR;
     m.pid = pid != 0 ? (long)pid : m.pid;
     m.app = a;
     a->on_event = on_traffic;
@@ -270,11 +275,9 @@ int cmd_monitor(struct app *a, int argc, char **argv)
     if (r != EXIT_OK)
         return r;
     if (path != NULL) {
-        m.capture = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
-        if (m.capture == NULL) {
-            fprintf(stderr, "mnctl: cannot write %s: %s\n", path, strerror(errno));
+        m.capture = output_open(path, force);
+        if (m.capture == NULL)
             return EXIT_ERROR;
-        }
         capture_begin(m.capture);
         fflush(m.capture);
     }

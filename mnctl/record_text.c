@@ -14,6 +14,18 @@ void format_time(uint64_t us, char *out, size_t cap)
     snprintf(out + n, cap - n, ".%03u", (unsigned)(us % 1000000 / 1000));
 }
 
+void format_rfc3339(uint64_t us, char *out, size_t cap)
+{
+    time_t s = (time_t)(us / 1000000);
+    char clock[32] = "", offset[8] = "";
+    struct tm tm;
+
+    if (localtime_r(&s, &tm) == NULL || strftime(clock, sizeof(clock), "%Y-%m-%dT%H:%M:%S", &tm) == 0 || strftime(offset, sizeof(offset), "%z", &tm) != 5)
+        snprintf(out, cap, "?");
+    else
+        snprintf(out, cap, "%s.%03u%.3s:%s", clock, (unsigned)(us % 1000000 / 1000), offset, offset + 3);
+}
+
 void format_bound(const struct mn_record *r, char *out, size_t cap)
 {
     if (r->kind >= MN_RECORD_BEGUN)
@@ -131,7 +143,7 @@ json_t *json_record(const struct mn_record *r)
     json_t *j;
 
     format_cursor(&r->cursor, cursor, sizeof(cursor));
-    format_time(r->host_us, when, sizeof(when));
+    format_rfc3339(r->host_us, when, sizeof(when));
     j = json_pack("{s:I, s:s, s:s, s:I, s:s, s:I, s:I, s:s}", "id", (json_int_t)r->cursor.position, "cursor", cursor, "time", when, "host_us",
                   (json_int_t)r->host_us, "serial", r->serial, "volume", (json_int_t)r->volume, "number", (json_int_t)r->number, "kind",
                   mn_record_kind_name(r->kind));

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "escape.h"
 #include "mnctl.h"
 
 enum { LIST_DEFAULT = 40, VERIFY_TIMEOUT_MS = 600000, SEEN_MAX = 64 };
@@ -20,7 +21,7 @@ struct records {
     bool sessions;    /* those of sessions, which no filter of the daemon knows: then all come, and are looked at here */
     char serial[MN_SERIAL_MAX + 1], priorities[4];
     enum format format;
-    bool follow, export;
+    bool follow, export, force;
     const char *path; /* of the export; NULL: stdout */
     FILE *out;
     long last;        /* only so many; 0: all */
@@ -38,17 +39,6 @@ static enum colour colour_of(const struct mn_record *r)
     if (r->kind == MN_RECORD_FAULT)
         return r->fault.raised ? COLOUR_BAD : COLOUR_GOOD;
     return r->kind == MN_RECORD_LOST || r->kind == MN_RECORD_RENEWED || r->kind == MN_RECORD_DROPPED || r->kind == MN_RECORD_CONTROL ? COLOUR_WARN : COLOUR_NONE;
-}
-
-static void print_csv_text(FILE *out, const char *text)
-{
-    fputc('"', out);
-    for (; *text != '\0'; text++) {
-        if (*text == '"')
-            fputc('"', out);
-        fputc(*text, out);
-    }
-    fputs("\"\n", out);
 }
 
 /* Of a configuration record what differs from the one before it of the same pen, if that was seen. */
@@ -115,7 +105,10 @@ static void print_record(struct records *x, const struct mn_record *r)
     format_record(r, text, sizeof(text));
     if (r->kind == MN_RECORD_CONFIG && x->format == FORMAT_TABLE)
         format_change(x, r, text, sizeof(text));
-    format_time(r->host_us, when, sizeof(when));
+    if (x->format == FORMAT_CSV)
+        format_rfc3339(r->host_us, when, sizeof(when));
+    else
+        format_time(r->host_us, when, sizeof(when));
     switch (x->format) {
     case FORMAT_JSON:
         j = json_record(r);
@@ -127,9 +120,12 @@ static void print_record(struct records *x, const struct mn_record *r)
         fprintf(x->out, "%" PRIu64 ",%s,%" PRIu64 ",", r->cursor.position, when, r->host_us);
         if (r->host_bound_us != MN_BOUND_UNKNOWN)
             fprintf(x->out, "%" PRIu32, r->host_bound_us);
-        fprintf(x->out, ",%s,%" PRIu32 ",%" PRIu32 ",%" PRIu32 ",%" PRIu64 ",%s,%" PRIu32 ",", r->serial, r->volume, r->number, r->boot_id, r->t_us,
+        fputc(',', x->out);
+        escape_csv(x->out, r->serial);
+        fprintf(x->out, ",%" PRIu32 ",%" PRIu32 ",%" PRIu32 ",%" PRIu64 ",%s,%" PRIu32 ",", r->volume, r->number, r->boot_id, r->t_us,
                 mn_record_kind_name(r->kind), r->kind == MN_RECORD_FAULT ? r->fault.code : 0);
-        print_csv_text(x->out, text);
+        escape_csv(x->out, text);
+        fputc('\n', x->out);
         break;
     case FORMAT_TABLE:
         print_row(x, r, when, text);
@@ -226,10 +222,8 @@ static int show(struct records *x)
     if (r != EXIT_OK)
         return r;
     x->out = stdout;
-    if (x->path != NULL && (x->out = fopen(x->path, "we")) == NULL) {
-        fprintf(stderr, "mnctl: cannot write %s: %s\n", x->path, strerror(errno));
+    if (x->path != NULL && (x->out = output_open(x->path, x->force)) == NULL)
         return EXIT_ERROR;
-    }
     print_head(x);
     if (!x->follow) {
         r = read_all(x);
@@ -384,7 +378,7 @@ static int parse_value(struct records *x, const char *option, const char *value)
 
 int cmd_records(struct app *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--since", "--until", "--kind", "--priority", "--last", "--after", "--export", "--output", "--follow", "verify", "backup"};
+    static const char *const names[] = {"--since", "--until", "--kind", "--priority", "--last", "--after", "--export", "--output", "--follow", "--force", "verify", "backup"};
     static struct records x; /* the client may call back until it is closed, behind us */
 
     if (argc == 2 && strcmp(argv[1], "verify") == 0)
@@ -401,6 +395,8 @@ int cmd_records(struct app *a, int argc, char **argv)
             known++;
         if (strcmp(argv[i], "--follow") == 0) {
             x.follow = true;
+        } else if (strcmp(argv[i], "--force") == 0) {
+            x.force = true;
         } else if (known < 8 && i + 1 < argc) {
             int r = parse_value(&x, argv[i], argv[i + 1]);
 
@@ -419,6 +415,8 @@ int cmd_records(struct app *a, int argc, char **argv)
     x.filter.kinds = x.sessions ? 0 : x.kinds;
     if (x.path != NULL && (!x.export || x.follow))
         return usage_error("--output goes with --export");
+    if (x.path != NULL && !may_write(x.path, x.force))
+        return EXIT_ERROR;
     if (x.last < 0)
         x.last = x.format == FORMAT_TABLE && !x.follow && x.filter.since_us == 0 && !x.has_place ? LIST_DEFAULT : 0;
     if (a->pen != NULL) {

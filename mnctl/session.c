@@ -39,7 +39,7 @@ static int write_plan(const struct plan_words *w, const char *path, bool force)
 
     if (!may_write(path, force))
         return EXIT_ERROR;
-    out = output_open(path, "we");
+    out = output_open(path, force);
     if (out == NULL)
         return EXIT_ERROR;
     plan_write(out, w);
@@ -284,7 +284,7 @@ static int card(struct app *a, int argc, char **argv)
     if (path != NULL && !may_write(path, force))
         return EXIT_ERROR;
     r = get(a, "aftercare", number, &s);
-    return r == EXIT_OK ? aftercare(a, &s, path) : r;
+    return r == EXIT_OK ? aftercare(a, &s, path, force) : r;
 }
 
 static int event(struct app *a, int argc, char **argv)

@@ -142,4 +142,4 @@ int session_resume(struct app *a, int argc, char **argv);
 /* ---- aftercare.c ---- */
 
 /* The card for whoever was treated: as text, JSON (--json) or a page to print (path). */
-int aftercare(struct app *a, const struct mn_session *s, const char *path);
+int aftercare(struct app *a, const struct mn_session *s, const char *path, bool force);

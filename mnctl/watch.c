@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "escape.h"
 #include "mnctl.h"
 
 enum { HISTORY = 500, SCREEN_PERIOD_MS = 100, PLOTS = 3, STALE_MS = 3000 };
@@ -85,10 +86,12 @@ static void print_csv(const struct mn_telemetry *t)
 {
     const struct mn_fast *f = &t->fast;
 
-    for (size_t i = 0; i < f->count; i++)
-        printf("%s,%" PRIu64 ",%" PRIu64 ",%" PRId32 ",%" PRId32 ",%" PRId32 ",%" PRId32 ",%" PRId32 ",%" PRId32 ",%" PRIu64 "\n", t->serial,
+    for (size_t i = 0; i < f->count; i++) {
+        escape_csv(stdout, t->serial);
+        printf(",%" PRIu64 ",%" PRIu64 ",%" PRId32 ",%" PRId32 ",%" PRId32 ",%" PRId32 ",%" PRId32 ",%" PRId32 ",%" PRIu64 "\n",
                f->first_seq + i * f->decimation, f->t0_us + i * f->period_us, f->depth_um[i], f->stroke_rate_dhz[i], f->motor_current_ma[i],
                f->motor_duty_permille[i], f->load_permille[i], f->skin_contact[i], i == 0 ? f->missed : 0);
+    }
 }
 
 static json_t *column(const int32_t *values, size_t n)

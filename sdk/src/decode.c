@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "escape.h"
+
+/* Whoever said it, a pen or another program: a program that prints it sends no control characters to its terminal, and has UTF-8 in its JSON. */
 static void copy(char *out, size_t cap, const char *in)
 {
-    snprintf(out, cap, "%s", in != NULL ? in : "");
+    escape_terminal(out, cap, in != NULL ? in : "", in != NULL ? strlen(in) : 0);
 }
 
 void decode_pen(struct mn_pen *out, const Mnc__PenInfo *in)

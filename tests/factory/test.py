@@ -407,6 +407,8 @@ def words():
             ("the_plan_that_ships_is_checked", ["check", "mn-1"], 0, "22 steps, 102 limits"), ("a_plan_that_is_not_there_is_said", ["check", "mn1"], 2, "there is no plan mn1; did you mean mn-1?"), ("nor_is_a_far_one", ["check", "quick"], 2, "there is no plan quick"), ("a_path_is_said_as_it_is", ["check", "./mn-2.yaml"], 2, "mn-2.yaml: No such file"),
             ("without_a_daemon_it_says_so", ["run", "mn-1"], 3, "nobody"), ("no_history_is_said", ["station", "--database", f"{folder}/none.db"], 3, "there is no history"),
             ("no_records_are_said", ["report", folder], 3, "no record"), ("slots_are_counted", ["run", "--slots", "65"], 2, "1 to 64"), ("slots_are_whole", ["run", "--slots", "2x"], 2, "whole number"),
+            ("an_out_that_is_a_file_is_refused_first", ["run", "mn-1", "--out", __file__], 3, "cannot write into the folder"), ("nor_may_it_be_a_device", ["run", "mn-1", "--out", "/dev/null/x"], 3, "Not a directory"),
+            ("a_record_that_is_a_fifo_is_refused", ["report", "/dev/zero"], 3, "it is a device, not a file"),
             ("it_completes", ["completion", "bash"], 0, "complete -F"), ("its_version", ["version"], 0, "mn-factory 0.")):
         r = run(*argv)
         ok(name, r.returncode == code and said in r.stdout + r.stderr, f"{r.returncode}: {r.stdout}{r.stderr}")

@@ -40,6 +40,13 @@ import csv, sys
 rows = list(csv.DictReader(sys.stdin))
 print(\"ok\" if [r[\"kind\"] for r in rows if r[\"code\"] == \"1101\"] == [\"FAULT\"] and all(len(r) == 12 and None not in r for r in rows) else rows)"'
 says export_to_a_file 0 '[0-9]+ records are in .*e.jsonl' mnctl records --export jsonl --output "$dir/e.jsonl"
+echo "Dear board," > "$dir/letter"; ln -sf letter "$dir/link"
+says an_export_writes_over_nothing 1 'letter: it is there already: name another file, or add --force' mnctl records --export csv --output "$dir/letter"
+says nor_through_a_link 1 'link: it is a symbolic link: name the file itself' mnctl records --export csv --output "$dir/link" --force
+says nor_does_a_capture 1 'letter: it is there already' mnctl monitor --pcapng "$dir/letter" --seconds 1
+says nothing_was_touched 0 '^Dear board,$' cat "$dir/letter"
+says by_force_it_does 0 'records are in .*letter' mnctl records --export csv --output "$dir/letter" --force
+says times_have_their_offset 0 '^[1-9][0-9]*$' grep -cE '^[0-9]+,20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}[+-][0-9]{2}:[0-9]{2},' "$dir/letter"
 says export_to_a_full_disk 1 'cannot write /dev/full: No space left on device' mnctl records --export csv --output /dev/full
 says verify 0 'rows are as they were written' mnctl records verify
 says backup 0 'is a copy of the journal' mnctl records backup "$dir/copy.db"

@@ -341,6 +341,8 @@ static void on_closed(void *ctx, struct pen *p)
         i++;
     memmove(h->pens + i, h->pens + i + 1, (--h->count - i) * sizeof(p));
     h->closed[h->closed_count++] = p;
+    for (i = 0; i < h->count; i++) /* one may have been refused for its serial number */
+        pen_try_again(h->pens[i]);
     sd_event_source_set_enabled(h->reap, SD_EVENT_ONESHOT);
 }
 

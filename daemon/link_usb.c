@@ -2,9 +2,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/netlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <time.h>
 
 #include "log.h"
@@ -446,14 +449,15 @@ static void usb_close(struct link *link)
 
 /* ---- opening ---- */
 
-/* Endpoints by type and direction: addresses differ from controller to controller. */
-static bool find_endpoints(struct usb_link *l)
+/* 0 or a code of libusb's. NOT_FOUND: the device has no configuration now. Endpoints by type and direction: addresses differ from controller to controller. */
+static int find_endpoints(struct usb_link *l)
 {
     struct libusb_config_descriptor *config;
     bool found = false;
+    int r = libusb_get_active_config_descriptor(l->device, &config);
 
-    if (libusb_get_active_config_descriptor(l->device, &config) != 0)
-        return false;
+    if (r != 0)
+        return r == LIBUSB_ERROR_NOT_FOUND ? r : LIBUSB_ERROR_NOT_SUPPORTED;
     for (int i = 0; i < config->bNumInterfaces && !found; i++) {
         const struct libusb_interface_descriptor *d;
 
@@ -480,7 +484,7 @@ static bool find_endpoints(struct usb_link *l)
         found = l->bulk_in != 0 && l->bulk_out != 0 && l->interrupt_in != 0 && l->interrupt_packet >= MN_PEN_STATUS_SIZE;
     }
     libusb_free_config_descriptor(config);
-    return found;
+    return found ? 0 : LIBUSB_ERROR_NOT_SUPPORTED;
 }
 
 static void trouble(struct usb_link *l, const char *what, bool given_up)
@@ -496,9 +500,7 @@ static int try_open(struct usb_link *l)
     int r = libusb_open(l->device, &l->handle);
 
     if (r == 0) {
-        if (!find_endpoints(l)) {
-            r = LIBUSB_ERROR_NOT_SUPPORTED;
-        } else if ((r = libusb_claim_interface(l->handle, l->interface)) == 0) {
+        if ((r = find_endpoints(l)) == 0 && (r = libusb_claim_interface(l->handle, l->interface)) == 0) {
             r = transfers_start(l);
             if (r == 0)
                 return 0;
@@ -544,6 +546,8 @@ static int on_retry(sd_event_source *s, uint64_t usec, void *userdata)
         trouble(l, "another program holds it: end that program", !patient);
     else if (r == LIBUSB_ERROR_NO_DEVICE)
         trouble(l, "it went away while it was opened", false);
+    else if (r == LIBUSB_ERROR_NOT_FOUND)
+        trouble(l, "the kernel has left it unconfigured (power of the hub, or its authorisation): see dmesg", !patient);
     else if (r == LIBUSB_ERROR_NOT_SUPPORTED)
         trouble(l, "it has a pen's id, but not its interface and endpoints", true);
     else
@@ -685,7 +689,12 @@ static int start(struct usb_bus *b)
     int r = libusb_init(&b->libusb);
 
     if (r != 0) {
-        log_error("libusb does not start: %s", libusb_strerror(r));
+        int probe = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
+
+        /* Its commonest cause, of which it says "other error". */
+        log_error("libusb does not start: %s%s%s", libusb_strerror(r), probe < 0 ? "; netlink, by which it hears of devices: " : "", probe < 0 ? strerror(errno) : "");
+        if (probe >= 0)
+            close(probe);
         return error_of(r);
     }
     if ((r = sd_event_add_defer(b->event, &b->rescan, on_rescan, b)) < 0 ||

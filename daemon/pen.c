@@ -354,7 +354,7 @@ static uint64_t host_us(clockid_t id)
 static void on_clock(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
 {
     struct pen *p = ctx;
-    uint64_t now = host_us(CLOCK_MONOTONIC), asked = p->clock.at_us;
+    uint64_t now = host_us(CLOCK_BOOTTIME), asked = p->clock.at_us;
     Mnp__Status *status = NULL;
 
     (void)id;
@@ -373,7 +373,7 @@ static void on_clock(void *ctx, uint32_t id, enum pen_result result, uint16_t ty
 /* Compares it with the host's: the answer was made between asking and now. */
 static void clock_ask(struct pen *p)
 {
-    uint64_t now = host_us(CLOCK_MONOTONIC);
+    uint64_t now = host_us(CLOCK_BOOTTIME);
 
     if (p->clock.asked || (p->clock.known && now < p->clock.at_us + CLOCK_GOOD_MS * 1000))
         return;
@@ -385,7 +385,7 @@ static void clock_ask(struct pen *p)
 /* When a record was written, in Unix time. */
 static void date(const struct pen *p, struct journal_record *r)
 {
-    uint64_t mono = host_us(CLOCK_MONOTONIC), now = host_us(CLOCK_REALTIME), bound;
+    uint64_t mono = host_us(CLOCK_BOOTTIME), now = host_us(CLOCK_REALTIME), bound;
     int64_t ago = (int64_t)mono - ((int64_t)r->t_us + p->clock.offset_us);
 
     r->host_us = now;
@@ -616,6 +616,14 @@ static void greet(struct pen *p)
     if (frame_send(p, MNP__FRAME_TYPE__TYPE_HELLO, next_correlation(p), payload,
                    (uint16_t)mnp__hello__pack(&hello, payload)) < 0)
         session_failed(p, "the pen does not take HELLO");
+}
+
+void pen_try_again(struct pen *p)
+{
+    if (p->state != PEN_RESETTING || p->retry_at_ms == 0)
+        return;
+    p->retry_at_ms = now_ms(p);
+    timer_by(p, p->retry_at_ms);
 }
 
 /* A hello that may be used: all that is needed is there and says sense. NULL, or what is wrong. */

@@ -73,6 +73,8 @@ const char *pen_serial(const struct pen *p);
 /* By where it is plugged in (link_address()): a name that stays the same when the pen gets its serial number. */
 const char *pen_address(const struct pen *p);
 bool pen_is_ready(const struct pen *p);
+/* If it waits before its next session, it does not any more: what was in its way may be gone. */
+void pen_try_again(struct pen *p);
 /* No needles: on the simulated bus, or by its own word (penstub as a USB device). */
 bool pen_is_simulated(const struct pen *p);
 uint32_t pen_id(const struct pen *p);

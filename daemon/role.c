@@ -9,10 +9,27 @@
 
 #include "log.h"
 
+enum { OVERFLOW_ID = 65534 };
+
+static unsigned number_in(const char *path, unsigned otherwise)
+{
+    FILE *f = fopen(path, "re");
+    unsigned n;
+
+    if (f == NULL)
+        return otherwise;
+    if (fscanf(f, "%u", &n) != 1)
+        n = otherwise;
+    fclose(f);
+    return n;
+}
+
 void role_map_load(struct role_map *m, const struct config *config)
 {
     const char *const names[] = {"", config->operator_group, config->service_group, config->factory_group};
 
+    m->nobody = (uid_t)number_in("/proc/sys/kernel/overflowuid", OVERFLOW_ID);
+    m->nogroup = (gid_t)number_in("/proc/sys/kernel/overflowgid", OVERFLOW_ID);
     for (int r = ROLE_OBSERVER; r <= ROLE_FACTORY; r++) {
         const struct group *g = names[r][0] != '\0' ? getgrnam(names[r]) : NULL;
 
@@ -26,7 +43,7 @@ void role_map_load(struct role_map *m, const struct config *config)
 static enum role role_of_gid(const struct role_map *m, gid_t gid)
 {
     for (int r = ROLE_FACTORY; r > ROLE_OBSERVER; r--) {
-        if (m->gids[r] == gid && gid != (gid_t)-1)
+        if (m->gids[r] == gid && gid != (gid_t)-1 && gid != m->nogroup)
             return (enum role)r;
     }
     return ROLE_OBSERVER;
@@ -38,7 +55,7 @@ enum role role_of_peer(const struct role_map *m, int fd, uid_t uid, gid_t gid)
     socklen_t size = 0;
     gid_t *gids = NULL;
 
-    if (uid == 0 || uid == geteuid())
+    if (uid == 0 || (uid == geteuid() && uid != m->nobody))
         return ROLE_FACTORY;
     getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size); /* says how many bytes it wants */
     if (size > 0)

@@ -105,6 +105,13 @@ static int unix_socket(const char *path, struct sockaddr_un *address)
     return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 }
 
+static bool is_printable(const char *text)
+{
+    while (*text > ' ' && *text <= '~')
+        text++;
+    return *text == '\0';
+}
+
 static int connect_to(const char *path)
 {
     struct sockaddr_un address;
@@ -186,8 +193,8 @@ static int parse_options(struct options *o, int argc, char **argv)
             send_path = optarg;
             break;
         case SERIAL:
-            if (strlen(optarg) == 0 || strlen(optarg) > VPEN_SERIAL_MAX - 5)
-                return usage_error("--serial takes 1 to 27 characters", optarg);
+            if (strlen(optarg) == 0 || strlen(optarg) > VPEN_SERIAL_MAX - 5 || optarg[0] == '-' || optarg[0] == '@' || !is_printable(optarg))
+                return usage_error("--serial takes 1 to 27 printable characters without blanks, and no - or @ in front", optarg);
             o->serial = optarg;
             break;
         case PENS:

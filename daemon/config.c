@@ -89,20 +89,14 @@ bool config_check(const struct config *c, char *why, size_t cap)
     return check_texts(c, why, cap) == NULL;
 }
 
-int config_load(struct config *c, const char *path, char *why, size_t cap)
+int config_parse(struct config *c, const char *text, size_t n, const char *path, char *why, size_t cap)
 {
     struct document *document = NULL;
     struct config next = *c;
     const char *wrong;
     char reason[200];
-    size_t n = 0;
-    char *text = file_read(path, DOCUMENT_BYTES_MAX, &n, why, cap);
-    int r;
+    int r = document_parse(&document, fields, &next, text, n, path, why, cap);
 
-    if (text == NULL)
-        return -errno;
-    r = document_parse(&document, fields, &next, text, n, path, why, cap);
-    free(text);
     if (r < 0)
         return r;
     wrong = check_texts(&next, reason, sizeof(reason));
@@ -112,6 +106,19 @@ int config_load(struct config *c, const char *path, char *why, size_t cap)
         node_wrong(why, cap, document_find(document_root(document), wrong), "%s", reason);
     document_free(document);
     return wrong == NULL ? 0 : -EINVAL;
+}
+
+int config_load(struct config *c, const char *path, char *why, size_t cap)
+{
+    size_t n = 0;
+    char *text = file_read(path, DOCUMENT_BYTES_MAX, &n, why, cap);
+    int r;
+
+    if (text == NULL)
+        return -errno;
+    r = config_parse(c, text, n, path, why, cap);
+    free(text);
+    return r;
 }
 
 const char *config_difference(const struct config *a, const struct config *b, size_t *at)

@@ -39,6 +39,8 @@ void config_default(struct config *c);
 
 /* Reads the file over *c. 0, or a negative errno and one sentence in *why with file, line and reason; *c is then untouched. */
 int config_load(struct config *c, const char *path, char *why, size_t cap);
+/* The same of a text; path is for the sentence. */
+int config_parse(struct config *c, const char *text, size_t n, const char *path, char *why, size_t cap);
 
 /* The same checks for values that came from the command line. */
 bool config_check(const struct config *c, char *why, size_t cap);

@@ -97,8 +97,7 @@ static const struct node *take_file(struct plan_words *w, const struct file *f, 
     return NULL;
 }
 
-/* False: why says what is wrong, with the file's name, and w is as it was. */
-static bool load(struct plan_words *w, const char *path, char *why, size_t cap)
+bool plan_parse(struct plan_words *w, const char *text, size_t n, const char *path, char *why, size_t cap)
 {
     struct plan_words before = *w;
     struct document *document = NULL;
@@ -106,13 +105,9 @@ static bool load(struct plan_words *w, const char *path, char *why, size_t cap)
     struct file f = {0};
     char reason[WHY_MAX];
     bool good = false;
-    size_t n = 0;
-    char *text = file_read(path, DOCUMENT_BYTES_MAX, &n, why, cap);
 
-    if (text == NULL || document_parse(&document, file_fields, &f, text, n, path, why, cap) < 0) {
-        free(text);
+    if (document_parse(&document, file_fields, &f, text, n, path, why, cap) < 0)
         return false;
-    }
     if (document_root(document) == NULL) {
         snprintf(why, cap, "%s is empty", path);
     } else {
@@ -124,6 +119,15 @@ static bool load(struct plan_words *w, const char *path, char *why, size_t cap)
     if (!good)
         *w = before; /* its pointers are into itself */
     document_free(document);
+    return good;
+}
+
+static bool load(struct plan_words *w, const char *path, char *why, size_t cap)
+{
+    size_t n = 0;
+    char *text = file_read(path, DOCUMENT_BYTES_MAX, &n, why, cap);
+    bool good = text != NULL && plan_parse(w, text, n, path, why, cap);
+
     free(text);
     return good;
 }

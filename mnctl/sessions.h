@@ -48,6 +48,8 @@ const struct mn_zone *find_zone(const char *word, char why[WHY_MAX]);
 
 /* EXIT_OK, or an exit code after a sentence. */
 int plan_read(struct plan_words *w, const char *path);
+/* Of a text; path is for the sentence. False: why says what is wrong, with file and line, and w is as it was. */
+bool plan_parse(struct plan_words *w, const char *text, size_t n, const char *path, char *why, size_t cap);
 void plan_write(FILE *out, const struct plan_words *w);
 
 /* What was answered and not used yet, in the user's own folder, for at most 12 hours; nothing is told of what cannot be kept. */

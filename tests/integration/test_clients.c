@@ -185,8 +185,8 @@ static void a_long_policy_is_read_whole(void **state)
 
     (void)state;
     memset(text, '#', 64 * 1024);
-    memcpy(text, "name: x\n", 8);
-    memcpy(text + 64 * 1024 - strlen(end), end, strlen(end));
+    text[snprintf(text, 9, "name: x\n")] = '#';
+    snprintf(text + 64 * 1024 - strlen(end), strlen(end) + 1, "%s", end);
     harness_ok(&h, mn_policy_get(h.c, text, &p, T));
     assert_true(p.good);
     assert_int_equal(p.count, 1);

@@ -113,7 +113,7 @@ static void what_is_absent_stays(void **state)
 static void one_meaning_for_all_ways_to_write_it(void **state)
 {
     static const char *const ways[] = {
-        "flag: false\nplain: 3\n", "\xef\xbb\xbf" "flag: false\nplain: 3\n", "{flag: false, plain: 3}", "\"flag\": false\n'plain': 3\n", "---\nflag: false\nplain: 3\n", "%YAML 1.1\n---\nflag: false\nplain: 3\n...\n",
+        "flag: false\nplain: 3\n", "\xef\xbb\xbf\x66lag: false\nplain: 3\n", "{flag: false, plain: 3}", "\"flag\": false\n'plain': 3\n", "---\nflag: false\nplain: 3\n", "%YAML 1.1\n---\nflag: false\nplain: 3\n...\n",
         "flag: false\r\nplain: 3\r\n", "flag: false\rplain: 3", "flag:\tfalse\nplain:   3   # three\n", "? flag\n: False\n? plain\n: 3\n", "flag: FALSE\nplain: +3\n",
     };
 
@@ -264,7 +264,7 @@ static void a_file_is_read_whole_or_refused(void **state)
     assert_non_null(big);
     assert_true(fd >= 0);
     memset(big, '#', DOCUMENT_BYTES_MAX + 1);
-    memcpy(big + DOCUMENT_BYTES_MAX - 9, "\nplain: 9\n", 10);
+    snprintf(big + DOCUMENT_BYTES_MAX - 10, 11, "\nplain: 9\n"); /* its 0 is behind the end */
     big[DOCUMENT_BYTES_MAX - 100] = '\n';
     assert_int_equal(write(fd, big, DOCUMENT_BYTES_MAX), DOCUMENT_BYTES_MAX);
     text = file_read(path, DOCUMENT_BYTES_MAX, &n, why, sizeof(why));

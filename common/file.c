@@ -28,9 +28,9 @@ static char *refuse(int error, const char *path, char *why, size_t cap, const ch
     return NULL;
 }
 
-static const char *kind_of(mode_t mode)
+const char *file_kind(mode_t mode)
 {
-    return S_ISDIR(mode) ? "a folder" : S_ISFIFO(mode) ? "a FIFO" : S_ISSOCK(mode) ? "a socket" : "a device";
+    return S_ISREG(mode) ? "a file" : S_ISDIR(mode) ? "a folder" : S_ISLNK(mode) ? "a symbolic link" : S_ISFIFO(mode) ? "a FIFO" : S_ISSOCK(mode) ? "a socket" : "a device";
 }
 
 /* Reads up to most + 1 bytes: one more than there may be says that there are too many. */
@@ -79,7 +79,7 @@ char *file_read(const char *path, size_t most, size_t *n, char *why, size_t cap)
     if (stat(path, &s) < 0)
         return refuse(errno, path, why, cap, "%s", strerror(errno));
     if (!S_ISREG(s.st_mode))
-        return refuse(S_ISDIR(s.st_mode) ? EISDIR : EINVAL, path, why, cap, "it is %s, not a file", kind_of(s.st_mode));
+        return refuse(S_ISDIR(s.st_mode) ? EISDIR : EINVAL, path, why, cap, "it is %s, not a file", file_kind(s.st_mode));
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return refuse(errno, path, why, cap, "%s", strerror(errno));
@@ -126,7 +126,7 @@ bool file_may_create(const char *path, bool force, char *why, size_t cap)
     if (lstat(path, &s) == 0 && S_ISLNK(s.st_mode))
         return refuse(ELOOP, path, why, cap, "it is a symbolic link: name the file itself") != NULL;
     if (lstat(path, &s) == 0 && !S_ISREG(s.st_mode))
-        return refuse(EEXIST, path, why, cap, "it is %s, not a file", kind_of(s.st_mode)) != NULL;
+        return refuse(EEXIST, path, why, cap, "it is %s, not a file", file_kind(s.st_mode)) != NULL;
     if (lstat(path, &s) == 0 && !force)
         return refuse(EEXIST, path, why, cap, "it is there already: name another file, or add --force") != NULL;
     if (lstat(path, &s) < 0 && access(folder_of(path, folder, sizeof(folder)), W_OK | X_OK) < 0)

@@ -4,6 +4,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/types.h>
+
+/* "a folder", "a symbolic link": what something is by its st_mode, for a sentence. */
+const char *file_kind(mode_t mode);
 
 /*
  * The whole of an ordinary file of at most `most` bytes, with a 0 behind it that *n does not count; free() it. It never waits for another program: a FIFO, a

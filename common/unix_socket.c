@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "escape.h"
+#include "file.h"
 
 struct reason {
     const char *path;
@@ -55,11 +56,6 @@ static int ask(const struct sockaddr_un *address, int type, const struct reason 
     }
 }
 
-static const char *kind_of(mode_t mode)
-{
-    return S_ISREG(mode) ? "a file" : S_ISDIR(mode) ? "a folder" : S_ISLNK(mode) ? "a symbolic link" : S_ISFIFO(mode) ? "a FIFO" : "a device";
-}
-
 /* Makes room at the path, of an old socket only. */
 static int clear(const struct sockaddr_un *address, int type, const struct reason *why)
 {
@@ -69,7 +65,7 @@ static int clear(const struct sockaddr_un *address, int type, const struct reaso
     if (lstat(why->path, &s) < 0)
         return errno == ENOENT ? 0 : refuse(why, errno, "cannot be a socket: %s", strerror(errno));
     if (!S_ISSOCK(s.st_mode))
-        return refuse(why, EEXIST, "is %s, and no socket: it is left as it is", kind_of(s.st_mode));
+        return refuse(why, EEXIST, "is %s, and no socket: it is left as it is", file_kind(s.st_mode));
     r = ask(address, type, why);
     if (r < 0)
         return r;

@@ -353,8 +353,11 @@ int sim_bus_new(struct sim_bus **out, sd_event *event, const char *path, link_ar
         log_error("no simulated pens: %s", why);
     else if (r < 0)
         close(fd);
-    if (r < 0 || (r = listener_new(&b->listener, event, fd, "new simulated pens", on_accepted, NULL, b)) < 0 ||
-        (r = sd_event_add_io(event, &b->ready, b->ready_fd, EPOLLIN, on_ready, b)) < 0) {
+    if (r == 0 && (r = listener_new(&b->listener, event, fd, "new simulated pens", on_accepted, NULL, b)) >= 0)
+        r = sd_event_add_io(event, &b->ready, b->ready_fd, EPOLLIN, on_ready, b);
+    if (r < 0) {
+        if (fd >= 0)
+            log_error("no simulated pens: %s", strerror(-r));
         sim_bus_free(b);
         return r;
     }

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
+
 enum { HEADER_ID_AT = 68, HEADER_BYTES = 100 }; /* of a SQLite database: https://www.sqlite.org/fileformat2.html */
 
 struct claim {
@@ -66,11 +68,6 @@ static int read_id(const struct claim *c, uint32_t *id)
     return 0;
 }
 
-static const char *kind_of(mode_t mode)
-{
-    return S_ISDIR(mode) ? "a folder" : S_ISLNK(mode) ? "a symbolic link" : S_ISFIFO(mode) ? "a FIFO" : S_ISSOCK(mode) ? "a socket" : "a device";
-}
-
 static int belongs(const struct claim *c, uid_t owner)
 {
     return refuse(c, EACCES, "belongs to user %u, and mnd runs as user %u: sudo chown %u %s, and its -wal, -shm and .lock beside it", (unsigned)owner, (unsigned)geteuid(),
@@ -86,7 +83,7 @@ static int check_kind(const struct claim *c)
     if (lstat(c->path, &s) < 0)
         return errno == ENOENT ? 0 : refuse(c, errno, "cannot be opened: %s", strerror(errno));
     if (!S_ISREG(s.st_mode))
-        return refuse(c, EEXIST, "is %s: a journal is a file, and this is left as it is", kind_of(s.st_mode));
+        return refuse(c, EEXIST, "is %s: a journal is a file, and this is left as it is", file_kind(s.st_mode));
     if (access(c->path, R_OK | W_OK) < 0)
         return errno == EACCES ? belongs(c, s.st_uid) : refuse(c, errno, "cannot be written: %s", strerror(errno));
     if (s.st_size == 0)

@@ -1,7 +1,7 @@
 /*
  * The daemon against any bytes: the first byte chooses who sends them, a program at the socket or a pen on its link. A pen's
  * bytes come raw and as payloads of right frames, after a right HELLO or before it. A program's come raw, or, after its HELLO, as requests, each with its length
- * before it and with an id, to a daemon with a pen and, for some, a journal. Or they are a plan, or a site's policy.
+ * before it and with an id, to a daemon with a pen and, for some, a journal. Or they are a plan.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,26 +234,6 @@ static void as_plan(const uint8_t *data, size_t size)
     mnc__plan__free_unpacked(m, NULL);
 }
 
-/* No policy that is taken allows more than the defaults and the other sources do. */
-static void as_policy(const uint8_t *data, size_t size)
-{
-    char text[8193], why[300];
-    struct policy before;
-    struct site site;
-
-    memcpy(text, data, size);
-    text[size] = '\0';
-    policy_default(&before);
-    if (site_parse(&site, text, strlen(text), "fuzz", why, sizeof(why)) < 0)
-        return;
-    for (int z = 0; z < ZONE_END; z++) {
-        if (site.policy.cap_um[z] > before.cap_um[z])
-            abort();
-    }
-    if (site.policy.limits[POLICY_depth_limit] > 2000 || site.policy.limits[POLICY_interval_floor] < 7)
-        abort();
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static sd_event *event;
@@ -265,9 +245,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sd_event_run(event, 0); /* sets the loop's clock */
     if (size < 1 || size > 8192 || hub_new(&hub, event) < 0)
         return 0;
-    if (data[0] == 'n')
-        as_policy(data, size);
-    else if (data[0] == 'p')
+    if (data[0] == 'p')
         as_plan(data + 1, size - 1);
     else if (data[0] & 1)
         from_pen(hub, data + 1, size - 1);

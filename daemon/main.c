@@ -341,12 +341,15 @@ static void reload_policy(struct daemon *d, const struct config *next)
 {
     static struct site site;
 
-    if (load_policy(&site, next) < 0)
+    if (load_policy(&site, next) < 0) {
         log_error("the policy that was in force stays in force");
-    else if (memcmp(site.sha256, d->site.sha256, sizeof(site.sha256)) != 0 && server_has_sessions(d->server))
+    } else if (memcmp(site.sha256, d->site.sha256, sizeof(site.sha256)) != 0 && server_has_sessions(d->server)) {
         log_error("the policy that was in force stays in force while treatment sessions are open: reload again when they have ended");
-    else
+    } else {
+        if (site.name[0] == '\0' && d->site.name[0] != '\0')
+            log_warning("there is no policy of a site any more: the defaults are in force");
         d->site = site;
+    }
 }
 
 static void reload(struct daemon *d)

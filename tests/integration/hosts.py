@@ -71,7 +71,7 @@ def reload():
         os.rename(path + ".new", path)
 
     def depth_limit():
-        return re.search(r"depth_limit +(\d+ um)", d.run("mnctl", "policy", "show").stdout).group(1)
+        return re.search(r"depth_limit +([0-9.]+ [um]m)", d.run("mnctl", "policy", "show").stdout).group(1)
 
     def hup(wanted):
         d.process.send_signal(signal.SIGHUP)
@@ -101,6 +101,8 @@ def reload():
     d.run("mnctl", "session", "end")
     d.process.send_signal(signal.SIGHUP)
     tap.ok("and_it_does_when_that_has_ended", d.wait_until(lambda: depth_limit() == "900 um"), log_of(d))
+    write(config, "log_level: info\n")
+    tap.ok("a_policy_that_is_gone_is_said", hup("there is no policy of a site any more: the defaults are in force") and depth_limit() == "1.50 mm", log_of(d))
     code, log = d.end()
     tap.ok("reload_mnd_ends_cleanly", code == 0, log)
 

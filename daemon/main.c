@@ -473,7 +473,9 @@ int main(int argc, char **argv)
     if (strcmp(d.config.socket, SOCKET_PATH_DEFAULT) == 0 && mkdir("/run/mnd", 0755) < 0 && errno != EEXIST)
         log_debug("/run/mnd: %s", strerror(errno));
     r = start(&d);
-    if (r == 0 && (r = sd_event_loop(d.event)) < 0)
+    if (r < 0)
+        log_error("mnd does not start: %s", strerror(-r));
+    else if ((r = sd_event_loop(d.event)) < 0)
         log_error("the event loop ended: %s", strerror(-r));
     server_free(d.server);
     usb_watch_free(d.usb_watch);

@@ -1,12 +1,12 @@
 #include "role.h"
 
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "groups.h"
 #include "log.h"
 
 enum { OVERFLOW_ID = 65534 };
@@ -26,24 +26,24 @@ static unsigned number_in(const char *path, unsigned otherwise)
 
 void role_map_load(struct role_map *m, const struct config *config)
 {
-    const char *const names[] = {"", config->operator_group, config->service_group, config->factory_group};
+    const char *const names[] = {config->group, config->operator_group, config->service_group, config->factory_group};
+    int r = groups_look_up(names, m->gids, ROLE_FACTORY + 1);
 
+    if (r < 0)
+        log_warning("no group can be looked up: %s; only root and the daemon's own user have a role, and reach the socket", strerror(-r));
     m->nobody = (uid_t)number_in("/proc/sys/kernel/overflowuid", OVERFLOW_ID);
     m->nogroup = (gid_t)number_in("/proc/sys/kernel/overflowgid", OVERFLOW_ID);
-    for (int r = ROLE_OBSERVER; r <= ROLE_FACTORY; r++) {
-        const struct group *g = names[r][0] != '\0' ? getgrnam(names[r]) : NULL;
-
-        m->gids[r] = g != NULL ? g->gr_gid : (gid_t)-1;
-        snprintf(m->groups[r], sizeof(m->groups[r]), "%s", names[r]);
-        if (names[r][0] != '\0' && g == NULL)
-            log_debug("there is no group %s: nobody is %s but root and the daemon's own user", names[r], role_name((enum role)r));
+    for (int i = ROLE_OBSERVER; i <= ROLE_FACTORY; i++) {
+        snprintf(m->groups[i], sizeof(m->groups[i]), "%s", names[i]);
+        if (r == 0 && i > ROLE_OBSERVER && names[i][0] != '\0' && m->gids[i] == GROUP_UNKNOWN)
+            log_debug("there is no group %s: nobody is %s but root and the daemon's own user", names[i], role_name((enum role)i));
     }
 }
 
 static enum role role_of_gid(const struct role_map *m, gid_t gid)
 {
     for (int r = ROLE_FACTORY; r > ROLE_OBSERVER; r--) {
-        if (m->gids[r] == gid && gid != (gid_t)-1 && gid != m->nogroup)
+        if (m->gids[r] == gid && gid != GROUP_UNKNOWN && gid != m->nogroup)
             return (enum role)r;
     }
     return ROLE_OBSERVER;

@@ -17,7 +17,7 @@ enum role {
 };
 
 struct role_map {
-    gid_t gids[ROLE_FACTORY + 1]; /* of each role's group; (gid_t)-1: there is no such group */
+    gid_t gids[ROLE_FACTORY + 1]; /* of each role's group, an observer's being the socket's; GROUP_UNKNOWN: there is no such group */
     char groups[ROLE_FACTORY + 1][33];
     uid_t nobody; /* as who all users appear that this user namespace does not know: none of them is the daemon's own */
     gid_t nogroup;

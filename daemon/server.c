@@ -1,7 +1,6 @@
 #include "server.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "groups.h"
 #include "inquiry.h"
 #include "listener.h"
 #include "log.h"
@@ -122,16 +122,12 @@ static void on_refused(void *ctx, int fd)
     client_turn_away(fd, "mnd has no descriptor left for another program: see LimitNOFILE");
 }
 
-static int own(const char *path, const struct config *config)
+static int own(const char *path, const char *group, gid_t gid)
 {
-    const struct group *g = config->group[0] != '\0' ? getgrnam(config->group) : NULL;
-
-    if (config->group[0] != '\0' && g == NULL) {
-        log_info("there is no group %s: only this daemon's user and group reach %s", config->group, path);
-        return chmod(path, 0660) < 0 ? -errno : 0;
-    }
-    if (g != NULL && chown(path, (uid_t)-1, g->gr_gid) < 0)
-        log_warning("cannot give %s to group %s: %s", path, config->group, strerror(errno));
+    if (group[0] != '\0' && gid == GROUP_UNKNOWN)
+        log_info("there is no group %s: only this daemon's user and group reach %s", group, path);
+    else if (group[0] != '\0' && chown(path, (uid_t)-1, gid) < 0)
+        log_warning("cannot give %s to group %s: %s", path, group, strerror(errno));
     return chmod(path, 0660) < 0 ? -errno : 0;
 }
 
@@ -151,7 +147,7 @@ static int open_socket(struct server *s, const struct config *config)
         return fd;
     }
     s->path = strdup(config->socket);
-    r = s->path == NULL ? -ENOMEM : own(config->socket, config);
+    r = s->path == NULL ? -ENOMEM : own(config->socket, config->group, s->env.roles.gids[ROLE_OBSERVER]);
     if (r == 0)
         return fd;
     log_error("cannot listen at %s: %s", config->socket, strerror(-r));
@@ -167,12 +163,6 @@ int server_new(struct server **out, sd_event *event, const struct config *config
 
     if (s == NULL)
         return -ENOMEM;
-    fd = open_socket(s, config);
-    if (fd < 0) {
-        free(s->path);
-        free(s);
-        return fd;
-    }
     s->max_clients = config->max_clients;
     s->max_clients_per_user = config->max_clients_per_user;
     s->env = (struct client_env){.event = event,
@@ -187,6 +177,12 @@ int server_new(struct server **out, sd_event *event, const struct config *config
                                  .ctx = s};
     sd_event_now(event, CLOCK_MONOTONIC, &s->env.began_us);
     role_map_load(&s->env.roles, config);
+    fd = open_socket(s, config);
+    if (fd < 0) {
+        free(s->path);
+        free(s);
+        return fd;
+    }
     if ((r = listener_new(&s->listener, event, fd, "new programs", on_accepted, on_refused, s)) < 0 || (r = readings_new(&s->env.readings, &s->env)) < 0 || (r = control_new(&s->env.control, &s->env)) < 0 ||
         (r = sessions_new(&s->env.sessions, &s->env, site)) < 0 || (r = inquiries_new(&s->env.inquiries, &s->env, site)) < 0 ||
         (r = sd_event_add_defer(event, &s->reap, on_reap, s)) < 0 ||

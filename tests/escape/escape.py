@@ -165,7 +165,7 @@ wrong, several = {"junit": [], "csv": [], "page": []}, [utf8(t) for t in ALL if 
 for i, text in enumerate(several):
     path = f"{folder}/{i}.json"
     json.dump(record(i, text), open(path, "w"))
-    p = subprocess.run([f"{BIN}/mn-factory", "report", path, "--html", f"{folder}/h", "--junit", f"{folder}/j", "--csv", f"{folder}/c"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    p = subprocess.run([f"{BIN}/mn-factory", "report", path, "--html", f"{folder}/h", "--junit", f"{folder}/j", "--csv", f"{folder}/c", "--force"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if p.returncode not in (0, 1):
         wrong["junit"].append((text, p.returncode, p.stdout))
         continue

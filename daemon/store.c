@@ -377,8 +377,8 @@ static int open_db(struct store *s, const char *text)
         (r = ask(s->db, "PRAGMA application_id", 0, 0, &application)) != SQLITE_OK ||
         (r = ask(s->db, "PRAGMA page_count", 0, 0, &pages)) != SQLITE_OK)
         return r;
-    if (version > 0 || pages > 1) {
-        if (application != STORE_APPLICATION_ID)
+    if (version != 0 || pages > 1) {
+        if (application != STORE_APPLICATION_ID || version < 0)
             return SQLITE_NOTADB;
         if (version > SCHEMA)
             return SQLITE_SCHEMA;

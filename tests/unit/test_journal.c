@@ -639,6 +639,19 @@ static void a_damaged_file_is_set_aside_and_kept(void **state)
     }
 }
 
+/* Found by fuzzing: a version below 0 was an index into the table of schemas. */
+static void a_version_that_is_none_is_damage(void **state)
+{
+    char why[400];
+
+    (void)state;
+    journal_close(fx.j);
+    fx.j = NULL;
+    overwrite(60, "\xf4\xf4\xf4\xf4", 4); /* a database's user_version */
+    assert_int_equal(open_it(why, sizeof(why)), 0);
+    assert_non_null(strstr(why, "was damaged: it is kept as "));
+}
+
 static void a_journal_of_a_later_version_is_left_alone(void **state)
 {
     char why[300];
@@ -748,6 +761,7 @@ int main(int argc, char **argv)
         TEST(what_is_no_journal_is_left_alone),
         TEST(a_journal_is_one_daemon_s),
         TEST(a_damaged_file_is_set_aside_and_kept),
+        TEST(a_version_that_is_none_is_damage),
         TEST(a_journal_of_a_later_version_is_left_alone),
         TEST(a_journal_of_an_earlier_version_is_brought_up),
         TEST(a_folder_that_is_not_there_is_said),

@@ -10,6 +10,7 @@
  */
 #include "harness.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -72,7 +73,8 @@ static void tell(const char *line, char *answer, size_t cap)
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_true(send(fd, line, strlen(line), MSG_NOSIGNAL) > 0);
     n = recv(fd, answer, cap - 1, 0);
-    assert_true(n > 0);
+    if (n <= 0)
+        fail_msg("the pen has no answer to \"%s\": %s", line, n < 0 ? strerror(errno) : "it has hung up");
     answer[n] = '\0';
     close(fd);
 }

@@ -28,17 +28,11 @@ def cable(on):
     if open(udc).read().strip() != wanted:
         with open(udc, "w") as f:
             f.write(wanted + "\n")
-        if not on:
-            global unplugged
-            unplugged = say("gauges")["clock_ms"]
-
-
-unplugged = 0
 
 
 def gauges():
     g = say("gauges")
-    for name, start, end in (("heartbeat_to_rest_ms", g["heartbeat_ms"], g["moved_ms"]), ("cable_to_rest_ms", unplugged, g["moved_ms"]),
+    for name, start, end in (("heartbeat_to_rest_ms", g["heartbeat_ms"], g["moved_ms"]), ("cable_to_rest_ms", g["unplugged_ms"], g["moved_ms"]),
                              ("brake_to_cut_ms", g["loaded_ms"], g["cut_ms"]), ("cut_to_rest_ms", g["cut_ms"], g["moved_ms"])):
         g[name] = max(0, end - start)
     return g

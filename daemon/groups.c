@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,10 +33,15 @@ int groups_look_up(const char *const *names, gid_t *gids, size_t n)
 {
     size_t fill = 0, all = n * sizeof(*gids);
     int fds[2], status = -1;
+    bool any = false;
     pid_t pid;
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         gids[i] = GROUP_UNKNOWN;
+        any |= names[i][0] != '\0';
+    }
+    if (!any)
+        return 0;
     if (pipe2(fds, O_CLOEXEC) < 0)
         return -errno;
     pid = fork();

@@ -11,7 +11,7 @@
 
 struct server;
 
-/* Listens at config->socket, or on the socket that systemd has passed. 0 or a negative errno with a sentence in the log. */
+/* Listens at config->socket, or on the socket that systemd has passed. config and site must stay. 0 or a negative errno with a sentence in the log. */
 int server_new(struct server **out, sd_event *event, const struct config *config, const struct site *site, struct hub *hub, struct sim_bus *sim);
 
 /* Treatment sessions are open. */

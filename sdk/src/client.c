@@ -188,6 +188,12 @@ static bool is_change(const Mnc__ClientMessage *m)
     }
 }
 
+/* Does its callback expect progress before the result? */
+static bool is_long(const Mnc__ClientMessage *m)
+{
+    return m->body_case == MNC__CLIENT_MESSAGE__BODY_CALL && m->call->pen_type == MNP__FRAME_TYPE__TYPE_SELF_TEST;
+}
+
 int call_start(mn_client *c, Mnc__ClientMessage *m, const char *serial, int timeout_ms, decode_fn *decode, mn_result_fn *done,
                void *user)
 {
@@ -208,6 +214,7 @@ int call_start(mn_client *c, Mnc__ClientMessage *m, const char *serial, int time
                           .done = done,
                           .user = user,
                           .changes = is_change(m),
+                          .has_progress = is_long(m),
                           .began_us = client_now_us(),
                           .deadline_ms = timeout_ms == CALL_FOREVER ? UINT64_MAX : now_ms() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0)};
     snprintf(call->serial, sizeof(call->serial), "%s", serial != NULL ? serial : "");
@@ -521,7 +528,8 @@ static void on_answer(mn_client *c, const Mnc__ServerMessage *m)
     if (m->body_case == MNC__SERVER_MESSAGE__BODY_PROGRESS) {
         r.in_progress = true;
         r.progress_permille = m->progress->permille;
-        call_deliver(c, call, &r);
+        if (call->has_progress)
+            call_deliver(c, call, &r);
         return;
     }
     if (m->body_case == MNC__SERVER_MESSAGE__BODY_ERROR) {

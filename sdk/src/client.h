@@ -20,6 +20,7 @@ struct call { /* under way */
     mn_result_fn *done; /* may be NULL */
     void *user;
     bool changes;       /* something may have been done, although no answer came */
+    bool has_progress;  /* its callback knows results that are not the end */
 };
 
 struct stream { /* telemetry of one pen: where the next batch should begin */

@@ -220,6 +220,8 @@ static void pieces_end(mn_client *c, struct pieces *p, struct mn_result *r)
         r->message = "";
     if (p->done != NULL)
         p->done(c, r, p->user);
+    else
+        mn_flight_free(&p->flight);
     free(p);
 }
 

@@ -1,7 +1,6 @@
 /*
  * The daemon against any bytes: the first byte chooses who sends them, a program at the socket or a pen on its link. A pen's
- * bytes come raw and as payloads of right frames, after a right HELLO or before it. A program's come raw, or, after its HELLO, as requests, each with its length
- * before it and with an id, to a daemon with a pen and, for some, a journal. Or they are a plan.
+ * bytes come raw and as payloads of right frames, after a right HELLO or before it. A program's come as they are: fuzz_chain.c has its requests. Or they are a plan.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,65 +112,9 @@ static void on_ended(void *ctx, struct client *c)
     *(bool *)ctx = true;
 }
 
-/* A pen that is ready and says no more. */
-static void plug(struct hub *hub, struct link *l)
+/* What a program writes, from its first byte on. */
+static void from_program(sd_event *event, struct hub *hub, const uint8_t *data, size_t size)
 {
-    *l = (struct link){.ops = &ops, .port = "fuzz", .simulated = true};
-    hub_pen_arrived(hub, l);
-    l->handler->on_open(l->ctx);
-    l->handler->on_control(l->ctx, MN_CONTROL_SESSION_RESET, 0);
-    hello(l);
-}
-
-/* One message: its length, an id, and the body's field as it comes. */
-static void put_request(int fd, const uint8_t *body, size_t n, uint8_t id)
-{
-    uint8_t bytes[2048] = {(uint8_t)(n + 2), (uint8_t)((n + 2) >> 8), 0, 0, 0x08, id};
-
-    memcpy(bytes + 6, body, n);
-    if (send(fd, bytes, n + 6, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        return; /* the daemon has hung up */
-}
-
-static void put_requests(sd_event *event, int fd, const bool *ended, const uint8_t *data, size_t size)
-{
-    static const uint8_t greeting[] = {0x12, 0x04, 0x08, 0x01, 0x10, 0x06}; /* HELLO of 1.6 */
-    uint8_t id = 1;
-
-    put_request(fd, greeting, sizeof(greeting), id++);
-    for (int i = 0; i < 30 && sd_event_run(event, 0) > 0; i++)
-        ;
-    while (size >= 2 && !*ended && id < 60) {
-        size_t n = data[0] | (size_t)(data[1] & 3) << 8;
-
-        data += 2;
-        size -= 2;
-        n = n > size ? size : n;
-        put_request(fd, data, n, id++);
-        for (int i = 0; i < 30 && !*ended && sd_event_run(event, 0) > 0; i++)
-            ;
-        data += n;
-        size -= n;
-    }
-}
-
-static void drop_journal(const char *path)
-{
-    static const char *const tails[] = {"", "-wal", "-shm", ".lock"};
-    char name[100];
-
-    for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
-        snprintf(name, sizeof(name), "%s%s", path, tails[i]);
-        unlink(name);
-    }
-}
-
-static void from_program(sd_event *event, struct hub *hub, const uint8_t *data, size_t size, bool as_requests)
-{
-    const struct store_limits limits = {.keep_us = UINT64_MAX, .max_bytes = UINT64_MAX};
-    bool with_journal = as_requests && size > 0 && data[0] % 32 == 7;
-    char path[64];
-    struct link pen;
     bool ended = false;
     struct client_env env = {.event = event, .hub = hub, .queue_bytes = 65536, .user_queue_bytes = 1 << 20, .journal_path = "", .dispatch = request, .ended = on_ended, .ctx = &ended};
     static struct site site;
@@ -184,15 +127,8 @@ static void from_program(sd_event *event, struct hub *hub, const uint8_t *data, 
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) < 0 || client_new(&c, &env, fds[0]) < 0)
         abort();
     fanout_add(hub_fanout(hub), (struct subscriber *)c);
-    snprintf(path, sizeof(path), "/dev/shm/mn-fuzz-daemon-%d", (int)getpid());
-    if (with_journal)
-        hub_open_journal(hub, path, &limits);
-    if (as_requests) {
-        plug(hub, &pen);
-        put_requests(event, fds[1], &ended, data + (size > 0), size > 0 ? size - 1 : 0);
-    } else if (write(fds[1], data, size) < 0) {
+    if (write(fds[1], data, size) < 0)
         abort();
-    }
     for (int i = 0; i < 20 && !ended; i++)
         sd_event_run(event, 0);
     hub_remove(hub, (struct subscriber *)c, c);
@@ -205,12 +141,6 @@ static void from_program(sd_event *event, struct hub *hub, const uint8_t *data, 
     sessions_free(env.sessions);
     control_free(env.control);
     readings_free(env.readings);
-    if (as_requests)
-        pen.handler->on_gone(pen.ctx);
-    if (with_journal) {
-        hub_close_journal(hub);
-        drop_journal(path);
-    }
     close(fds[1]);
 }
 
@@ -250,7 +180,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else if (data[0] & 1)
         from_pen(hub, data + 1, size - 1);
     else
-        from_program(event, hub, data + 1, size - 1, data[0] & 2);
+        from_program(event, hub, data + 1, size - 1);
     hub_free(hub);
     return 0;
 }

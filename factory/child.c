@@ -12,7 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 1 << 20, TURN_MS = 20, END_MS = 500 };
+#include "escape.h"
+
+enum { LINE_MAX_BYTES = 1 << 20, TURN_MS = 20, END_MS = 500, QUOTED_MAX = 100 };
 
 static uint64_t now_ms(void)
 {
@@ -59,12 +61,14 @@ int child_start(struct child *c, const char *program, const char *argument)
     return 0;
 }
 
-/* Takes what it has said: 1 a whole line, 0 not yet, -1 it has ended, or says too much. */
+/* Takes what it has said: 1 a whole line is there, 0 not yet, -1 it has ended, or says too much. */
 static int take(struct child *c)
 {
     for (;;) {
         ssize_t n;
 
+        if (c->fill > 0 && memchr(c->line, '\n', c->fill) != NULL)
+            return 1;
         if (c->fill + 1 >= c->cap) {
             size_t cap = c->cap == 0 ? 4096 : c->cap * 2;
             char *more = cap <= LINE_MAX_BYTES ? realloc(c->line, cap) : NULL;
@@ -81,9 +85,26 @@ static int take(struct child *c)
             return -1;
         c->fill += (size_t)n;
         c->line[c->fill] = '\0';
-        if (memchr(c->line, '\n', c->fill) != NULL)
-            return 1;
     }
+}
+
+static void drop_line(struct child *c)
+{
+    size_t n = (size_t)((char *)memchr(c->line, '\n', c->fill) - c->line) + 1;
+
+    c->fill -= n;
+    memmove(c->line, c->line + n, c->fill);
+    c->line[c->fill] = '\0';
+}
+
+/* As take(), but lines that answer earlier questions are dropped. */
+static int take_answer(struct child *c)
+{
+    int r = take(c);
+
+    for (; r == 1 && c->late > 0; c->late--, r = take(c))
+        drop_line(c);
+    return r;
 }
 
 /* Writes as far as it takes it; false: it is gone. */
@@ -101,19 +122,29 @@ static bool give(struct child *c, const char **text)
 static json_t *parse(struct child *c, char *why, size_t cap)
 {
     json_error_t e;
-    char *end = memchr(c->line, '\n', c->fill);
-    size_t n = (size_t)(end - c->line);
-    json_t *answer = json_loadb(c->line, n, 0, &e);
+    size_t n = (size_t)((char *)memchr(c->line, '\n', c->fill) - c->line);
+    json_t *answer = json_loadb(c->line, n, JSON_REJECT_DUPLICATES, &e);
+    char shown[QUOTED_MAX];
 
     if (!json_is_object(answer)) {
-        snprintf(why, cap, "its answer is no JSON object: %.80s", c->line);
-        why[strcspn(why, "\n")] = '\0';
+        snprintf(why, cap, "its answer is no JSON object: %s", escape_terminal(shown, sizeof(shown), c->line, n));
         json_decref(answer);
         answer = NULL;
     }
-    c->fill -= n + 1;
-    memmove(c->line, end + 1, c->fill);
+    drop_line(c);
     return answer;
+}
+
+/* Nothing of an earlier question is left that could be taken for the next one's answer. */
+static bool is_in_step(struct child *c, char *why, size_t cap)
+{
+    if (c->half_asked)
+        snprintf(why, cap, "it did not take an earlier question");
+    else if (take_answer(c) == 1)
+        snprintf(why, cap, "it says more than it is asked");
+    else
+        return true;
+    return false;
 }
 
 json_t *child_ask(struct child *c, const json_t *question, unsigned limit_ms, child_idle_fn *idle, void *ctx, char *why, size_t cap)
@@ -123,6 +154,10 @@ json_t *child_ask(struct child *c, const json_t *question, unsigned limit_ms, ch
     uint64_t end_ms = now_ms() + limit_ms;
     int r = 0;
 
+    if (!is_in_step(c, why, cap)) {
+        free(line);
+        return NULL;
+    }
     if (line == NULL || asprintf(&text, "%s\n", line) < 0) {
         free(line);
         snprintf(why, cap, "out of memory");
@@ -145,10 +180,12 @@ json_t *child_ask(struct child *c, const json_t *question, unsigned limit_ms, ch
         if (!give(c, &rest))
             r = -1;
         if (r == 0 && fds[0].revents != 0)
-            r = take(c);
+            r = take_answer(c);
         if (r < 0)
             snprintf(why, cap, "it ended, or said too much, without an answer");
     }
+    c->late += r == 0;
+    c->half_asked = *rest != '\0';
     free(text);
     return r == 1 ? parse(c, why, cap) : NULL;
 }

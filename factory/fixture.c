@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "child.h"
+#include "escape.h"
+#include "quantity.h"
 
-enum { SIMULATION_MS = 3000, PROGRAM_MS = 10000 };
+enum { SIMULATION_MS = 3000, PROGRAM_MS = 10000, SAID_MAX = 512 };
 
 struct fixture {
     int (*ask)(struct fixture *f, const char *operation, const json_t *args, json_t **answer, char *why, size_t cap);
@@ -39,21 +41,30 @@ static int say(struct fixture *f, char *answer, size_t answer_cap, char *why, si
     return -1;
 }
 
-/* "ok name=value name=value" */
-static json_t *parse_words(char *text)
+/* A number as people write it, and nothing else that strtod() takes; else the text. */
+static json_t *parse_value(const char *text)
+{
+    static const struct unit one = {"", 1};
+    char why[QUANTITY_WHY_MAX];
+    double number;
+
+    return parse_quantity(text, &one, 1, 0, 0, &number, why) ? json_real(number) : json_string(text);
+}
+
+/* "ok: name=value name=value" */
+static json_t *parse_words(const char *said)
 {
     json_t *j = json_object();
-    char *save = NULL;
+    char text[SAID_MAX], *save = NULL;
 
+    escape_utf8(text, sizeof(text), said);
     for (char *w = strtok_r(text, " ", &save); w != NULL; w = strtok_r(NULL, " ", &save)) {
-        char *value = strchr(w, '='), *end;
-        double number;
+        char *value = strchr(w, '=');
 
         if (value == NULL)
             continue;
         *value++ = '\0';
-        number = strtod(value, &end);
-        json_object_set_new(j, w, *end == '\0' ? json_real(number) : json_string(value));
+        json_object_set_new(j, w, parse_value(value));
     }
     return j;
 }
@@ -73,7 +84,7 @@ static void put_interval(json_t *j, const char *name, const char *from, const ch
 
 static int ask_gauges(struct fixture *f, json_t **answer, char *why, size_t cap)
 {
-    char said[512];
+    char said[SAID_MAX];
     json_t *j;
 
     if (say(f, said, sizeof(said), why, cap, "gauges") < 0)
@@ -89,7 +100,7 @@ static int ask_gauges(struct fixture *f, json_t **answer, char *why, size_t cap)
 
 static int ask_simulated(struct fixture *f, const char *operation, const json_t *args, json_t **answer, char *why, size_t cap)
 {
-    char said[512] = "";
+    char said[SAID_MAX] = "";
     bool yes = json_is_true(json_object_get(args, "on"));
     int code = (int)json_integer_value(json_object_get(args, "code"));
     int r;

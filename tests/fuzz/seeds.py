@@ -1,6 +1,7 @@
 """What the fuzzers of messages begin with: good ones of every kind, made of their own descriptors, and whole treatments. Usage: seeds.py FOLDER; needs client_pb2, pen_pb2 and tests/interop.
 
-FOLDER/chain: scripts of tests/chain/chain.h. FOLDER/library: turns of fuzz_library.c, one for each call, with its answer. FOLDER/daemon: what a pen says, for fuzz_daemon.c, and a plan.
+FOLDER/chain: scripts of tests/chain/chain.h. FOLDER/library: turns of fuzz_library.c, one for each call, with its answer. FOLDER/fixture: what a fixture says. FOLDER/daemon: what
+a pen says, for fuzz_daemon.c, and a plan.
 """
 import os
 import re
@@ -271,6 +272,16 @@ for name in [n for n in BODIES if n.startswith(("error_", "call_ERROR"))]:
     keep("library", "answer_" + name, b"\0" + turn(6, BODIES[name]) + turn(17, BODIES[name]))
 keep("library", "all", b"\1" + b"".join(turn(number, b"") for number in range(len(CALLS))))
 keep("library", "raw", b"\1" + turn(255, b"\5\0\0\0abc"))
+
+# ---- what a fixture says ----
+
+def pieces(*texts):
+    return b"\0" + b"".join(bytes([len(t)]) + t for t in texts)
+
+
+keep("fixture", "answers", pieces(b'{"operation": "read", "strokes": 12', b'.5}\n', b'{}\n{"error": "no pen"}\n', b"nonsense\n"))
+keep("fixture", "late", pieces(b"", b'{"a": [1, {"b": null}]}\n') * 2)
+keep("fixture", "simulation", b"\1ok: strokes=12 heartbeat_ms=1.5 moved_ms=3 serial=AB-1")
 
 # ---- a pen's own messages, and a plan ----
 

@@ -139,7 +139,7 @@ static void simulate(mn_client *c)
 }
 
 static const struct mn_filter filter = {.serial = PEN, .kinds = 12, .priorities = "HM", .since_us = 1, .until_us = UINT64_MAX};
-static const struct mn_plan plan = {.subject = "K", .indication = "SCARS", .step_count = 1, .step = {{8, 500, 1000, "why"}}, .numbed = true, .numbing_waiver = "why"};
+static const struct mn_plan plan = {.subject = "K", .indication = "SCARS", .step_count = 1, .step = {{8, 500, 1000, "why"}}, .answer = {{.answered = true, .ever = true, .confirmed_by = "Dr"}, {.answered = true, .yes = true}}, .numbed = true, .numbing_waiver = "why"};
 static const struct mn_calibration calibration = {.depth_gain_ppm = 1000000, .rate_gain_ppm = 1000000};
 static const uint32_t generation = 1;
 static const uint8_t response[32];

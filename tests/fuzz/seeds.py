@@ -164,6 +164,10 @@ def chain_scripts():
     yield "same_cartridge", running(900) + END + ask("session_begin", serial=PEN, plan=mnc.Plan(subject="K-2", step=plan().step, answer=plan().answer, numbing_min=60)) + wait(300)
     yield "fault", running() + say("inject 1401") + wait(600) + ask("records_read", serial=PEN, kind=[2], priorities="HML") + call(mnp.TYPE_FAULT_CLEAR, mnp.FaultClear(service=True)) + say("clear all") + wait(500) + call(mnp.TYPE_FAULT_CLEAR, mnp.FaultClear(service=True)) + END + b"".join(ask("flight_get", record=place(p), offset=0) for p in range(1, 16))
     yield "no_journal", step(JOURNAL, b"\0") + b"".join(ask(name) for name in ("records_read", "records_exported", "flight_get", "journal_verify", "journal_backup", "session_list", "adverse_event")) + begun() + ask("session_check", plan=plan())
+    yield "flight", running() + say("inject 1101") + wait(2500) + END + b"".join(ask("flight_get", record=place(p), offset=o) for p in range(1, 16) for o in (0, 1000, 2**31)) + ask("flight_get", record=mnc.Cursor(journal=1, position=4))
+    yield "looked_at_meanwhile", running() + ask("session_list", ASK_B) + ask("session_list", ASK_B, subject="K-1") + ask("session_list", ASK_B, number=1) + ask("adverse_event", ASK_B, session=1, what=99) + ask("adverse_event", ASK_B, session=9, what=1) + END + ask("session_begin", serial=PEN, plan=plan((11,))) + wait(300) + ask("session_list")
+    yield "two_copies", ask("journal_backup", offset=0) + ask("journal_backup", ASK_B, offset=0) + ask("journal_backup", offset=2**63) + ask("journal_backup", ASK_B, offset=5) + step(CALL_A) + step(CALL_B)
+    yield "waiting", b"".join(ask("records_read", wait=True) for _ in range(20)) + step(CALL_B) + ask("records_read", ASK_B, wait=True, priorities="H") + say("inject 1301") + wait(300) + ask("records_read", wait=True) + step(CALL_A)
     yield "unplugged", running() + say("unplug 0.5") + wait(2000) + END
     yield "power_cycled", running() + say("power-cycle") + wait(2000) + END
     yield "hung_up", running() + step(CALL_A) + wait(1000) + lease(mnc.LEASE_TAKE) + END
@@ -268,6 +272,8 @@ for number, text in enumerate(CALLS):
         keep("library", f"{number:02}_{answer}", b"\0" + turn(number, BODIES[answer]) + turn(number, BODIES["done"]))
 for name, data in BODIES.items():
     keep("library", "event_" + name, b"\1" + turn(200, data) + turn(200, data))
+for number in (17, 18):
+    keep("library", f"{number}_refused", b"\0" + turn(number, body(mnc.ServerMessage, "session", mnc.SessionReply(finding=[fill(mnc.Finding()), mnc.Finding(decision=3, code=2001, name="NOSE", text="no")]))) + turn(number, body(mnc.ServerMessage, "session", mnc.SessionReply())))
 for name in [n for n in BODIES if n.startswith(("error_", "call_ERROR"))]:
     keep("library", "answer_" + name, b"\0" + turn(6, BODIES[name]) + turn(17, BODIES[name]))
 keep("library", "all", b"\1" + b"".join(turn(number, b"") for number in range(len(CALLS))))

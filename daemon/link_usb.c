@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "log.h"
+#include "usb_census.h"
 
 /*
  *  a link:   FOUND --open()--> OPENING --opened--> OPEN --close(), gone--> DRAINING --last transfer back--> freed
@@ -29,6 +30,7 @@ enum {
     OPEN_RETRY_US = 50000,
     OPEN_PATIENCE_US = 2000000,
     RECONCILE_US = 5000000,
+    UNHEARD_MAX = 2,   /* twice: the first time its message may be on its way */
     OUT_TIMEOUT_MS = 1000,
     ERRORS_MAX = 8,
     TRANSFER_COUNT = BULK_IN_COUNT + INTERRUPT_IN_COUNT + OUT_COUNT + CONTROL_COUNT + CLEAR_COUNT,
@@ -76,6 +78,11 @@ struct usb_bus {
     struct slot *done_first, **done_last;  /* completed, in order; interrupt transfers stand apart: faults first */
     struct slot *urgent_first, **urgent_last;
     sd_event_source *rescan, *reconcile;
+    unsigned unheard;  /* how often in a row the kernel has had a pen of which libusb did not know */
+    bool is_deaf;      /* that was said */
+    bool renewing;     /* libusb is begun anew when the last link is closed: no pen is announced meanwhile */
+    usb_renewed_fn *renewed;
+    void *renewed_ctx;
 };
 
 static int error_of(int libusb_error)
@@ -216,16 +223,21 @@ static void cancel_all(struct usb_link *l)
     }
 }
 
+static void renew(struct usb_bus *b);
+
 static void drained(struct usb_link *l)
 {
     const struct link_handler *handler = l->link.handler;
-    struct usb_link **at = &l->bus->links;
+    struct usb_bus *b = l->bus;
+    struct usb_link **at = &b->links;
     void *ctx = l->link.ctx;
 
     while (*at != l)
         at = &(*at)->next;
     link_free(at);
     handler->on_closed(ctx);
+    if (b->renewing && b->links == NULL)
+        renew(b);
 }
 
 /*
@@ -612,8 +624,11 @@ static bool is_pen(const struct usb_bus *b, libusb_device *d)
 static void scan(struct usb_bus *b)
 {
     libusb_device **list;
-    ssize_t n = libusb_get_device_list(b->libusb, &list);
+    ssize_t n;
 
+    if (b->libusb == NULL || b->renewing)
+        return;
+    n = libusb_get_device_list(b->libusb, &list);
     if (n < 0) {
         log_warning("cannot list USB devices: %s", libusb_strerror((int)n));
         return;
@@ -663,16 +678,79 @@ static int on_rescan(sd_event_source *s, void *userdata)
     return 0;
 }
 
+static const struct usb_link *link_at(const struct usb_bus *b, const char *port)
+{
+    const struct usb_link *l = b->links;
+
+    while (l != NULL && strcmp(l->link.port, port) != 0)
+        l = l->next;
+    return l;
+}
+
+static bool is_any_open(const struct usb_bus *b)
+{
+    const struct usb_link *l = b->links;
+
+    while (l != NULL && l->state != USB_OPEN)
+        l = l->next;
+    return l != NULL;
+}
+
+/* libusb does not hear of devices any more: begun anew it finds what is there. That needs all of its links closed; one that is in use is not taken from anybody. */
+static void begin_renewing(struct usb_bus *b)
+{
+    if (is_any_open(b))
+        return;
+    b->renewing = true;
+    for (struct usb_link **at = &b->links; *at != NULL;) {
+        if ((*at)->state == USB_FOUND) {
+            link_free(at);
+            continue;
+        }
+        say_gone(*at); /* closed by its owner, from the loop; drained() goes on */
+        at = &(*at)->next;
+    }
+    if (b->links == NULL)
+        renew(b);
+}
+
+/* A pen that the kernel has, and libusb never heard of. */
+static void look_for_unheard(struct usb_bus *b)
+{
+    char ports[USB_CENSUS_MAX][USB_CENSUS_PORT];
+    unsigned n = usb_census(b->vid, b->pid, ports), i = 0;
+
+    while (i < n && link_at(b, ports[i]) != NULL)
+        i++;
+    if (i == n) {
+        b->unheard = 0;
+        return;
+    }
+    if (++b->unheard < UNHEARD_MAX)
+        return;
+    if (!b->is_deaf)
+        log_warning("the kernel has a pen at %s, but udev says nothing of it (no udevd, or a container or network namespace of its own): it is looked for every 5 s while no other pen is in use",
+                    ports[i]);
+    b->is_deaf = true;
+    begin_renewing(b);
+}
+
 static int on_reconcile(sd_event_source *s, uint64_t usec, void *userdata)
 {
-    scan(userdata);
+    struct usb_bus *b = userdata;
+
+    if (b->libusb == NULL)
+        renew(b);
+    scan(b);
+    if (!b->renewing)
+        look_for_unheard(b);
     return sd_event_source_set_time(s, usec + RECONCILE_US);
 }
 
 void usb_bus_dispatch(struct usb_bus *b)
 {
     struct timeval none = {0};
-    int r = libusb_handle_events_timeout_completed(b->libusb, &none, NULL);
+    int r = b->libusb != NULL ? libusb_handle_events_timeout_completed(b->libusb, &none, NULL) : 0;
 
     if (r != 0)
         log_debug("libusb: %s", libusb_strerror(r));
@@ -684,30 +762,57 @@ libusb_context *usb_bus_context(const struct usb_bus *b)
     return b->libusb;
 }
 
-static int start(struct usb_bus *b)
+static int libusb_begin(struct usb_bus *b)
 {
-    int r = libusb_init(&b->libusb);
+    int r = libusb_init(&b->libusb), probe;
 
     if (r != 0) {
-        int probe = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
-
+        b->libusb = NULL;
+        probe = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
         /* Its commonest cause, of which it says "other error". */
         log_error("libusb does not start: %s%s%s", libusb_strerror(r), probe < 0 ? "; netlink, by which it hears of devices: " : "", probe < 0 ? strerror(errno) : "");
         if (probe >= 0)
             close(probe);
         return error_of(r);
     }
-    if ((r = sd_event_add_defer(b->event, &b->rescan, on_rescan, b)) < 0 ||
-        (r = sd_event_add_time_relative(b->event, &b->reconcile, CLOCK_MONOTONIC, RECONCILE_US, RECONCILE_US / 2, on_reconcile,
-                                        b)) < 0 ||
-        (r = sd_event_source_set_enabled(b->reconcile, SD_EVENT_ON)) < 0)
-        return r;
     if (libusb_has_capability(LIBUSB_CAP_HAS_HOTPLUG))
         r = libusb_hotplug_register_callback(b->libusb,
                                              LIBUSB_HOTPLUG_EVENT_DEVICE_ARRIVED | LIBUSB_HOTPLUG_EVENT_DEVICE_LEFT, 0, b->vid,
                                              b->pid, LIBUSB_HOTPLUG_MATCH_ANY, on_hotplug, b, &b->hotplug);
     if (r != 0)
         log_warning("no hotplug events (%s): pens are looked for every 5 s", libusb_strerror(r));
+    return 0;
+}
+
+/* All links are closed. What fails is tried again in 5 s. */
+static void renew(struct usb_bus *b)
+{
+    if (b->libusb != NULL)
+        libusb_exit(b->libusb);
+    b->renewing = false;
+    b->unheard = 0;
+    if (libusb_begin(b) < 0)
+        return;
+    if (b->renewed != NULL)
+        b->renewed(b->renewed_ctx);
+    sd_event_source_set_enabled(b->rescan, SD_EVENT_ONESHOT);
+}
+
+void usb_bus_on_renewed(struct usb_bus *b, usb_renewed_fn *renewed, void *ctx)
+{
+    b->renewed = renewed;
+    b->renewed_ctx = ctx;
+}
+
+static int start(struct usb_bus *b)
+{
+    int r = libusb_begin(b);
+
+    if (r < 0 || (r = sd_event_add_defer(b->event, &b->rescan, on_rescan, b)) < 0 ||
+        (r = sd_event_add_time_relative(b->event, &b->reconcile, CLOCK_MONOTONIC, RECONCILE_US, RECONCILE_US / 2, on_reconcile,
+                                        b)) < 0 ||
+        (r = sd_event_source_set_enabled(b->reconcile, SD_EVENT_ON)) < 0)
+        return r;
     return 0;
 }
 

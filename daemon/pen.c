@@ -626,6 +626,18 @@ void pen_try_again(struct pen *p)
     timer_by(p, p->retry_at_ms);
 }
 
+/* Printable ASCII, so that a person can type it and no two look alike; "" is one that is still to be written. */
+static bool is_serial(const char *serial)
+{
+    size_t n = strlen(serial);
+
+    for (size_t i = 0; i < n; i++) {
+        if (serial[i] < ' ' || serial[i] > '~')
+            return false;
+    }
+    return n <= SERIAL_MAX && serial[0] != '@';
+}
+
 /* A hello that may be used: all that is needed is there and says sense. NULL, or what is wrong. */
 static const char *hello_wrong(const struct pen *p, const Mnp__HelloReply *h, uint32_t session)
 {
@@ -633,8 +645,8 @@ static const char *hello_wrong(const struct pen *p, const Mnp__HelloReply *h, ui
         return "the pen answered an older HELLO";
     if (!h->has_session || h->session == 0 || h->session != session || !h->has_boot_id || h->serial == NULL || !h->has_minor)
         return "the pen's HELLO lacks session, boot_id, serial or minor";
-    if ((h->serial[0] == '\0' && h->minor < FACTORY_MINOR) || h->serial[0] == '@' || strlen(h->serial) > SERIAL_MAX)
-        return "the pen has no serial number, or one of more than 32 characters or with an @ first";
+    if ((h->serial[0] == '\0' && h->minor < FACTORY_MINOR) || !is_serial(h->serial))
+        return "the pen's serial number is not 1 to 32 printable ASCII characters, the first not an @: it cannot be told from other pens";
     if (!h->has_window || h->window < 1 || !h->has_frame_max || h->frame_max < MN_FRAME_MAX)
         return "the pen's HELLO names no usable window or frame size";
     return NULL;
@@ -1141,6 +1153,8 @@ void pen_info(const struct pen *p, Mnc__PenInfo *info, Mnc__LinkCounters *counte
     info->simulated = pen_is_simulated(p);
     if (p->last_error[0] != '\0')
         info->last_error = (char *)(uintptr_t)p->last_error;
+    info->has_retry_ms = p->state == PEN_RESETTING && p->retry_at_ms > now_ms(p);
+    info->retry_ms = info->has_retry_ms ? (uint32_t)(p->retry_at_ms - now_ms(p)) : 0;
     if (p->serial[0] != '\0')
         info->serial = (char *)(uintptr_t)p->serial;
     if (p->boot_id != 0) { /* there was a HELLO */

@@ -65,27 +65,53 @@ static void LIBUSB_CALL on_removed(int fd, void *userdata)
     }
 }
 
+/* All that the context has now, and what it will have. */
+static int watch_context(struct usb_watch *w)
+{
+    libusb_context *context = usb_bus_context(w->bus);
+    const struct libusb_pollfd **fds;
+    int r = 0;
+
+    libusb_set_pollfd_notifiers(context, on_added, on_removed, w);
+    fds = libusb_get_pollfds(context);
+    if (fds == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; r == 0 && fds[i] != NULL; i++)
+        r = add(w, fds[i]->fd, fds[i]->events);
+    libusb_free_pollfds(fds);
+    return r;
+}
+
+static void drop_all(struct usb_watch *w)
+{
+    while (w->list != NULL)
+        on_removed(w->list->fd, w);
+}
+
+static void on_renewed(void *ctx)
+{
+    struct usb_watch *w = ctx;
+
+    drop_all(w); /* of the context before it, if it has not said so itself */
+    if (watch_context(w) < 0)
+        log_error("cannot watch libusb's descriptors: pens will seem silent");
+}
+
 int usb_watch_new(struct usb_watch **out, sd_event *event, struct usb_bus *bus)
 {
     struct usb_watch *w = calloc(1, sizeof(*w));
-    const struct libusb_pollfd **fds;
-    int r = 0;
+    int r;
 
     if (w == NULL)
         return -ENOMEM;
     w->event = event;
     w->bus = bus;
-    libusb_set_pollfd_notifiers(usb_bus_context(bus), on_added, on_removed, w);
-    fds = libusb_get_pollfds(usb_bus_context(bus));
-    if (fds == NULL)
-        r = -ENOMEM;
-    for (size_t i = 0; r == 0 && fds[i] != NULL; i++)
-        r = add(w, fds[i]->fd, fds[i]->events);
-    libusb_free_pollfds(fds);
+    r = watch_context(w);
     if (r < 0) {
         usb_watch_free(w);
         return r;
     }
+    usb_bus_on_renewed(bus, on_renewed, w);
     *out = w;
     return 0;
 }
@@ -94,8 +120,9 @@ void usb_watch_free(struct usb_watch *w)
 {
     if (w == NULL)
         return;
-    libusb_set_pollfd_notifiers(usb_bus_context(w->bus), NULL, NULL, NULL);
-    while (w->list != NULL)
-        on_removed(w->list->fd, w);
+    usb_bus_on_renewed(w->bus, NULL, NULL);
+    if (usb_bus_context(w->bus) != NULL)
+        libusb_set_pollfd_notifiers(usb_bus_context(w->bus), NULL, NULL, NULL);
+    drop_all(w);
     free(w);
 }

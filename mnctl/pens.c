@@ -11,8 +11,8 @@
 
 static json_t *json_pen(const struct mn_pen *p)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o, s:I, s:b, s:s, s:I, s:I, s:I, s:s, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "serial",
-                     p->serial, "port", p->port, "link", mn_link_name(p->link), "last_error", p->last_error, "simulated", p->simulated,
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:b, s:s, s:o, s:I, s:b, s:s, s:I, s:I, s:I, s:s, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "serial",
+                     p->serial, "port", p->port, "link", mn_link_name(p->link), "last_error", p->last_error, "retry_ms", (json_int_t)p->retry_ms, "simulated", p->simulated,
                      "state", mn_state_name(p->state), "faults", json_fault_word(p->fault_word), "fault_word", (json_int_t)p->fault_word,
                      "trigger", p->trigger, "cartridge", mn_cartridge_name(p->cartridge), "config_generation",
                      (json_int_t)p->config_generation, "boot_id", (json_int_t)p->boot_id, "records_newest", (json_int_t)p->records_newest,
@@ -24,13 +24,15 @@ static json_t *json_pen(const struct mn_pen *p)
 
 static void print_pen(const struct mn_pen *p)
 {
-    char faults[256], rest[600];
+    char faults[256], rest[600], again[40] = "";
     enum colour c = p->link != MN_LINK_READY ? COLOUR_WARN : p->fault_word != 0 ? COLOUR_BAD : COLOUR_GOOD;
 
     format_faults(p->fault_word, faults, sizeof(faults));
     printf("%-20s %-10s %s%-8s %-9s%s %-9s ", p->serial[0] != '\0' ? p->serial : "?", p->port, colour(c), mn_link_name(p->link),
            p->link == MN_LINK_READY ? mn_state_name(p->state) : "-", colour(COLOUR_NONE), p->link == MN_LINK_READY ? mn_cartridge_name(p->cartridge) : "-");
-    snprintf(rest, sizeof(rest), "%s%s%s", p->link == MN_LINK_READY ? faults : p->last_error, p->lease_name[0] != '\0' ? "  controlled by " : "", p->lease_name);
+    if (p->retry_ms > 0)
+        snprintf(again, sizeof(again), "; tried again in %u s", (p->retry_ms + 999) / 1000);
+    snprintf(rest, sizeof(rest), "%s%s%s%s", p->link == MN_LINK_READY ? faults : p->last_error, again, p->lease_name[0] != '\0' ? "  controlled by " : "", p->lease_name);
     print_tail(61, rest);
 }
 

@@ -17,6 +17,7 @@ void decode_pen(struct mn_pen *out, const Mnc__PenInfo *in)
     *out = (struct mn_pen){
         .pen_id = in->pen_id,
         .link = (enum mn_link)in->link,
+        .retry_ms = in->retry_ms,
         .simulated = in->simulated,
         .boot_id = in->boot_id,
         .state = (enum mn_state)in->state,

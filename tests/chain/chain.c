@@ -39,6 +39,7 @@ __attribute__((visibility("default"))) int clock_gettime(clockid_t id, struct ti
 
 static _Thread_local bool in_script; /* the journal's worker and the fuzzer itself have the real one */
 static uint64_t script_us = UINT64_C(86400000000); /* ahead of the real one: no timer of the kernel's ever fires by itself */
+static uint64_t slept_us;
 
 /* libsystemd's calls come here as well. */
 int clock_gettime(clockid_t id, struct timespec *t)
@@ -51,7 +52,7 @@ int clock_gettime(clockid_t id, struct timespec *t)
 
         if (began[id].tv_sec == 0)
             began[id] = *t;
-        us = (uint64_t)began[id].tv_nsec / 1000 + script_us;
+        us = (uint64_t)began[id].tv_nsec / 1000 + script_us + (id == CLOCK_MONOTONIC ? 0 : slept_us);
         *t = (struct timespec){.tv_sec = began[id].tv_sec + (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000 * 1000)};
     }
     return r;
@@ -406,6 +407,71 @@ void chain_free(struct chain *c)
 struct pen_end *chain_pen(struct chain *c)
 {
     return c->pen;
+}
+
+uint64_t chain_unix_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void chain_sleep(struct chain *c, uint32_t ms)
+{
+    slept_us += ms * 1000;
+    pen_end_advance(c->pen, ms);
+}
+
+struct found_record {
+    uint32_t kind;
+    uint64_t host_us, bound_us;
+    bool found;
+};
+
+static bool note_time(void *ctx, const struct journal_record *r)
+{
+    struct found_record *f = ctx;
+
+    if (r->kind == f->kind)
+        *f = (struct found_record){r->kind, r->host_us, r->host_bound_us, true};
+    return true;
+}
+
+struct search {
+    struct journal_work work;
+    struct found_record record;
+    bool done;
+};
+
+static void run_search(struct journal_work *w, struct store *s)
+{
+    struct search *f = (struct search *)w;
+    uint64_t position = 0, missed;
+    bool end = false;
+
+    while (!end && store_read(s, &position, &(struct journal_filter){0}, note_time, &f->record, &end, &missed) == 0)
+        ;
+}
+
+static void done_search(struct journal_work *w, bool ran)
+{
+    (void)ran;
+    ((struct search *)w)->done = true;
+}
+
+bool chain_record_time(struct chain *c, uint32_t kind, uint64_t *host_us, uint64_t *bound_us)
+{
+    struct search f = {.work = {.run = run_search, .done = done_search}, .record = {.kind = kind}};
+
+    if (hub_journal(c->hub) == NULL)
+        return false;
+    journal_work(hub_journal(c->hub), &f.work);
+    while (!f.done)
+        sd_event_run(c->event, 100000);
+    *host_us = f.record.host_us;
+    *bound_us = f.record.bound_us;
+    return f.record.found;
 }
 
 void chain_ask(struct chain *c, int program, Mnc__ClientMessage *m)

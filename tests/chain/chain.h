@@ -31,6 +31,12 @@ struct pen_end *chain_pen(struct chain *c);
 
 /* Time goes on, and programs answer pings meanwhile. */
 void chain_wait(struct chain *c, uint32_t ms);
+/* The machine sleeps, and the pen does not: CLOCK_MONOTONIC stands still. */
+void chain_sleep(struct chain *c, uint32_t ms);
+/* The newest record of a kind that is in the journal: when it happened, by the daemon's reckoning, give or take, in the time of chain_unix_us(). False: there is none. */
+bool chain_record_time(struct chain *c, uint32_t kind, uint64_t *host_us, uint64_t *bound_us);
+/* What CLOCK_REALTIME is now. */
+uint64_t chain_unix_us(void);
 /* A request of a program (0, 1); its id is put in. The answer is not looked at. */
 void chain_ask(struct chain *c, int program, Mnc__ClientMessage *m);
 /* Both programs hang up. */

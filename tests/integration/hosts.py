@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""How hosts are set up: closed descriptors, signals, sockets that a service manager passes, a log that nobody reads, no descriptors left. usage: hosts.py BIN. TAP."""
+"""How hosts are set up: closed descriptors, signals, sockets that a service manager passes, a log that nobody reads, no descriptors left, other users, two pens of one name, udev's links.
+usage: hosts.py BIN [PART...]. TAP."""
 import json
 import os
 import re
@@ -247,7 +248,93 @@ def no_descriptors():
     tap.ok("no_descriptors_mnd_ends_cleanly", mnd.wait(20) == 0, log)
 
 
-for part in (closed_descriptors, signals, reload, passed_sockets, process_groups, the_log, no_descriptors):
+def twins():
+    folder = tempfile.mkdtemp()
+    d = Daemon("1", "--sim-socket", folder + "/sim")
+    twin = subprocess.Popen(["penstub", "--connect", folder + "/sim", "--serial", "SIM-0001"], stderr=subprocess.DEVNULL)
+    listed = lambda: d.run("mnctl", "list").stdout  # noqa: E731
+    tap.ok("the_second_pen_of_a_serial_number_says_when_it_is_tried_again", d.wait_until(lambda: re.search(r"in use.*tried again in\s+[1-5] s", listed(), re.S)), listed())
+    waits = [p["retry_ms"] for p in json.loads(d.run("mnctl", "--json", "list").stdout)]
+    tap.ok("and_how_long_as_a_number", sorted(waits)[0] == 0 and 0 < sorted(waits)[-1] <= 5000, waits)
+    d.sim("unplug", pen="@sim-1")
+    began = time.monotonic()
+    tap.ok("and_is_taken_at_once_when_the_first_goes", d.wait_until(lambda: "SAFE" in listed() and "tried again" not in listed()) and time.monotonic() - began < 3, (time.monotonic() - began, listed()))
+    twin.terminate()
+    twin.wait()
+    code, log = d.end()
+    tap.ok("twins_mnd_ends_cleanly", code == 0, log)
+
+
+def as_user(uid, *words):
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *words]
+
+
+def other_users():
+    if os.geteuid() != 0:
+        tap.skip("a_journal_of_another_user_is_named_with_the_remedy", "needs root")
+        return
+    folder = tempfile.mkdtemp()
+    os.chmod(folder, 0o755)
+    d = Daemon("1", "--journal", folder + "/j")
+    d.end()
+    os.chown(folder, 4242, 4242)
+    log = open(folder + "/log", "w+")
+    mnd = subprocess.Popen(as_user(4242, "mnd", "--no-usb", "--sim=1", "--socket", folder + "/s", "--journal", folder + "/j"), stderr=log)
+    doctor = lambda: subprocess.run(["mnctl", "--socket", folder + "/s", "doctor"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60).stdout  # noqa: E731
+    end, said = time.monotonic() + 20, ""
+    while "belongs to user" not in said and time.monotonic() < end:
+        said = " ".join(doctor().split())
+    tap.ok("a_journal_of_another_user_is_named_with_the_remedy", "belongs to user 0, and mnd runs as user 4242: sudo chown 4242" in said, said)
+    mnd.terminate()
+    tap.ok("and_mnd_ends_cleanly", mnd.wait(20) == 0)
+    # A user namespace that knows one user only: to mnd every stranger looks as nobody does, who is its own user, too.
+    folder = tempfile.mkdtemp()
+    os.chmod(folder, 0o777)
+    mnd = subprocess.Popen(as_user(65534, "unshare", "--user", "--map-user=65534", "--map-group=65534", "mnd", "--no-usb", "--sim=1", "--socket", folder + "/s", "--journal", folder + "/j"),
+                           stderr=open(folder + "/log", "w"))
+    end = time.monotonic() + 20
+    while not os.path.exists(folder + "/s") and time.monotonic() < end and mnd.poll() is None:
+        time.sleep(0.05)
+    if not os.path.exists(folder + "/s"):
+        mnd.kill()
+        tap.skip("a_user_whom_the_namespace_does_not_know_is_an_observer", "no user namespaces here")
+        return
+    os.chmod(folder + "/s", 0o666)
+    said = ""
+    end = time.monotonic() + 20
+    while "SAFE" not in said and time.monotonic() < end:
+        said = subprocess.run(as_user(4242, "mnctl", "--socket", folder + "/s", "list"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60).stdout
+    p = subprocess.run(as_user(4242, "mnctl", "--socket", folder + "/s", "--pen", "SIM-0001", "config", "set", "depth=1.2mm"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    tap.ok("a_user_whom_the_namespace_does_not_know_is_an_observer", p.returncode != 0 and "the role observer" in " ".join(p.stdout.split()), (said, p.stdout))
+    mnd.terminate()
+    tap.ok("namespace_mnd_ends_cleanly", mnd.wait(20) == 0)
+
+
+def udev_links():
+    """The rule, by udev itself, for a device made by umockdev, in a mount namespace where it can make what it likes."""
+    rules = os.path.join(os.path.dirname(sys.argv[1]), "udev/70-mn.rules")
+    path = "/devices/pci0000:00/0000:00:14.0/usb1/1-1"
+    script = ("mount -t tmpfs t /run && mount -t tmpfs t /dev && mknod -m 666 /dev/null c 1 3 && mkdir -p /run/udev/rules.d && cp {0} /run/udev/rules.d/ && "
+              "umockdev-run -d {1} -- udevadm test -a add /sys{2}")
+    if os.geteuid() != 0 or not os.path.exists("/usr/bin/umockdev-run"):
+        tap.skip("a_serial_number_makes_a_link_or_none", "needs root and umockdev")
+        return
+    wrong = []
+    for serial, link in (("MN26-000001", "mn/MN26-000001"), ("A_b-9", "mn/A_b-9"), ("A B", ""), ("../sda", ""), ("../../../tmp/x", ""), ("A/B", ""), ("", ""), ("\u00e4\u20ac", ""), ("-x", ""), (None, "")):
+        with tempfile.NamedTemporaryFile("w") as f:
+            f.write(f"P: {path}\nN: bus/usb/001/005\nE: DEVNAME=/dev/bus/usb/001/005\nE: DEVTYPE=usb_device\nE: SUBSYSTEM=usb\nE: BUSNUM=001\nE: DEVNUM=005\nE: MAJOR=189\nE: MINOR=4\n"
+                    "A: idVendor=1209\\n\nA: idProduct=0001\\n\n" + (f"A: serial={serial}\\n\n" if serial is not None else ""))
+            f.flush()
+            os.chmod(f.name, 0o644)
+            p = subprocess.run(["unshare", "-m", "bash", "-c", script.format(os.path.abspath(rules), f.name, path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+        said = p.stdout.decode(errors="replace")
+        links = re.findall(r"DEVLINKS=(.*)", said)
+        if "GROUP" not in said.upper() or (links[0] if links else "") != ("/dev/" + link if link else ""):
+            wrong.append((serial, links, said[-1500:]))
+    tap.ok("a_serial_number_makes_a_link_or_none", not wrong, wrong)
+
+
+for part in (closed_descriptors, signals, reload, passed_sockets, process_groups, the_log, no_descriptors, twins, other_users, udev_links):
     if sys.argv[2:] == [] or part.__name__ in sys.argv[2:]:
         part()
 tap.end()

@@ -132,6 +132,10 @@ class Tap:
         sys.stdout.flush()
         return good
 
+    def skip(self, name, why):
+        self.count += 1
+        print(f"ok {self.count} - {self.suite}.{name} # SKIP {why}")
+
     def end(self):
         print(f"1..{self.count}")
         sys.exit(self.failed != 0)

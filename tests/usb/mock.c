@@ -1,6 +1,7 @@
 #include "mock.h"
 
 #include <assert.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <linux/usbdevice_fs.h>
 #include <pthread.h>
@@ -349,16 +350,16 @@ static void describe(struct hex *out, enum mock_shape shape)
 
 /* ---- the kernel's device tree ---- */
 
-static void add(const char *path, const char *node, unsigned address, const char *descriptors)
+static void add(const char *path, const char *node, unsigned address, const char *descriptors, enum mock_shape shape)
 {
     char text[1200];
     GError *error = NULL;
 
     snprintf(text, sizeof(text),
              "P: %s\nN: %s\nE: SUBSYSTEM=usb\nE: DRIVER=usb\nE: BUSNUM=001\nE: DEVNUM=%03u\nE: DEVNAME=/dev/%s\n"
-             "E: DEVTYPE=usb_device\nA: bConfigurationValue=1\\n\nA: busnum=1\\n\nA: devnum=%u\\n\nA: speed=480\\n\n"
-             "A: idVendor=1209\\n\nA: idProduct=0001\\n\nH: descriptors=%s\n",
-             path, node, address, node, address, descriptors);
+             "E: DEVTYPE=usb_device\nA: bConfigurationValue=%s\nA: busnum=1\\n\nA: devnum=%u\\n\nA: speed=480\\n\n"
+             "A: idVendor=1209\\n\nA: idProduct=%s\\n\nH: descriptors=%s\n",
+             path, node, address, node, shape == MOCK_SHAPE_UNCONFIGURED ? "" : "1\\n", address, shape == MOCK_SHAPE_OTHER_DEVICE ? "0002" : "0001", descriptors);
     if (!umockdev_testbed_add_from_string(mock.testbed, text, &error))
         fprintf(stderr, "umockdev: %s\n", error->message);
     g_clear_error(&error);
@@ -369,7 +370,7 @@ void mock_start(void)
     heap_is_mocks(true);
     mock.testbed = umockdev_testbed_new();
     mock.last_address = 1;
-    add("/devices/usb1", "bus/usb/001/001", 1, "12010002090000406b1d020000010302010109021900010100e0000904000001090000000705810304000c");
+    add("/devices/usb1", "bus/usb/001/001", 1, "12010002090000406b1d020000010302010109021900010100e0000904000001090000000705810304000c", MOCK_SHAPE_OTHER_DEVICE);
     heap_is_mocks(false);
 }
 
@@ -458,9 +459,33 @@ void mock_plug(struct mock_pen *p, unsigned port, enum mock_shape shape, unsigne
         fprintf(stderr, "umockdev: %s\n", error->message);
     g_clear_error(&error);
     describe(&descriptors, shape);
-    add(p->path + 4, p->node + 5, mock.last_address, descriptors.text); /* says so, too */
+    add(p->path + 4, p->node + 5, mock.last_address, descriptors.text, shape); /* says so, too */
     mock_chmod(p, mode);
     heap_is_mocks(false);
+}
+
+static bool is_deaf;
+
+struct udev_monitor;
+struct udev_device;
+struct udev_device *udev_device_unref(struct udev_device *d);
+struct udev_device *udev_monitor_receive_device(struct udev_monitor *m);
+
+/* libusb calls this one: what udev says is lost on its way. */
+__attribute__((visibility("default"))) struct udev_device *udev_monitor_receive_device(struct udev_monitor *m)
+{
+    static struct udev_device *(*real)(struct udev_monitor *);
+    struct udev_device *d;
+
+    if (real == NULL)
+        *(void **)&real = dlsym(RTLD_NEXT, "udev_monitor_receive_device");
+    d = real(m);
+    return is_deaf && d != NULL ? udev_device_unref(d) : d; /* NULL */
+}
+
+void mock_set_deaf(bool deaf)
+{
+    is_deaf = deaf;
 }
 
 void mock_say_again(struct mock_pen *p)

@@ -31,6 +31,7 @@ enum mock_shape {
     MOCK_SHAPE_SECOND_INTERFACE,  /* the pen's is the second of two */
     MOCK_SHAPE_CUT_DESCRIPTOR,
     MOCK_SHAPE_OTHER_DEVICE,      /* not our VID:PID */
+    MOCK_SHAPE_UNCONFIGURED,      /* the kernel has chosen no configuration */
 };
 
 struct mock_lens {
@@ -64,6 +65,8 @@ void mock_plug(struct mock_pen *p, unsigned port, enum mock_shape shape, unsigne
 void mock_chmod(struct mock_pen *p, unsigned mode);
 /* Cable out. Says so, unless quietly. What the kernel still holds goes once the last handle is closed. */
 void mock_unplug(struct mock_pen *p, bool quietly);
+/* Whether udev's messages arrive at all; they do. */
+void mock_set_deaf(bool deaf);
 /* The kernel says once more that the pen was plugged in. */
 void mock_say_again(struct mock_pen *p);
 

@@ -461,6 +461,46 @@ static void permission_that_never_comes_is_said_with_the_remedy(void **state)
     all_is_well();
 }
 
+static void a_pen_that_the_kernel_left_unconfigured_is_said_to_be_so(void **state)
+{
+    struct mock_pen *p = new_pen();
+
+    (void)state;
+    mock_plug(p, 1, MOCK_SHAPE_UNCONFIGURED, 0600);
+    until(says("left it unconfigured"));
+    assert_int_equal(link_state(), MNC__PEN_LINK__LINK_OPENING);
+    mock_unplug(p, false);
+    until(first_pen() == NULL);
+    mock_plug(p, 1, MOCK_SHAPE_PEN, 0600);
+    all_is_well();
+}
+
+/* Twice is waited until the pen is looked for, 5 s each. */
+static void run_until_ready(unsigned pens)
+{
+    uint64_t end_ms = now_ms() + 3 * PATIENCE_MS;
+
+    while (ready() != pens && now_ms() < end_ms)
+        turn(200);
+    assert_int_equal(ready(), pens);
+}
+
+static void a_pen_of_which_udev_says_nothing_is_found(void **state)
+{
+    struct mock_pen *p = new_pen();
+
+    (void)state;
+    mock_set_deaf(true);
+    mock_plug(p, 1, MOCK_SHAPE_PEN, 0600);
+    run_until_ready(1);
+    mock_unplug(p, false); /* the transfers say so */
+    until(ready() == 0);
+    mock_plug(p, 2, MOCK_SHAPE_PEN, 0600);
+    run_until_ready(1);
+    mock_set_deaf(false);
+    all_is_well();
+}
+
 static void an_io_error_while_opening_is_tried_again(void **state)
 {
     struct mock_pen *p = new_pen();
@@ -1198,6 +1238,8 @@ int main(int argc, char **argv)
         TEST(a_pen_that_another_program_holds_is_named_and_tried_again),
         TEST(permission_that_comes_late_is_waited_for),
         TEST(permission_that_never_comes_is_said_with_the_remedy),
+        TEST(a_pen_that_the_kernel_left_unconfigured_is_said_to_be_so),
+        TEST(a_pen_of_which_udev_says_nothing_is_found),
         TEST(an_io_error_while_opening_is_tried_again),
         TEST(somebody_elses_device_with_our_id_is_said_to_be_none),
         TEST(a_control_pipe_that_never_answers_is_given_up_and_begun_anew),

@@ -171,6 +171,7 @@ struct mn_pen {
     char port[32];                 /* "usb 1-4", "sim 2" */
     enum mn_link link;
     char last_error[200];          /* one sentence; "" if all is well */
+    uint32_t retry_ms;             /* after last_error: it is tried again in so long; 0: at once, or when it is replugged */
     bool simulated;
     uint32_t boot_id;              /* another one: another life of the pen */
     enum mn_state state;

@@ -1,0 +1,12 @@
+/*
+ * The pens that the kernel knows, by its own word in sysfs. libusb hears of devices by udev's messages alone; where these do not arrive (a container, a network namespace of its own, udevd that is
+ * not there) this is how it shows. Reads of sysfs wait for no device and no disk.
+ */
+#pragma once
+
+#include <stdint.h>
+
+enum { USB_CENSUS_MAX = 64, USB_CENSUS_PORT = 32 };
+
+/* Where they are plugged in, as links name it: "usb 1-4.2". How many, at most USB_CENSUS_MAX; 0, too, without a sysfs. */
+unsigned usb_census(uint16_t vid, uint16_t pid, char ports[USB_CENSUS_MAX][USB_CENSUS_PORT]);

@@ -472,12 +472,28 @@ static bool on_record(struct pen *p, const Mnp__Record *m, const ProtobufCBinary
     return true;
 }
 
+/* protobuf-c says NULL of what is damaged and of what it has no memory for: a record may be lost by the first only. */
+static void *noting_alloc(void *out_of_memory, size_t n)
+{
+    void *bytes = malloc(n);
+
+    *(bool *)out_of_memory |= bytes == NULL;
+    return bytes;
+}
+
+static void noting_free(void *out_of_memory, void *bytes)
+{
+    (void)out_of_memory;
+    free(bytes);
+}
+
 static void on_records(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
 {
     struct pen *p = ctx;
     Mnp__Records *page;
     uint32_t before = p->records_have;
-    bool more = true, was_recognised = p->recognised;
+    bool more = true, was_recognised = p->recognised, out_of_memory = false;
+    ProtobufCAllocator noting = {.alloc = noting_alloc, .free = noting_free, .allocator_data = &out_of_memory};
 
     (void)id;
     p->records_asked = false;
@@ -487,11 +503,16 @@ static void on_records(void *ctx, uint32_t id, enum pen_result result, uint16_t 
     if (page == NULL)
         return;
     for (size_t i = 0; more && i < page->n_record; i++) {
-        Mnp__Record *r = mnp__record__unpack(NULL, page->record[i].len, page->record[i].data);
+        Mnp__Record *r = mnp__record__unpack(&noting, page->record[i].len, page->record[i].data);
 
         if (r != NULL && r->has_number)
             more = on_record(p, r, &page->record[i]);
-        mnp__record__free_unpacked(r, NULL);
+        mnp__record__free_unpacked(r, &noting);
+        more = more && !out_of_memory;
+    }
+    if (out_of_memory) { /* asked again with the next status, from the first that is not here */
+        mnp__records__free_unpacked(page, NULL);
+        return;
     }
     if (!p->recognised)
         recognise(p, NULL);

@@ -144,6 +144,8 @@ static bool is_in_step(struct child *c, char *why, size_t cap)
         snprintf(why, cap, "it says more than it is asked");
     else
         return true;
+    while (c->fill > 0 && memchr(c->line, '\n', c->fill) != NULL)
+        drop_line(c); /* said once: the next question is asked, and a fixture must be told to be safe */
     return false;
 }
 
@@ -185,7 +187,7 @@ json_t *child_ask(struct child *c, const json_t *question, unsigned limit_ms, ch
             snprintf(why, cap, "it ended, or said too much, without an answer");
     }
     c->late += r == 0;
-    c->half_asked = *rest != '\0';
+    c->half_asked = r == 0 && *rest != '\0';
     free(text);
     return r == 1 ? parse(c, why, cap) : NULL;
 }

@@ -143,6 +143,7 @@ static void treat(struct chain *c)
 
 static void check_after(struct chain *c)
 {
+    uint64_t host_us, bound_us;
     uint32_t ms = 0;
 
     say(c, "trigger press");
@@ -152,6 +153,7 @@ static void check_after(struct chain *c)
     for (; ms < ALL_IN_MS && !chain_has_all_records(c); ms += TURN_MS)
         chain_wait(c, TURN_MS);
     assert_in_range(ms, 0, ALL_IN_MS - 1);
+    assert_false(chain_record_time(c, MNC__JOURNAL_KIND__JOURNAL_LOST, &host_us, &bound_us));
 }
 
 /* Whether there were so many. */

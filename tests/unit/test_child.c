@@ -110,6 +110,8 @@ static void what_it_says_unasked_is_no_answer(void **state)
     assert_answered("asked");
     assert_null(ask(SOON_MS));
     assert_non_null(strstr(why, "more than it is asked"));
+    reply = "{\"a\": \"asked again\"}\n";
+    assert_answered("asked again");
 }
 
 static void what_is_no_object_is_said_in_words(void **state)

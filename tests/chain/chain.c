@@ -143,6 +143,17 @@ static void call(struct chain *c, int i)
 
 /* ---- rest ---- */
 
+/* One turn of the daemon's loop, in which calls may fail; waited for in real time, as threads need it. */
+static int turn(struct chain *c, uint64_t wait_us)
+{
+    int r;
+
+    failing_on();
+    r = sd_event_run(c->event, wait_us);
+    failing_off();
+    return r;
+}
+
 static void note_ran(struct journal_work *w, bool ran)
 {
     (void)ran;
@@ -161,12 +172,12 @@ static void wait_for_journal(struct chain *c)
     struct journal_work w = {.run = run_nothing, .done = note_ran};
 
     for (int i = 0; i < 100 && tasks > 0; i++)
-        sd_event_run(c->event, 100000);
+        turn(c, 100000);
     if (hub_journal(c->hub) == NULL)
         return;
     journal_work(hub_journal(c->hub), &w);
     while (w.next != &w)
-        sd_event_run(c->event, 100000);
+        turn(c, 100000);
 }
 
 /* What a program is told; with MN_CHAIN_LOG in the environment it is shown. */
@@ -180,17 +191,6 @@ static bool read_answers(int fd)
     return n > 0;
 }
 
-/* One turn of the daemon's loop, in which calls may fail. */
-static int turn(struct chain *c)
-{
-    int r;
-
-    failing_on();
-    r = sd_event_run(c->event, 0);
-    failing_off();
-    return r;
-}
-
 /* Until nobody has anything to say at this moment. */
 static void settle(struct chain *c)
 {
@@ -198,7 +198,7 @@ static void settle(struct chain *c)
 
     for (int turns = 0; any && turns < 60; turns++) {
         any = false;
-        for (int i = 0; i < 60 && turn(c) > 0; i++)
+        for (int i = 0; i < 60 && turn(c, 0) > 0; i++)
             any = true;
         for (int i = 0; i < CHAIN_PROGRAMS && !c->deaf; i++)
             any |= read_answers(c->programs[i]);
@@ -285,6 +285,13 @@ static void end_daemon(struct chain *c)
     sd_event_unref(c->event);
 }
 
+void chain_set_journal(struct chain *c, bool there)
+{
+    hub_close_journal(c->hub);
+    if (there)
+        hub_open_journal(c->hub, c->journal, &limits);
+}
+
 /* ---- scripts ---- */
 
 static void do_step(struct chain *c, enum chain_step what, const uint8_t *data, size_t n)
@@ -325,9 +332,7 @@ static void do_step(struct chain *c, enum chain_step what, const uint8_t *data, 
         call(c, what == STEP_HANG_UP_B);
         break;
     case STEP_JOURNAL:
-        hub_close_journal(c->hub);
-        if (n > 0 && data[0] != 0)
-            hub_open_journal(c->hub, c->journal, &limits);
+        chain_set_journal(c, n > 0 && data[0] != 0);
         break;
     case STEP_SILENT:
         c->silent = n > 0 && data[0] != 0;

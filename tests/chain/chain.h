@@ -31,6 +31,8 @@ struct pen_end *chain_pen(struct chain *c);
 
 /* Time goes on, and programs answer pings meanwhile. */
 void chain_wait(struct chain *c, uint32_t ms);
+/* The journal is taken away from the daemon, or given back. */
+void chain_set_journal(struct chain *c, bool there);
 /* The machine sleeps, and the pen does not: CLOCK_MONOTONIC stands still. */
 void chain_sleep(struct chain *c, uint32_t ms);
 /* The newest record of a kind that is in the journal: when it happened, by the daemon's reckoning, give or take, in the time of chain_unix_us(). False: there is none. */

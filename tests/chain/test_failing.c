@@ -117,6 +117,20 @@ static void look_back(struct chain *c)
         ASK(c, LOOKER, FLIGHT_GET, flight_get, MNC__FLIGHT_GET__INIT, body.record = &place);
 }
 
+/* The pen writes some while there is no journal: they come in one page then. */
+static void gather_records(struct chain *c)
+{
+    chain_set_journal(c, false);
+    for (int i = 0; i < 3; i++) {
+        say(c, "inject 1301");
+        chain_wait(c, 200);
+        say(c, "clear 1301");
+        chain_wait(c, 200);
+    }
+    chain_set_journal(c, true);
+    chain_wait(c, 2000); /* the pen says what it has with its next status */
+}
+
 /* Everything that a daemon does on a good day, and a fault, and a plug that is pulled. */
 static void treat(struct chain *c)
 {
@@ -137,6 +151,7 @@ static void treat(struct chain *c)
     chain_wait(c, 300);
     say(c, "unplug 0.1");
     chain_wait(c, 1000);
+    gather_records(c);
     look_back(c);
     ask_lease(c, OPERATOR, MNC__LEASE_ACTION__LEASE_RELEASE);
 }

@@ -110,5 +110,18 @@ class Pen:
                 self.status()
 
 
+def plug_in(pen):
+    """It runs beside the test, until it is pulled out."""
+
+    def run():
+        try:
+            pen.run()
+        except OSError:
+            pass  # pulled out
+
+    threading.Thread(target=run, daemon=True).start()
+    return pen
+
+
 if __name__ == "__main__":
     Pen(sys.argv[1]).run()

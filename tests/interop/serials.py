@@ -2,38 +2,21 @@
 import json
 import subprocess
 import sys
-import threading
 import time
 
-from pen import Pen
+from pen import Pen, plug_in
+from tap import Tap
 
 MNCTL, SIM = sys.argv[1:3]
 SERIALS = ["\u00e4\u20ac", "\u00f6\u20ac", "A\tB", "\x1b[31mred", "x" * 33, "@sim-1"]
-n = 0
-
-
-def ok(name, condition, why=""):
-    global n
-    n += 1
-    print(f"{'ok' if condition else 'not ok'} {400 + n} - interop.serials.{name}", flush=True)
-    if not condition:
-        print("# " + str(why).replace("\n", "\n# ")[:2000], flush=True)
-
-
-def run(pen):
-    try:
-        pen.run()
-    except OSError:
-        pass  # pulled out
+ok = Tap("interop.serials", 400).ok
 
 
 def listed():
     return [p for p in json.loads(subprocess.run([MNCTL, "--json", "list"], stdout=subprocess.PIPE, timeout=20).stdout) if p["link"] != "READY"]
 
 
-pens = [Pen(SIM, serial) for serial in SERIALS]
-for pen in pens:
-    threading.Thread(target=run, args=(pen,), daemon=True).start()
+pens = [plug_in(Pen(SIM, serial)) for serial in SERIALS]
 end = time.monotonic() + 20
 while time.monotonic() < end and sum("printable ASCII" in p["last_error"] for p in listed()) < len(SERIALS):
     time.sleep(0.05)

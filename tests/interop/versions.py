@@ -12,35 +12,18 @@ import time
 import client_pb2 as mnc
 import pen_pb2 as mnp
 from mnlink import ERROR, REPLY, Client, frame
-from pen import BULK_IN, INTERRUPT_IN, Pen
+from pen import BULK_IN, INTERRUPT_IN, Pen, plug_in
 from mnlink import status
+from tap import Tap
 
 MNCTL, SIM, SOCKET = sys.argv[1], sys.argv[2], os.environ["MN_SOCKET"]
 LATER = b"\xa2\x06\x05later" + b"\xa8\x06\x07"  # field 100, bytes; field 101, a number: of a minor that is to come
-n = 0
-
-
-def ok(name, condition, why=""):
-    global n
-    n += 1
-    print(f"{'ok' if condition else 'not ok'} {n} - versions.{name}", flush=True)
-    if not condition:
-        print("# " + str(why).replace("\n", "\n# ")[:2000], flush=True)
+ok = Tap("versions").ok
 
 
 def mnctl(*words, path=None):
     done = subprocess.run([MNCTL] + (["--socket", path] if path else []) + list(words), capture_output=True, text=True, timeout=20)
     return done.returncode, done.stdout + done.stderr
-
-
-def plug_in(pen):
-    def run():
-        try:
-            pen.run()
-        except OSError:
-            pass  # pulled out
-    threading.Thread(target=run, daemon=True).start()
-    return pen
 
 
 def pull_out(pen):

@@ -234,12 +234,17 @@ static int parse_options(struct daemon *d)
     int option, r, argc = d->argc;
     char **argv = d->argv;
 
+    opterr = 0;
     while ((option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
         if (option == OPT_CONFIG)
             path = optarg;
         else if (option == OPT_CHECK)
             check_only = true;
-        else if (option == OPT_VERSION || option == OPT_VERIFY || option == OPT_CHECK_POLICY || option == 'h' || option == '?')
+        else if (option == '?') {
+            program_wrong_option("mnd", argv, longs);
+            return EXIT_USAGE;
+        }
+        else if (option == OPT_VERSION || option == OPT_VERIFY || option == OPT_CHECK_POLICY || option == 'h')
             return parse_option(c, option);
     }
     if (optind < argc)

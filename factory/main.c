@@ -86,6 +86,7 @@ static int parse(struct words *w, int argc, char **argv)
     uint64_t n;
     int c;
 
+    opterr = 0;
     while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
         switch (c) {
         case SLOTS:
@@ -141,7 +142,7 @@ static int parse(struct words *w, int argc, char **argv)
             print_help();
             return EXIT_PASSED;
         default:
-            fputs("Try mn-factory --help.\n", stderr);
+            program_wrong_option("mn-factory", argv, longs);
             return EXIT_USAGE;
         }
     }

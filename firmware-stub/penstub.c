@@ -181,6 +181,7 @@ static int parse_options(struct options *o, int argc, char **argv)
     double n;
     int c, r;
 
+    opterr = 0;
     while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
         switch (c) {
         case CONNECT:
@@ -238,6 +239,7 @@ static int parse_options(struct options *o, int argc, char **argv)
             print_help();
             return 0;
         default:
+            program_wrong_option("penstub", argv, longs);
             return 2;
         }
     }

@@ -402,7 +402,7 @@ def words():
 
     for name, argv, code, said in (
             ("help_teaches", ["--help"], 0, "Exit codes"), ("no_words_are_wrong_words", [], 2, "usage:"), ("a_misspelt_command_gets_a_hint", ["rnu"], 2, "did you mean run?"),
-            ("a_misspelt_option_is_said", ["run", "--comit"], 2, "unrecognized option"), ("steps_are_listed", ["list"], 0, "calibrate"),
+            ("a_misspelt_option_is_said", ["run", "--comit"], 2, "there is no option --comit; did you mean --commit?"), ("steps_are_listed", ["list"], 0, "calibrate"),
             ("a_step_says_what_it_measures", ["list", "brake"], 0, "recovery_ms, ms"), ("a_wrong_step_is_said", ["list", "brakes"], 2, "no step brakes"),
             ("the_plan_that_ships_is_checked", ["check", "mn-1"], 0, "22 steps, 102 limits"), ("a_plan_that_is_not_there_is_said", ["check", "mn1"], 2, "there is no plan mn1; did you mean mn-1?"), ("nor_is_a_far_one", ["check", "quick"], 2, "there is no plan quick"), ("a_path_is_said_as_it_is", ["check", "./mn-2.yaml"], 2, "mn-2.yaml: No such file"),
             ("without_a_daemon_it_says_so", ["run", "mn-1"], 3, "nobody"), ("no_history_is_said", ["station", "--database", f"{folder}/none.db"], 3, "there is no history"),

@@ -49,6 +49,13 @@ while_waiting() {
     judge "$name" $code "$want" "$sentence"
 }
 
+try() { printf '%s: %s\nTry %s --help.' "$1" "$2" "$1"; }
+exactly an_unknown_option 2 "$(try mnd 'there is no option --nonsense')" mnd --nonsense
+exactly a_misspelt_option 2 "$(try mnd 'there is no option --jornal=x; did you mean --journal?')" mnd --jornal=x
+exactly an_option_without_its_value 2 "$(try penstub '--pens needs a value')" penstub --pens
+exactly an_option_with_a_value_too_many 2 "$(try mnd '--no-usb takes no value')" mnd --no-usb=3
+exactly a_letter_that_is_no_option 2 "$(try penstub 'there is no option -z')" penstub -zh
+exactly an_option_that_is_a_command_to_the_terminal 2 "$(try mnd 'there is no option --\x1b[31m')" mnd $'--\e[31m'
 exactly daemon_not_running 3 "mnctl: mnd is not running at $dir/mnd.sock: start it (systemctl start mnd), or name another socket" mnctl list
 finds no_socket 1 "^BAD +socket +$dir/mnd.sock does not exist" '^next: start the daemon: sudo systemctl start mnd.socket' mnctl doctor
 touch "$dir/file"

@@ -41,7 +41,7 @@ static void say(struct chain *c, const char *line)
     pen_end_say(chain_pen(c), (const uint8_t *)line, strlen(line));
 }
 
-/* ASK(c, who, SESSION_ARM, session_arm, SessionArm, SESSION_ARM, .serial = pen): the request of that body with these fields. */
+/* ASK(c, who, SESSION_END, session_end, MNC__SESSION_END_NOW__INIT, body.serial = pen): the request of that body, in which these statements are done. */
 #define ASK(c, who, CASE, member, init, ...)                                                                           \
     do {                                                                                                               \
         Mnc__ClientMessage message = MNC__CLIENT_MESSAGE__INIT;                                                        \

@@ -193,7 +193,7 @@ static union {
     X(mn_records_exported(c, &(struct mn_cursor){1, 1}, MS))                                                           \
     X(read_flight(c))                                                                                                  \
     X(mn_journal_verify(c, &out.verified, MS))                                                                         \
-    X(mn_journal_backup(c, null_fd, MS))                                                                               \
+    X(mn_journal_backup(c, backup_fd, MS))                                                                               \
     X(mn_factory_get(c, PEN, &out.factory, MS))                                                                        \
     X(mn_factory_challenge(c, PEN, out.challenge, MS))                                                                 \
     X(mn_factory_enter(c, PEN, response, MS))                                                                          \
@@ -212,7 +212,7 @@ static union {
 #define ONE(call) +1
 enum { CALL_COUNT = 0 CALLS(ONE) };
 
-static void make_call(mn_client *c, unsigned number, int null_fd)
+static void make_call(mn_client *c, unsigned number, int backup_fd)
 {
     unsigned at = 0;
 
@@ -242,7 +242,7 @@ static void tell(int fd, const uint8_t *data, size_t n, uint32_t id)
     send(fd, bytes, at, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static void play(mn_client *c, int null_fd, const uint8_t *data, size_t size)
+static void play(mn_client *c, int backup_fd, const uint8_t *data, size_t size)
 {
     uint8_t sent[4096];
 
@@ -258,7 +258,7 @@ static void play(mn_client *c, int null_fd, const uint8_t *data, size_t size)
         else
             tell(daemon_fd, data, n, number < CALL_COUNT ? c->last_id + 1 : 0);
         if (number < CALL_COUNT)
-            make_call(c, number, null_fd);
+            make_call(c, number, backup_fd);
         else
             mn_process(c);
         while (recv(daemon_fd, sent, sizeof(sent), MSG_DONTWAIT) > 0)
@@ -270,19 +270,19 @@ static void play(mn_client *c, int null_fd, const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static int null_fd = -1;
+    static int backup_fd = -1;
     const struct mn_options options = {.socket = "/nowhere", .name = "fuzz", .reconnect = size > 0 && data[0] & 1, .on_event = on_event};
     char why[200];
 
-    if (null_fd < 0)
-        null_fd = memfd_create("backup", MFD_CLOEXEC);
-    if (null_fd < 0 || ftruncate(null_fd, 0) < 0)
+    if (backup_fd < 0)
+        backup_fd = memfd_create("backup", MFD_CLOEXEC);
+    if (backup_fd < 0 || ftruncate(backup_fd, 0) < 0)
         abort();
     connections = 0;
     client = NULL;
     if (mn_connect(&client, &options, why, sizeof(why)) != MN_OK)
         abort();
-    play(client, null_fd, data + (size > 0), size > 0 ? size - 1 : 0);
+    play(client, backup_fd, data + (size > 0), size > 0 ? size - 1 : 0);
     for (int i = 0; i < 3; i++) {
         if (i == 0)
             shutdown(daemon_fd, SHUT_RDWR);

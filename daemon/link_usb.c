@@ -30,7 +30,6 @@ enum {
     OPEN_RETRY_US = 50000,
     OPEN_PATIENCE_US = 2000000,
     RECONCILE_US = 5000000,
-    UNHEARD_MAX = 2,   /* twice: the first time its message may be on its way */
     OUT_TIMEOUT_MS = 1000,
     ERRORS_MAX = 8,
     TRANSFER_COUNT = BULK_IN_COUNT + INTERRUPT_IN_COUNT + OUT_COUNT + CONTROL_COUNT + CLEAR_COUNT,
@@ -78,7 +77,7 @@ struct usb_bus {
     struct slot *done_first, **done_last;  /* completed, in order; interrupt transfers stand apart: faults first */
     struct slot *urgent_first, **urgent_last;
     sd_event_source *rescan, *reconcile;
-    unsigned unheard;  /* how often in a row the kernel has had a pen of which libusb did not know */
+    struct usb_counted unheard; /* a pen that the kernel had at the last look, and libusb not: its message may have been on its way; port "": none */
     bool is_deaf;      /* that was said */
     bool renewing;     /* libusb is begun anew when the last link is closed: no pen is announced meanwhile */
     usb_renewed_fn *renewed;
@@ -717,20 +716,17 @@ static void begin_renewing(struct usb_bus *b)
 /* A pen that the kernel has, and libusb never heard of. */
 static void look_for_unheard(struct usb_bus *b)
 {
-    char ports[USB_CENSUS_MAX][USB_CENSUS_PORT];
-    unsigned n = usb_census(b->vid, b->pid, ports), i = 0;
+    struct usb_counted pens[USB_CENSUS_MAX], before = b->unheard;
+    unsigned n = usb_census(b->vid, b->pid, pens), i = 0;
 
-    while (i < n && link_at(b, ports[i]) != NULL)
+    while (i < n && link_at(b, pens[i].port) != NULL)
         i++;
-    if (i == n) {
-        b->unheard = 0;
-        return;
-    }
-    if (++b->unheard < UNHEARD_MAX)
+    b->unheard = i < n ? pens[i] : (struct usb_counted){0};
+    if (i == n || strcmp(before.port, pens[i].port) != 0 || strcmp(before.address, pens[i].address) != 0)
         return;
     if (!b->is_deaf)
         log_warning("the kernel has a pen at %s, but udev says nothing of it (no udevd, or a container or network namespace of its own): it is looked for every 5 s while no other pen is in use",
-                    ports[i]);
+                    pens[i].port);
     b->is_deaf = true;
     begin_renewing(b);
 }
@@ -790,7 +786,6 @@ static void renew(struct usb_bus *b)
     if (b->libusb != NULL)
         libusb_exit(b->libusb);
     b->renewing = false;
-    b->unheard = 0;
     if (libusb_begin(b) < 0)
         return;
     if (b->renewed != NULL)

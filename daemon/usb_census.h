@@ -8,5 +8,10 @@
 
 enum { USB_CENSUS_MAX = 64, USB_CENSUS_PORT = 32 };
 
-/* Where they are plugged in, as links name it: "usb 1-4.2". How many, at most USB_CENSUS_MAX; 0, too, without a sysfs. */
-unsigned usb_census(uint16_t vid, uint16_t pid, char ports[USB_CENSUS_MAX][USB_CENSUS_PORT]);
+struct usb_counted {
+    char port[USB_CENSUS_PORT]; /* as links name it: "usb 1-4.2" */
+    char address[8];            /* on its bus: another one each time that it is plugged in */
+};
+
+/* How many, at most USB_CENSUS_MAX; 0, too, without a sysfs. */
+unsigned usb_census(uint16_t vid, uint16_t pid, struct usb_counted out[USB_CENSUS_MAX]);

@@ -52,10 +52,16 @@ class Station:
         return self
 
     def __exit__(self, *_):
+        if self.mnd.poll() is not None:
+            ok("mnd_lives_as_long_as_its_station", False, f"it ended with {self.mnd.returncode}\n{self.log()}")
         for p in (self.stub, self.mnd):
             if p.poll() is None:
                 p.terminate()
                 p.wait(20)
+
+    def log(self):
+        """What mnd has said that is no everyday matter."""
+        return "\n".join([line for line in open(f"{self.dir}/log") if not re.search(r": (ready, firmware|gone$)|is controlled by", line)][-30:])
 
     def until(self, condition, seconds=30):
         end = time.monotonic() + seconds
@@ -425,6 +431,7 @@ def defects():
     batches = [(others[:32], ["--keep-going"]), (others[32:], ["--keep-going"]), (for_good, ["--commit"])]
     runs = side_by_side([(len(batch), ["--defects", ",".join(name for name, _ in batch)], options) for batch, options in batches])
     for (batch, _), (_, text, records) in zip(batches, runs):
+        before = failures
         for (name, wanted), r in zip(batch, records):
             found = [s["name"] for s in r["steps"] if s["verdict"] in ("FAIL", "ERROR")]
             bad = [f"{m['name']} = {m.get('value', 'unset')}" for s in r["steps"] for m in (s["attempts"] or [{"measurements": []}])[-1]["measurements"] if m["verdict"] in ("FAIL", "UNSET")]
@@ -433,6 +440,8 @@ def defects():
             ok(f"found.{name.replace(' ', '_')}", right, json.dumps([r.get("error"), r["verdict"], [s for s in r["steps"] if s["name"] in found and s["name"] != "faults"]]))
         if len(records) != len(batch):
             ok("a_record_of_every_pen", False, text)
+        if failures > before:
+            print("\n".join("# " + line for line in text.splitlines()[-30:]), flush=True)
 
 
 def good():
@@ -450,7 +459,7 @@ def side_by_side(stations):
         with Station(pens, *stub) as st:
             began = time.monotonic()
             st.run("mn-1", "--slots", str(pens), *options)
-            results[i] = (st.code, st.text, st.records())
+            results[i] = (st.code, st.text + "\n" + st.log(), st.records())
             print(f"# {pens} pens in {time.monotonic() - began:.0f} s", flush=True)
 
     threads = [threading.Thread(target=work, args=(i, *station)) for i, station in enumerate(stations)]

@@ -12,6 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* How long a record is waited for: it comes by way of the disk, whose pace nobody promises. */
+enum { RECORD_MS = 10000 };
+
 static struct harness h;
 static const char *const P = "SIM-0001", *const Q = "SIM-0002";
 
@@ -194,7 +197,7 @@ static void an_injected_fault_reaches_everyone_and_is_cleared(void **state)
     (void)state;
     harness_ok(&h, mn_records_follow(h.c, NULL, NULL, T));
     harness_say(&h, P, "inject 1402");
-    harness_until(&h, h.record_count == 2, 5000); /* a critical battery is a low one first */
+    harness_until(&h, h.record_count == 2, RECORD_MS); /* a critical battery is a low one first */
     assert_int_equal(h.records[0].fault.code, 1401);
     assert_int_equal(h.records[1].kind, MN_RECORD_FAULT);
     assert_int_equal(h.records[1].fault.code, 1402);
@@ -208,7 +211,7 @@ static void an_injected_fault_reaches_everyone_and_is_cleared(void **state)
     harness_ok(&h, mn_faults_clear(h.c, P, 0, false, &cleared, T));
     assert_int_equal(cleared.fault_word, 0);
     harness_until(&h, harness_pen(&h, P)->state == MN_STATE_SAFE, 2000);
-    harness_until(&h, h.record_count == 4, 2000);
+    harness_until(&h, h.record_count == 4, RECORD_MS);
     assert_false(h.records[2].fault.raised);
     assert_false(h.records[3].fault.raised);
     assert_int_equal(harness_pen(&h, Q)->fault_word, 0);
@@ -237,7 +240,7 @@ static void a_run_from_arm_to_stop(void **state)
     assert_int_equal(harness_pen(&h, P)->state, MN_STATE_RUNNING);
     harness_ok(&h, mn_stop(h.c, P, T));
     harness_until(&h, harness_pen(&h, P)->state == MN_STATE_SAFE, 1000);
-    harness_until(&h, h.record_count > 0 && h.records[h.record_count - 1].kind == MN_RECORD_RUN, 1000);
+    harness_until(&h, h.record_count > 0 && h.records[h.record_count - 1].kind == MN_RECORD_RUN, RECORD_MS);
     assert_int_equal(h.records[h.record_count - 1].run.end, 2);
     assert_true(h.records[h.record_count - 1].run.strokes > 80);
 }
@@ -313,7 +316,7 @@ static void a_stall_is_a_fault_that_ends_the_run(void **state)
     harness_say(&h, P, "load 1500");
     harness_until(&h, harness_pen(&h, P)->state == MN_STATE_FAULT, 2000);
     assert_int_equal(harness_pen(&h, P)->fault_word, 1);
-    harness_until(&h, h.record_count > 0 && h.records[h.record_count - 1].kind == MN_RECORD_RUN, 2000);
+    harness_until(&h, h.record_count > 0 && h.records[h.record_count - 1].kind == MN_RECORD_RUN, RECORD_MS);
     assert_int_equal(h.records[h.record_count - 1].run.end, 3);
     assert_int_equal(h.records[h.record_count - 1].run.fault_code, 1101);
 }
@@ -326,7 +329,7 @@ static void unplug_and_replug_keep_what_the_pen_knows_and_deliver_no_record_twic
     harness_ok(&h, mn_subscribe(h.c, NULL, true, T));
     harness_ok(&h, mn_records_follow(h.c, NULL, NULL, T));
     harness_ok(&h, mn_config_set(h.c, P, &change, NULL, NULL, T));
-    harness_until(&h, h.record_count == 1 && h.samples > 0, 2000);
+    harness_until(&h, h.record_count == 1 && h.samples > 0, RECORD_MS);
     harness_say(&h, P, "unplug");
     harness_until(&h, harness_pen(&h, P)->link == MN_LINK_GONE, 2000);
     assert_int_equal(mn_config_get(h.c, P, &config, T), MN_ERR_NO_PEN);
@@ -337,7 +340,7 @@ static void unplug_and_replug_keep_what_the_pen_knows_and_deliver_no_record_twic
     harness_until(&h, harness_pen(&h, P)->link == MN_LINK_READY, 3000);
     harness_ok(&h, mn_config_get(h.c, P, &config, T));
     assert_int_equal(config.depth_um, 850);
-    harness_until(&h, h.record_count == 2, 2000);
+    harness_until(&h, h.record_count == 2, RECORD_MS);
     assert_int_equal(h.records[1].fault.code, 1401);
     assert_int_equal(h.records[1].number, h.records[0].number + 1);
     harness_until(&h, h.missed > 0, 3000); /* the hole in telemetry is counted */
@@ -526,7 +529,7 @@ static void a_bad_cable_loses_nothing_that_must_not_be_lost(void **state)
            (unsigned long)h.samples, (unsigned long)h.missed);
     assert_in_range(config.generation, applied, applied + unknown); /* none was applied twice */
     assert_true(applied > 50);
-    harness_until(&h, h.record_count > 0 && h.records[h.record_count - 1].number >= config.generation + 1, 10000);
+    harness_until(&h, h.record_count > 0 && h.records[h.record_count - 1].number >= config.generation + 1, RECORD_MS);
     for (size_t i = 0; i < h.record_count; i++) { /* each record once, in order */
         if (first == 0)
             first = h.records[i].number;

@@ -7,7 +7,7 @@
 
 #include "pen.pb-c.h"
 
-enum { DAY_S = 86400, YEAR_DAYS = 400, LIST_BYTES_MAX = 96 * 1024 };
+enum { LIST_BYTES_MAX = 96 * 1024 };
 
 static char *text(const char *s)
 {
@@ -51,7 +51,7 @@ static void fill_zones(struct session_message *s, const struct treatment *t)
         m->stroke_rate_dhz = z->stroke_rate_dhz;
         m->runs = z->runs;
         m->strokes = z->strokes;
-        m->punctures = (uint64_t)z->strokes * t->needle_count;
+        m->punctures = z->punctures;
         m->motor_ms = z->motor_ms;
         m->depth_peak_um = z->depth_peak_um;
         m->has_broken_off = z->broken_off;
@@ -72,6 +72,25 @@ static void fill_overrides(struct session_message *s, const struct treatment *t)
     }
     s->m.n_override = t->override_count;
     s->m.override = s->override_pointers;
+}
+
+static void fill_cartridges(struct session_message *s, const struct treatment *t)
+{
+    for (size_t i = 0; i < t->cartridge_count; i++) {
+        const struct treatment_cartridge *c = &t->cartridges[i];
+        Mnc__SessionCartridge *m = &s->cartridges[i];
+
+        mnc__session_cartridge__init(m);
+        m->has_uid = m->has_lot = m->has_needle_count = m->has_runs = m->has_strokes = true;
+        m->uid = c->uid;
+        m->lot = c->lot;
+        m->needle_count = c->needle_count;
+        m->runs = c->runs;
+        m->strokes = c->strokes;
+        s->cartridge_pointers[i] = m;
+    }
+    s->m.n_cartridge = t->cartridge_count;
+    s->m.cartridge = s->cartridge_pointers;
 }
 
 void history_message(struct session_message *s, const struct treatment *t, const struct findings *found, const struct site *site)
@@ -101,7 +120,10 @@ void history_message(struct session_message *s, const struct treatment *t, const
     m->incomplete = t->incomplete;
     m->n_fault_code = t->fault_count;
     m->fault_code = (uint32_t *)(uintptr_t)t->faults;
+    m->has_continues = t->continues != 0;
+    m->continues = t->continues;
     fill_zones(s, t);
+    fill_cartridges(s, t);
     fill_overrides(s, t);
     if (found != NULL) {
         history_findings(s->findings, s->finding_pointers, found);
@@ -175,64 +197,6 @@ bool history_adverse(struct journal_record *r, const char *serial, uint32_t sess
     return pack(r, MNC__JOURNAL_KIND__JOURNAL_ADVERSE, serial, session, &note, bytes);
 }
 
-/* ---- intervals ---- */
-
-struct intervals {
-    const char *subject;
-    uint64_t now_us;
-    struct policy_step *steps;
-    size_t n;
-    bool failed;
-};
-
-/* Of one session's end: was this zone treated, as far as is known? */
-static void note_zone(struct intervals *v, const Mnc__Session *m, const Mnc__SessionZone *z)
-{
-    uint64_t days = v->now_us > m->ended_us ? (v->now_us - m->ended_us) / 1000000 / DAY_S : 0; /* a clock that was set back makes it today */
-
-    if (z->strokes == 0 && !m->incomplete)
-        return;
-    for (size_t i = 0; i < v->n; i++) {
-        if ((uint32_t)v->steps[i].zone != z->zone || v->steps[i].days_since <= days)
-            continue;
-        v->steps[i].days_since = days < POLICY_NEVER ? (uint32_t)days : POLICY_NEVER - 1;
-        v->steps[i].last_depth_um = z->depth_um;
-    }
-}
-
-static bool on_interval(void *ctx, const struct journal_record *r)
-{
-    struct intervals *v = ctx;
-    Mnc__Note *note;
-
-    if (r->host_us + (uint64_t)YEAR_DAYS * DAY_S * 1000000 < v->now_us)
-        return false; /* so long ago that no interval asks for it */
-    if (r->kind != MNC__JOURNAL_KIND__JOURNAL_SESSION_ENDED)
-        return true;
-    note = mnc__note__unpack(NULL, r->length, r->bytes);
-    if (note == NULL) {
-        v->failed = true;
-        return false;
-    }
-    if (note->session != NULL && note->session->subject != NULL && strcmp(note->session->subject, v->subject) == 0) {
-        for (size_t i = 0; i < note->session->n_zone; i++)
-            note_zone(v, note->session, note->session->zone[i]);
-    }
-    mnc__note__free_unpacked(note, NULL);
-    return true;
-}
-
-int history_intervals(struct store *s, const char *subject, uint64_t now_us, struct policy_step *steps, size_t n)
-{
-    struct intervals v = {.subject = subject, .now_us = now_us, .steps = steps, .n = n};
-    int r;
-
-    for (size_t i = 0; i < n; i++)
-        steps[i].days_since = POLICY_NEVER;
-    r = store_sessions(s, 0, on_interval, &v);
-    return r < 0 ? r : v.failed ? -EBADMSG : 0;
-}
-
 /* ---- after a restart ---- */
 
 struct restoring {
@@ -245,7 +209,7 @@ struct restoring {
 static void restore(struct treatment *t, const Mnc__Session *m)
 {
     *t = (struct treatment){.state = TREATMENT_ENDING, .end = END_INTERRUPTED, .number = m->number, .cartridge_uid = m->cartridge_uid,
-                            .cartridge_lot = m->cartridge_lot, .needle_count = m->needle_count, .products = m->products, .begun_us = m->begun_us};
+                            .cartridge_lot = m->cartridge_lot, .needle_count = m->needle_count, .products = m->products, .begun_us = m->begun_us, .continues = m->continues};
     snprintf(t->serial, sizeof(t->serial), "%s", m->serial != NULL ? m->serial : "");
     snprintf(t->subject, sizeof(t->subject), "%s", m->subject != NULL ? m->subject : "");
     snprintf(t->indication, sizeof(t->indication), "%s", m->indication != NULL ? m->indication : "");
@@ -254,6 +218,7 @@ static void restore(struct treatment *t, const Mnc__Session *m)
     for (size_t i = 0; i < m->n_zone && i < POLICY_STEPS_MAX; i++)
         t->zones[t->zone_count++] = (struct treatment_zone){.zone = (enum policy_zone)m->zone[i]->zone, .depth_um = m->zone[i]->depth_um,
                                                             .stroke_rate_dhz = m->zone[i]->stroke_rate_dhz};
+    t->cartridges[t->cartridge_count++] = (struct treatment_cartridge){.uid = m->cartridge_uid, .lot = m->cartridge_lot, .needle_count = m->needle_count};
 }
 
 static bool on_restore(void *ctx, const struct journal_record *r)
@@ -278,22 +243,30 @@ static bool on_restore(void *ctx, const struct journal_record *r)
 
 static void add_run(struct treatment *t, const struct journal_record *r)
 {
-    Mnp__Record *record = mnp__record__unpack(NULL, r->length, r->bytes);
+    Mnp__Record *m = mnp__record__unpack(NULL, r->length, r->bytes);
+    const Mnp__RunRecord *run = m != NULL && m->body_case == MNP__RECORD__BODY_RUN ? m->run : NULL;
 
-    if (record != NULL && record->body_case == MNP__RECORD__BODY_RUN && record->run->treatment == t->id)
-        treatment_add_run(t, record->run->zone, record->run->strokes, record->run->duration_ms, record->run->depth_peak_um,
-                          (enum treatment_run_end)record->run->end);
-    mnp__record__free_unpacked(record, NULL);
+    if (m == NULL)
+        t->records_lost = true; /* there is no memory for it: rather too little is known than too much */
+    else if (run != NULL && run->treatment == t->id)
+        treatment_add_run(t, &(struct treatment_run){.zone = run->zone, .strokes = run->strokes, .motor_ms = run->duration_ms, .depth_peak_um = run->depth_peak_um,
+                                                     .cartridge_uid = run->cartridge_uid, .cartridge_lot = run->cartridge_lot,
+                                                     .end = (enum treatment_run_end)run->end});
+    else if (m->body_case == MNP__RECORD__BODY_RUN_BEGUN && m->run_begun->treatment == t->id)
+        treatment_run_began(t, m->run_begun->zone);
+    mnp__record__free_unpacked(m, NULL);
 }
 
 void history_add_record(struct treatment *t, const struct journal_record *r)
 {
     if (strcmp(r->serial, t->serial) != 0)
         return;
-    if (r->kind == MNC__JOURNAL_KIND__JOURNAL_RUN)
+    if (r->kind == MNC__JOURNAL_KIND__JOURNAL_RUN || r->kind == MNC__JOURNAL_KIND__JOURNAL_RUN_BEGUN)
         add_run(t, r);
     else if (r->kind == MNC__JOURNAL_KIND__JOURNAL_FAULT && r->code != 0 && r->host_us >= t->begun_us)
         treatment_add_fault(t, r->code);
+    else if ((r->kind == MNC__JOURNAL_KIND__JOURNAL_RENEWED || r->kind == MNC__JOURNAL_KIND__JOURNAL_LOST) && t->cartridge_count > 0)
+        t->records_lost = true; /* and a run may have been among them */
 }
 
 static bool on_record(void *ctx, const struct journal_record *r)
@@ -304,7 +277,8 @@ static bool on_record(void *ctx, const struct journal_record *r)
 
 int history_restore(struct store *s, uint64_t journal_id, struct treatment *open, size_t cap, size_t *count, uint32_t *next_number)
 {
-    struct journal_filter own = {.kinds = UINT32_C(1) << MNC__JOURNAL_KIND__JOURNAL_RUN | UINT32_C(1) << MNC__JOURNAL_KIND__JOURNAL_FAULT};
+    struct journal_filter own = {.kinds = UINT32_C(1) << MNC__JOURNAL_KIND__JOURNAL_RUN | UINT32_C(1) << MNC__JOURNAL_KIND__JOURNAL_RUN_BEGUN |
+                                          UINT32_C(1) << MNC__JOURNAL_KIND__JOURNAL_FAULT}; /* notes come with it */
     struct restoring v = {.open = open, .cap = cap};
     int r = store_sessions(s, 0, on_restore, &v);
 
@@ -334,6 +308,7 @@ struct listing {
 static void merge(Mnc__Session *begun, Mnc__Session *ended)
 {
     Mnc__SessionZone **zone = begun->zone;
+    Mnc__SessionCartridge **cartridge;
     uint32_t *faults = begun->fault_code;
     size_t n_zone = begun->n_zone, n_faults = begun->n_fault_code;
 
@@ -345,6 +320,12 @@ static void merge(Mnc__Session *begun, Mnc__Session *ended)
     ended->n_zone = n_zone;
     ended->fault_code = faults;
     ended->n_fault_code = n_faults;
+    cartridge = begun->cartridge;
+    begun->cartridge = ended->cartridge;
+    ended->cartridge = cartridge;
+    n_zone = begun->n_cartridge;
+    begun->n_cartridge = ended->n_cartridge;
+    ended->n_cartridge = n_zone;
     begun->state = ended->state;
     begun->has_end = begun->has_ended_us = begun->has_incomplete = true;
     begun->end = ended->end;

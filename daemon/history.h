@@ -14,6 +14,7 @@
 struct session_message {
     Mnc__Session m;
     Mnc__SessionZone zones[POLICY_STEPS_MAX], *zone_pointers[POLICY_STEPS_MAX];
+    Mnc__SessionCartridge cartridges[TREATMENT_CARTRIDGES_MAX], *cartridge_pointers[TREATMENT_CARTRIDGES_MAX];
     Mnc__Override overrides[TREATMENT_OVERRIDES_MAX], *override_pointers[TREATMENT_OVERRIDES_MAX];
     Mnc__Finding findings[POLICY_FINDINGS_MAX], *finding_pointers[POLICY_FINDINGS_MAX];
 };
@@ -27,9 +28,6 @@ void history_findings(Mnc__Finding *out, Mnc__Finding **pointers, const struct f
 bool history_begun(struct journal_record *r, const struct treatment *t, const struct findings *found, const struct site *site, uint8_t bytes[STORE_NOTE_MAX]);
 bool history_ended(struct journal_record *r, const struct treatment *t, uint8_t bytes[STORE_NOTE_MAX]);
 bool history_adverse(struct journal_record *r, const char *serial, uint32_t session, uint32_t what, uint8_t bytes[STORE_NOTE_MAX]);
-
-/* When this subject was last treated in the zones of these steps, and how deep: days_since and last_depth_um. */
-int history_intervals(struct store *s, const char *subject, uint64_t now_us, struct policy_step *steps, size_t n);
 
 /* The next number, and the sessions that were begun and never ended: as many as there are up to cap, with what their pens had recorded. */
 int history_restore(struct store *s, uint64_t journal_id, struct treatment *open, size_t cap, size_t *count, uint32_t *next_number);

@@ -11,6 +11,7 @@
 #include "flight.h"
 #include "frame.h"
 #include "log.h"
+#include "wire.h"
 
 enum fault_bit {
 #define FAULT(bit, code, name, priority, kind, effect, text, cure) FAULT_##name = bit,
@@ -472,28 +473,13 @@ static bool on_record(struct pen *p, const Mnp__Record *m, const ProtobufCBinary
     return true;
 }
 
-/* protobuf-c says NULL of what is damaged and of what it has no memory for: a record may be lost by the first only. */
-static void *noting_alloc(void *out_of_memory, size_t n)
-{
-    void *bytes = malloc(n);
-
-    *(bool *)out_of_memory |= bytes == NULL;
-    return bytes;
-}
-
-static void noting_free(void *out_of_memory, void *bytes)
-{
-    (void)out_of_memory;
-    free(bytes);
-}
-
 static void on_records(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
 {
     struct pen *p = ctx;
     Mnp__Records *page;
     uint32_t before = p->records_have;
     bool more = true, was_recognised = p->recognised, out_of_memory = false;
-    ProtobufCAllocator noting = {.alloc = noting_alloc, .free = noting_free, .allocator_data = &out_of_memory};
+    ProtobufCAllocator noting = wire_allocator(&out_of_memory);
 
     (void)id;
     p->records_asked = false;

@@ -76,7 +76,8 @@ static bool read_steps(struct treatment *t, const Mnc__Plan *m, char *why, size_
             return false;
         if (treatment_find_zone(t, step->zone) < i)
             return bad(why, cap, "zone %s stands twice in the plan", policy_zone_name((enum policy_zone)step->zone));
-        *p = (struct policy_step){.zone = (enum policy_zone)step->zone, .depth_um = step->depth_um, .days_since = POLICY_NEVER};
+        *p = (struct policy_step){.zone = (enum policy_zone)step->zone, .depth_um = step->depth_um, .days_since_surface = POLICY_NEVER,
+                                  .days_since_deeper = POLICY_NEVER};
         t->zones[i] = (struct treatment_zone){.zone = p->zone, .depth_um = step->depth_um, .stroke_rate_dhz = step->stroke_rate_dhz};
         t->input.step_count = t->zone_count = i + 1;
         p->interval_override = step->interval_override != NULL;
@@ -137,6 +138,9 @@ bool plan_read(struct treatment *t, const Mnc__Plan *m, uint64_t now_us, char *w
         return bad(why, cap, "a plan needs a subject: an opaque key of 1 to %d printable characters without blanks, and nobody's name", KEY_MAX);
     snprintf(t->subject, sizeof(t->subject), "%s", m->subject);
     t->products = m->products;
+    t->continues = m->continues;
+    if (t->continues != 0 && (m->continues_why == NULL || !treatment_add_override(t, "continuation", m->continues_why)))
+        return bad(why, cap, "a continuation needs a reason of 1 to %d characters", TREATMENT_TEXT_MAX);
     if (m->has_numbing_min && m->numbing_min > NUMBING_MAX_MIN)
         return bad(why, cap, "numbing was applied 0 to %d minutes ago, not %u", NUMBING_MAX_MIN, m->numbing_min);
     t->said_us = now_us;

@@ -65,9 +65,7 @@ const char *decision_name(enum decision d)
     return names[d];
 }
 
-static void find(struct findings *out, struct finding f, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static void find(struct findings *out, struct finding f, const char *format, ...)
+void policy_find(struct findings *out, struct finding f, const char *format, ...)
 {
     va_list ap;
 
@@ -90,44 +88,63 @@ static void check_depth(const struct policy *p, const struct policy_step *s, str
     const char *name = policy_zone_name(s->zone);
 
     if (s->zone <= ZONE_NONE || s->zone >= ZONE_END) {
-        find(out, (struct finding){.decision = DECISION_BLOCK, .code = ZONE_FORBIDDEN, .name = name, .unit = "", .source = "P"}, "there is no zone %d",
+        policy_find(out, (struct finding){.decision = DECISION_BLOCK, .code = ZONE_FORBIDDEN, .name = name, .unit = "", .source = "P"}, "there is no zone %d",
              (int)s->zone);
         return;
     }
     cap = p->cap_um[s->zone];
     limit = limit < most ? limit : most;
     if (cap == 0)
-        find(out, (struct finding){.decision = DECISION_BLOCK, .code = ZONE_FORBIDDEN, .name = name, .value = s->depth_um, .unit = "um", .source = zones[s->zone].source},
+        policy_find(out, (struct finding){.decision = DECISION_BLOCK, .code = ZONE_FORBIDDEN, .name = name, .value = s->depth_um, .unit = "um", .source = zones[s->zone].source},
              "%s is never treated", name);
     else if (s->depth_um > cap)
-        find(out,
+        policy_find(out,
              (struct finding){.decision = DECISION_BLOCK, .code = DEPTH_OVER_POLICY, .name = name, .value = s->depth_um, .limit = cap, .unit = "um",
                               .source = zones[s->zone].source},
              "%u um is deeper than %s allows: %u um", s->depth_um, name, cap);
     else if (s->depth_um > limit)
-        find(out,
+        policy_find(out,
              (struct finding){.decision = DECISION_BLOCK, .code = DEPTH_OVER_POLICY, .name = "depth_limit", .value = s->depth_um, .limit = limit, .unit = "um",
                               .source = limit_sources[POLICY_depth_limit]},
              "%u um is deeper than this site's policy: %u um", s->depth_um, limit);
 }
 
-static void check_interval(const struct policy *p, const struct policy_step *s, struct findings *out)
+/* Each depth has its own: a SURFACE session of yesterday does not hide the DEEP one of last week. */
+static void check_interval(const struct policy *p, const struct policy_step *s, uint32_t days, enum policy_limit which, struct findings *out)
 {
-    bool surface = s->last_depth_um < p->limits[POLICY_depth_medium];
-    enum policy_limit which = surface ? POLICY_interval_surface : POLICY_interval_deeper;
     uint32_t floor_d = p->limits[POLICY_interval_floor], wanted_d = p->limits[which];
-    struct finding f = {.decision = DECISION_BLOCK, .code = INTERVAL_TOO_SHORT, .name = policy_zone_name(s->zone), .value = s->days_since, .unit = "d"};
+    struct finding f = {.decision = DECISION_BLOCK, .code = INTERVAL_TOO_SHORT, .name = policy_zone_name(s->zone), .value = days, .unit = "d"};
 
-    if (s->days_since < floor_d) {
+    if (days == POLICY_NEVER)
+        return;
+    if (days < floor_d) {
         f.limit = floor_d;
         f.source = limit_sources[POLICY_interval_floor];
-        find(out, f, "%s was treated %u d ago: at least %u d", f.name, s->days_since, floor_d);
-    } else if (s->days_since < wanted_d) {
+        policy_find(out, f, "%s was treated %u d ago: at least %u d", f.name, days, floor_d);
+    } else if (days < wanted_d) {
         f.limit = wanted_d;
         f.source = limit_sources[which];
         f.decision = s->interval_override ? DECISION_WARN : DECISION_BLOCK;
-        find(out, f, "%s was treated %u d ago: %u d, or an override with a reason", f.name, s->days_since, wanted_d);
+        policy_find(out, f, "%s was treated %u d ago: %u d, or an override with a reason", f.name, days, wanted_d);
     }
+}
+
+static void check_intervals(const struct policy *p, const struct policy_step *s, struct findings *out)
+{
+    uint32_t floor_d = p->limits[POLICY_interval_floor];
+    bool both_below = s->days_since_surface < floor_d && s->days_since_deeper < floor_d;
+
+    check_interval(p, s, s->days_since_deeper, POLICY_interval_deeper, out);
+    if (!both_below) /* else it is said once */
+        check_interval(p, s, s->days_since_surface, POLICY_interval_surface, out);
+}
+
+uint32_t policy_longest_d(const struct policy *p)
+{
+    uint32_t longest = p->limits[POLICY_interval_floor];
+
+    longest = p->limits[POLICY_interval_surface] > longest ? p->limits[POLICY_interval_surface] : longest;
+    return p->limits[POLICY_interval_deeper] > longest ? p->limits[POLICY_interval_deeper] : longest;
 }
 
 /* ---- what was asked ---- */
@@ -151,7 +168,7 @@ static void check_answer(const struct policy *p, const struct policy_input *in, 
     if (!a->answered) {
         f.decision = DECISION_BLOCK;
         f.code = CHECKLIST_INCOMPLETE;
-        find(out, f, "not answered: %s", items[item].question);
+        policy_find(out, f, "not answered: %s", items[item].question);
         return;
     }
     if (!timed && a->yes && (!items[item].in_zone || concerns(in, a->zones)))
@@ -170,9 +187,9 @@ static void check_answer(const struct policy *p, const struct policy_input *in, 
     f.code = d >= DECISION_CONSULT ? f.code : 0;
     f.value = timed ? a->hours_ago : 1;
     if (timed)
-        find(out, f, "%s %u h ago: %s until %u h%s", f.name, a->hours_ago, decision_name(d), f.limit, a->confirmed ? ", confirmed by a clinician" : "");
+        policy_find(out, f, "%s %u h ago: %s until %u h%s", f.name, a->hours_ago, decision_name(d), f.limit, a->confirmed ? ", confirmed by a clinician" : "");
     else
-        find(out, f, "%s: %s%s", f.name, decision_name(d), a->confirmed ? ", confirmed by a clinician" : "");
+        policy_find(out, f, "%s: %s%s", f.name, decision_name(d), a->confirmed ? ", confirmed by a clinician" : "");
 }
 
 /* ---- numbing ---- */
@@ -193,9 +210,14 @@ static void check_numbing(const struct policy *p, const struct policy_input *in,
     f.value = in->numbing_min == POLICY_NEVER ? 0 : in->numbing_min;
     f.decision = in->numbing_waived ? DECISION_WARN : DECISION_BLOCK;
     if (in->numbing_min == POLICY_NEVER)
-        find(out, f, "no numbing: %u min for %u um, or a waiver with a reason", f.limit, deepest_um);
+        policy_find(out, f, "no numbing: %u min for %u um, or a waiver with a reason", f.limit, deepest_um);
     else if (in->numbing_min < f.limit)
-        find(out, f, "numbing for %u min: %u min for %u um, or a waiver with a reason", f.value, f.limit, deepest_um);
+        policy_find(out, f, "numbing for %u min: %u min for %u um, or a waiver with a reason", f.value, f.limit, deepest_um);
+    else if (in->numbing_min > p->limits[POLICY_numbing_lasts]) {
+        f.limit = p->limits[POLICY_numbing_lasts];
+        f.source = limit_sources[POLICY_numbing_lasts];
+        policy_find(out, f, "numbing %u min ago has worn off after %u min: numb again, or a waiver with a reason", f.value, f.limit);
+    }
 }
 
 void policy_evaluate(const struct policy *p, const struct policy_input *in, struct findings *out)
@@ -205,14 +227,17 @@ void policy_evaluate(const struct policy *p, const struct policy_input *in, stru
     out->count = 0;
     out->worst = DECISION_OK;
     if (steps == 0 || steps != in->step_count)
-        find(out, (struct finding){.decision = DECISION_BLOCK, .code = CHECKLIST_INCOMPLETE, .name = "plan", .unit = "", .source = "P"},
+        policy_find(out, (struct finding){.decision = DECISION_BLOCK, .code = CHECKLIST_INCOMPLETE, .name = "plan", .unit = "", .source = "P"},
              "a plan has 1 to %d zones", POLICY_STEPS_MAX);
     for (size_t i = 0; i < steps; i++) {
         check_depth(p, &in->steps[i], out);
-        if (in->steps[i].days_since != POLICY_NEVER)
-            check_interval(p, &in->steps[i], out);
+        check_intervals(p, &in->steps[i], out);
     }
     for (int item = 0; item < SCREEN_ITEMS; item++)
         check_answer(p, in, (enum policy_item)item, out);
+    if (in->said_min > p->limits[POLICY_answers_hold] * 60)
+        policy_find(out, (struct finding){.decision = DECISION_BLOCK, .code = CHECKLIST_INCOMPLETE, .name = "answers_hold", .value = in->said_min / 60,
+                                          .limit = p->limits[POLICY_answers_hold], .unit = "h", .source = limit_sources[POLICY_answers_hold]},
+                    "the questions were answered %u h ago: end this session, and ask again after %u h", in->said_min / 60, p->limits[POLICY_answers_hold]);
     check_numbing(p, in, out);
 }

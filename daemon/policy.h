@@ -56,8 +56,7 @@ struct policy_answer {
 struct policy_step { /* a zone of the plan */
     enum policy_zone zone;
     uint32_t depth_um;
-    uint32_t days_since;   /* the last session of this subject there; POLICY_NEVER */
-    uint32_t last_depth_um; /* of that session */
+    uint32_t days_since_surface, days_since_deeper; /* the last session of this subject there that was SURFACE, and the last that was not; POLICY_NEVER */
     bool interval_override; /* with a reason, by an operator */
 };
 
@@ -67,11 +66,12 @@ struct policy_input {
     struct policy_answer answers[SCREEN_ITEMS];
     uint32_t numbing_min;   /* since it was applied; POLICY_NEVER: it was not */
     bool numbing_waived;    /* with a reason */
+    uint32_t said_min;      /* since the questions were answered */
 };
 
 struct finding {
     enum decision decision;
-    unsigned code;        /* 2001 to 2006: what ARM is refused with; 0 */
+    unsigned code;        /* 2001 to 2006, 2009 ...: what ARM is refused with; 0 */
     const char *name;     /* of the zone, item or limit */
     uint32_t value, limit;
     const char *unit;     /* of both; "" for yes or no */
@@ -79,7 +79,7 @@ struct finding {
     char text[160];
 };
 
-#define POLICY_FINDINGS_MAX (SCREEN_ITEMS + 4 * POLICY_STEPS_MAX + 4)
+#define POLICY_FINDINGS_MAX (SCREEN_ITEMS + 4 * POLICY_STEPS_MAX + 8)
 
 struct findings {
     struct finding found[POLICY_FINDINGS_MAX];
@@ -87,8 +87,14 @@ struct findings {
     enum decision worst;
 };
 
-/* All that is found, in a fixed order; OK is not said. ARM needs worst to be WARN or OK. */
+/* All that is found, in a fixed order; of what is OK, nothing. ARM needs worst to be WARN or OK. */
 void policy_evaluate(const struct policy *p, const struct policy_input *in, struct findings *out);
+
+/* One more, from elsewhere. */
+void policy_find(struct findings *out, struct finding f, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The longest interval that is asked for. */
+uint32_t policy_longest_d(const struct policy *p);
 
 /* Minutes that a depth wants: clamp(15 + 20 x (mm - 0.5), 15, 45), rounded up. */
 uint32_t policy_numbing_min(const struct policy *p, uint32_t depth_um);

@@ -15,8 +15,8 @@
 
 enum {
     CLIENT_MAJOR = 1,
-    CLIENT_MINOR = 6, /* 1: Monitor; 2: the journal; 3: treatment sessions; 4: decimation and latency of telemetry; 5: the factory; 6: SessionCheck without a pen,
-                         PARTIAL and UNTREATED */
+    CLIENT_MINOR = 7, /* 1: Monitor; 2: the journal; 3: treatment sessions; 4: decimation and latency of telemetry; 5: the factory; 6: SessionCheck without a pen,
+                         PARTIAL and UNTREATED; 7: ClockConfirm, Plan.continues, Session.cartridge */
     CALL_TIMEOUT_MS = 1000,
     CALL_TIMEOUT_MAX_MS = 60000,
     PROVOKE_QUIET_MAX_MS = 2000,
@@ -338,6 +338,7 @@ static enum role role_for(const Mnc__ClientMessage *m)
     case MNC__CLIENT_MESSAGE__BODY_ADVERSE_EVENT:
         return ROLE_OPERATOR;
     case MNC__CLIENT_MESSAGE__BODY_MONITOR:
+    case MNC__CLIENT_MESSAGE__BODY_CLOCK_CONFIRM:
         return ROLE_SERVICE;
     case MNC__CLIENT_MESSAGE__BODY_FACTORY_PROVOKE:
         return ROLE_FACTORY;
@@ -424,6 +425,9 @@ void request(struct client *c, struct client_env *env, const Mnc__ClientMessage 
         break;
     case MNC__CLIENT_MESSAGE__BODY_ADVERSE_EVENT:
         inquiry_adverse(env->inquiries, c, m->id, m->adverse_event);
+        break;
+    case MNC__CLIENT_MESSAGE__BODY_CLOCK_CONFIRM:
+        session_confirm_clock(env->sessions, c, m->id);
         break;
     case MNC__CLIENT_MESSAGE__BODY_FACTORY_PROVOKE:
         do_provoke(c, env, m->id, m->factory_provoke);

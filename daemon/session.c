@@ -9,6 +9,7 @@
 #include "control.h"
 #include "history.h"
 #include "log.h"
+#include "past.h"
 #include "pen.pb-c.h"
 #include "plan.h"
 
@@ -20,6 +21,7 @@ enum {
     PEN_TIMEOUT_MS = 1000,
     OPEN_MAX = 256,
     OPENINGS_PER_CLIENT = 4,
+    TREATMENT_MINOR = 4, /* of the pens' protocol: they stop for all that can change while the needles move, and record a run before it begins */
 };
 
 /* A program that is to be answered; client NULL: it has gone. */
@@ -40,13 +42,25 @@ struct session { /* that is open */
     bool motor_noticed;
 };
 
-struct opening { /* a plan that is looked at */
+enum question { QUESTION_CHECK, QUESTION_BEGIN, QUESTION_ARM };
+
+struct opening { /* a plan that is looked at, at its beginning and before each ARM: first what the pen has in it, then what the journal knows */
     struct journal_work work;
     struct opening *next;
     struct sessions *all; /* NULL: the daemon ends */
     struct asker asker;
-    struct treatment t;
-    bool check_only, working;
+    enum question question;
+    struct treatment t;   /* ARM: as it was when it was asked for */
+    uint32_t asked_generation;
+    bool is_stopped;      /* ARM: somebody has asked for STOP meanwhile */
+    struct { /* the cartridge */
+        Mnp__CartridgeState state;
+        uint64_t uid;
+        uint32_t lot, needle_count, max_depth_um;
+    } cartridge;
+    struct past_question asks;
+    struct past past;
+    bool working;
     int result;
 };
 
@@ -187,7 +201,7 @@ static struct treatment_world world(const struct sessions *all, const char *seri
         .journal_error = hub_journal_error(all->env->hub),
         .pen = pen_now(p),
         .pen_is_safe = p != NULL && pen_state(p) == MNP__STATE__STATE_SAFE,
-        .pen_is_old = p != NULL && pen_is_ready(p) && pen_minor(p) < 1,
+        .pen_is_old = p != NULL && pen_is_ready(p) && pen_minor(p) < TREATMENT_MINOR,
         .generation = p != NULL ? pen_config_generation(p) : 0,
         .now_us = now_us(all),
     };
@@ -344,7 +358,7 @@ static void on_committed(void *ctx, const struct journal_record *const *r, size_
             beginning_is_on_disk(s);
         else if (its_own && r[i]->kind == MNC__JOURNAL_KIND__JOURNAL_SESSION_ENDED)
             end_is_on_disk(s);
-        else if (s != NULL && r[i]->kind < MNC__JOURNAL_KIND__JOURNAL_BEGUN)
+        else if (s != NULL && (r[i]->kind < MNC__JOURNAL_KIND__JOURNAL_BEGUN || r[i]->kind == MNC__JOURNAL_KIND__JOURNAL_LOST || r[i]->kind == MNC__JOURNAL_KIND__JOURNAL_RENEWED))
             take_record(s, r[i]);
     }
     for (struct session *s = all->open; s != NULL; s = s->next)
@@ -454,39 +468,137 @@ static void opening_free(struct opening *o)
     free(o);
 }
 
-static void add_cartridge(struct findings *found, unsigned code, const char *name, uint32_t value, uint32_t limit, const char *text)
+static struct finding cartridge_finding(unsigned code, const char *name)
 {
-    struct finding *f = &found->found[found->count];
-
-    if (found->count < POLICY_FINDINGS_MAX) {
-        *f = (struct finding){.decision = DECISION_BLOCK, .code = code, .name = name, .value = value, .limit = limit, .unit = limit != 0 ? "um" : "", .source = "S2, S3, S4"};
-        snprintf(f->text, sizeof(f->text), "%s", text);
-        found->count++;
-    }
-    found->worst = DECISION_BLOCK;
+    return (struct finding){.decision = DECISION_BLOCK, .code = code, .name = name, .unit = "", .source = "S2, S3, S4"};
 }
 
-/* What the cartridge in the pen says to a new session. */
-static void check_cartridge(const struct treatment *t, const Mnp__Info *info, struct findings *found)
+/* Another open session that has armed this cartridge; NULL: none. */
+static const struct session *session_with(const struct sessions *all, uint64_t uid, uint32_t number)
 {
-    const Mnp__Cartridge *c = info->cartridge;
-    Mnp__CartridgeState state = c != NULL ? c->state : MNP__CARTRIDGE_STATE__CARTRIDGE_ABSENT;
-    char text[160];
-
-    if (state == MNP__CARTRIDGE_STATE__CARTRIDGE_IN_USE || state == MNP__CARTRIDGE_STATE__CARTRIDGE_USED)
-        add_cartridge(found, 1303, "CARTRIDGE_USED", 0, 0, "the cartridge was used in another session: put a new one in");
-    else if (state == MNP__CARTRIDGE_STATE__CARTRIDGE_EXPIRED)
-        add_cartridge(found, 1304, "CARTRIDGE_EXPIRED", 0, 0, "the cartridge has expired: put a new one in");
-    else if (state == MNP__CARTRIDGE_STATE__CARTRIDGE_UNREADABLE || state == MNP__CARTRIDGE_STATE__CARTRIDGE_REJECTED)
-        add_cartridge(found, 1302, "CARTRIDGE_UNREADABLE", 0, 0, "the cartridge cannot be read: put another one in");
-    else if (state != MNP__CARTRIDGE_STATE__CARTRIDGE_NEW)
-        add_cartridge(found, 1301, "CARTRIDGE_ABSENT", 0, 0, "there is no cartridge in the pen");
-    for (size_t i = 0; state == MNP__CARTRIDGE_STATE__CARTRIDGE_NEW && i < t->zone_count; i++) {
-        if (t->zones[i].depth_um <= c->max_depth_um)
-            continue;
-        snprintf(text, sizeof(text), "%u um in %s is deeper than the cartridge goes: %u um", t->zones[i].depth_um, policy_zone_name(t->zones[i].zone), c->max_depth_um);
-        add_cartridge(found, 1306, "CARTRIDGE_DEPTH_MISMATCH", t->zones[i].depth_um, c->max_depth_um, text);
+    for (const struct session *s = all->open; s != NULL; s = s->next) {
+        for (size_t i = 0; s->t.number != number && i < s->t.cartridge_count; i++) {
+            if (s->t.cartridges[i].uid == uid)
+                return s;
+        }
     }
+    return NULL;
+}
+
+/* Was it used for anybody else? The pen knows its own past, the journal that of all pens, and what is open is in neither yet. */
+static void check_cartridge_use(const struct opening *o, struct findings *found)
+{
+    const struct session *other = session_with(o->all, o->cartridge.uid, o->t.number);
+    struct finding f = cartridge_finding(1303, "CARTRIDGE_USED");
+    uint64_t journal = o->all->restored_journal, in = o->past.used_in;
+
+    if (other != NULL)
+        policy_find(found, f, "the cartridge was armed in session %u with pen %s, which is open: put a new one in", other->t.number, other->t.serial);
+    else if (in > journal && in - journal <= UINT32_MAX)
+        policy_find(found, f, "the cartridge was used in session %u with pen %s: put a new one in", (unsigned)(in - journal), o->past.used_with);
+    else if (in != 0)
+        policy_find(found, f, "the cartridge was used before, with pen %s: put a new one in", o->past.used_with);
+}
+
+/* What the cartridge in the pen says to a new session, or to the zone that is to be armed. */
+static void check_cartridge(const struct opening *o, struct findings *found)
+{
+    bool begins = o->question != QUESTION_ARM, fit = o->cartridge.state == MNP__CARTRIDGE_STATE__CARTRIDGE_NEW || (!begins && o->cartridge.state == MNP__CARTRIDGE_STATE__CARTRIDGE_IN_USE);
+
+    if (fit)
+        check_cartridge_use(o, found);
+    else if (o->cartridge.state == MNP__CARTRIDGE_STATE__CARTRIDGE_IN_USE || o->cartridge.state == MNP__CARTRIDGE_STATE__CARTRIDGE_USED)
+        policy_find(found, cartridge_finding(1303, "CARTRIDGE_USED"), "the cartridge was used in another session: put a new one in");
+    else if (o->cartridge.state == MNP__CARTRIDGE_STATE__CARTRIDGE_EXPIRED)
+        policy_find(found, cartridge_finding(1304, "CARTRIDGE_EXPIRED"), "the cartridge has expired: put a new one in");
+    else if (o->cartridge.state == MNP__CARTRIDGE_STATE__CARTRIDGE_UNREADABLE || o->cartridge.state == MNP__CARTRIDGE_STATE__CARTRIDGE_REJECTED)
+        policy_find(found, cartridge_finding(1302, "CARTRIDGE_UNREADABLE"), "the cartridge cannot be read: put another one in");
+    else
+        policy_find(found, cartridge_finding(1301, "CARTRIDGE_ABSENT"), "there is no cartridge in the pen");
+    for (size_t i = 0; fit && i < o->t.zone_count; i++) {
+        const struct treatment_zone *z = &o->t.zones[i];
+        struct finding f = cartridge_finding(1306, "CARTRIDGE_DEPTH_MISMATCH");
+
+        if (z->depth_um <= o->cartridge.max_depth_um || (!begins && i != o->t.zone_now))
+            continue;
+        f.value = z->depth_um;
+        f.limit = o->cartridge.max_depth_um;
+        f.unit = "um";
+        policy_find(found, f, "%u um in %s is deeper than the cartridge goes: %u um", z->depth_um, policy_zone_name(z->zone), o->cartridge.max_depth_um);
+    }
+}
+
+/* ---- what time it is, and what was before ---- */
+
+enum { CLOCK_TOLERANCE_S = 300 }; /* what setting a clock right takes away by itself */
+
+/* 2026-01-01: this daemon is not older. A machine without a battery that has not heard of the time yet says 1970. */
+static const uint64_t CLOCK_FLOOR_US = UINT64_C(1767225600000000);
+
+static void date_text(uint64_t unix_us, char out[32])
+{
+    time_t s = (time_t)(unix_us / 1000000);
+    struct tm tm;
+
+    if (gmtime_r(&s, &tm) == NULL || strftime(out, 32, "%Y-%m-%d %H:%M UTC", &tm) == 0)
+        snprintf(out, 32, "?");
+}
+
+static void check_clock(uint64_t now, uint64_t latest, struct findings *found)
+{
+    struct finding f = {.decision = DECISION_BLOCK, .code = 2009, .name = "clock", .unit = "", .source = "P"};
+    char said[32], known[32];
+
+    date_text(now, said);
+    date_text(latest, known);
+    if (now < CLOCK_FLOOR_US)
+        policy_find(found, f, "this machine's clock says %s: set it right first", said);
+    else if (now + CLOCK_TOLERANCE_S * UINT64_C(1000000) < latest)
+        policy_find(found, f, "this machine's clock says %s, and the journal has seen %s: set it right, or let service confirm it", said, known);
+}
+
+/* Is there a session to continue, and was it broken off, and just now? */
+static void check_continuation(const struct opening *o, const struct policy *p, uint64_t now, struct findings *found)
+{
+    struct finding f = {.decision = DECISION_BLOCK, .code = 2010, .name = "continuation", .limit = p->limits[POLICY_continuation], .unit = "h", .source = "P"};
+    uint64_t hours = now > o->past.continued.ended_us ? (now - o->past.continued.ended_us) / 3600000000u : 0;
+
+    if (o->t.continues == 0)
+        return;
+    if (!o->past.continued.found)
+        policy_find(found, f, "there is no ended session %u in which this subject was treated", o->t.continues);
+    else if (!treatment_was_broken_off((enum treatment_end)o->past.continued.end))
+        policy_find(found, f, "session %u was not broken off: it is not continued", o->t.continues);
+    else if (hours >= f.limit) {
+        f.value = hours < UINT32_MAX ? (uint32_t)hours : UINT32_MAX;
+        policy_find(found, f, "session %u ended %u h ago: it is continued within %u h", o->t.continues, f.value, f.limit);
+    }
+}
+
+static void check_past(const struct opening *o, const struct policy *p, struct findings *found)
+{
+    uint64_t clock = unix_us(), now = past_now_us(&o->past, clock);
+    bool begins = o->question != QUESTION_ARM, unknown = false;
+    struct finding f = {.decision = DECISION_WARN, .unit = "", .source = "P"};
+    char since[32];
+
+    check_clock(clock, o->past.latest_us, found);
+    if (!begins)
+        return;
+    check_continuation(o, p, now, found);
+    for (size_t i = 0; i < o->t.input.step_count; i++)
+        unknown |= o->t.input.steps[i].days_since_surface == POLICY_NEVER && o->t.input.steps[i].days_since_deeper == POLICY_NEVER;
+    if (unknown && now < o->past.since_us + policy_longest_d(p) * UINT64_C(86400000000)) {
+        date_text(o->past.since_us, since);
+        f.name = "history";
+        policy_find(found, f, "this journal goes back to %s only: ask when %s was treated before", since, o->t.subject);
+    }
+    f.name = "subject";
+    if (o->past.doubles[0] != '\0')
+        policy_find(found, f, "%s is written almost as %s: is it the same person?", o->t.subject, o->past.doubles);
+    f.decision = DECISION_OK;
+    if (o->past.subject_is_new)
+        policy_find(found, f, "the first session of %s here", o->t.subject);
 }
 
 /* Only what was found: nothing begins. */
@@ -507,72 +619,174 @@ static void say_findings(struct asker *a, const struct findings *found)
     a->client = NULL;
 }
 
+static void take_past(struct opening *o)
+{
+    uint64_t now = past_now_us(&o->past, unix_us());
+
+    for (size_t i = 0; i < o->t.input.step_count; i++) {
+        o->t.input.steps[i].days_since_surface = past_days(&o->past.zones[i][PAST_SURFACE], now);
+        o->t.input.steps[i].days_since_deeper = past_days(&o->past.zones[i][PAST_DEEPER], now);
+    }
+}
+
 /* What the journal does not have yet: what is being done to this subject with other pens, or was when the daemon died. */
 static void add_open(const struct sessions *all, struct treatment *t)
 {
     for (const struct session *s = all->open; s != NULL; s = s->next) {
-        if (strcmp(s->t.subject, t->subject) != 0)
+        if (strcmp(s->t.subject, t->subject) != 0 || s->t.number == t->number)
             continue;
         for (size_t i = 0; i < s->t.zone_count; i++) {
             const struct treatment_zone *z = &s->t.zones[i];
             size_t k = treatment_find_zone(t, z->zone);
+            bool surface = z->depth_um < all->site->policy.limits[POLICY_depth_medium];
 
-            if (k == t->zone_count || (z->strokes == 0 && s->t.end != END_INTERRUPTED))
+            if (k == t->zone_count || (z->runs == 0 && s->t.end != END_INTERRUPTED && !(treatment_owes_runs(&s->t) && i == s->t.zone_now) && !(treatment_is_live(&s->t) && i == s->t.zone_now)))
                 continue;
-            t->input.steps[k].days_since = 0;
-            t->input.steps[k].last_depth_um = z->depth_um;
+            *(surface ? &t->input.steps[k].days_since_surface : &t->input.steps[k].days_since_deeper) = 0;
         }
     }
 }
 
-/* All is known: it begins, or is refused. info NULL: of a check without a pen. */
-static void decide(struct opening *o, const Mnp__Info *info)
+static void arm(struct session *s);
+
+/* All is known of a session that is to be armed. */
+static void decide_arm(struct opening *o, struct session *s, const struct findings *found)
+{
+    struct treatment_world w = world(o->all, s->t.serial, s->asker.client);
+    struct refusal refusal;
+
+    w.asked_generation = o->asked_generation;
+    if (o->is_stopped)
+        refuse_with(&s->asker, MNC__ERROR_CODE__ERROR_STATE, s->t.serial, "it was stopped before it could be armed");
+    else if (!treatment_may_arm(&s->t, found, &w, &refusal))
+        refuse(&s->asker, &refusal, s->t.serial);
+    else if (o->t.cartridge_count == TREATMENT_CARTRIDGES_MAX)
+        refuse_with(&s->asker, MNC__ERROR_CODE__ERROR_STATE, s->t.serial, "too many cartridges were used in this session: end it");
+    else {
+        s->t.cartridge_uid = o->cartridge.uid;
+        s->t.cartridge_lot = o->cartridge.lot;
+        s->t.needle_count = o->cartridge.needle_count;
+        arm(s);
+    }
+}
+
+/* All is known of one that is to begin. True: it does, and found is its. */
+static bool decide_beginning(struct opening *o, struct findings *found)
 {
     struct sessions *all = o->all;
     struct treatment_world w = world(all, o->t.serial, o->asker.client);
-    struct findings *found = calloc(1, sizeof(*found));
     uint8_t bytes[STORE_NOTE_MAX];
     struct journal_record r;
     struct refusal refusal;
     struct session *s;
 
-    if (found == NULL) {
-        refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_BUSY, o->t.serial, "the daemon is out of memory");
-        return;
-    }
-    add_open(all, &o->t);
-    policy_evaluate(&all->site->policy, &o->t.input, found);
-    if (info != NULL)
-        check_cartridge(&o->t, info, found);
-    if (o->check_only || info == NULL) {
-        say_findings(&o->asker, found);
-    } else if (!treatment_may_begin(&w, found, &refusal)) {
+    if (!treatment_may_begin(&w, found, &refusal)) {
         if (refusal.kind == REFUSED_POLICY)
             say_findings(&o->asker, found);
         else
             refuse(&o->asker, &refusal, o->t.serial);
-    } else if (session_of(all, o->t.serial) != NULL) {
+        return false;
+    }
+    if (session_of(all, o->t.serial) != NULL) {
         refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_STATE, o->t.serial, "another session of it has begun: end that first");
+        return false;
+    }
+    o->t.state = TREATMENT_PREPARED;
+    o->t.number = all->next_number;
+    o->t.id = all->restored_journal + o->t.number;
+    o->t.cartridge_uid = o->cartridge.uid;
+    o->t.cartridge_lot = o->cartridge.lot;
+    o->t.needle_count = o->cartridge.needle_count;
+    o->t.begun_us = unix_us();
+    if (!history_begun(&r, &o->t, found, all->site, bytes)) {
+        refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_MALFORMED, o->t.serial, "the plan is too large to be recorded");
+    } else if (!append(all, &r) || (s = session_new(all, &o->t)) == NULL) {
+        refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_BUSY, o->t.serial, "too much waits for the disk, or there is no memory");
     } else {
-        o->t.state = TREATMENT_PREPARED;
-        o->t.number = all->next_number;
-        o->t.id = all->restored_journal + o->t.number;
-        o->t.cartridge_uid = info->cartridge->uid;
-        o->t.cartridge_lot = info->cartridge->lot;
-        o->t.needle_count = info->cartridge->needle_count;
-        o->t.begun_us = unix_us();
-        if (!history_begun(&r, &o->t, found, all->site, bytes)) {
-            refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_MALFORMED, o->t.serial, "the plan is too large to be recorded");
-        } else if (!append(all, &r) || (s = session_new(all, &o->t)) == NULL) {
-            refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_BUSY, o->t.serial, "too much waits for the disk, or there is no memory");
-        } else {
-            all->next_number++;
-            s->found = found;
-            s->asker = o->asker;
-            return;
-        }
+        all->next_number++;
+        s->found = found;
+        s->asker = o->asker;
+        return true;
+    }
+    return false;
+}
+
+static struct session *session_numbered(const struct sessions *all, uint32_t number)
+{
+    struct session *s = all->open;
+
+    while (s != NULL && s->t.number != number)
+        s = s->next;
+    return s;
+}
+
+static void decide(struct opening *o)
+{
+    struct sessions *all = o->all;
+    struct session *s = o->question == QUESTION_ARM ? session_numbered(all, o->t.number) : NULL;
+    struct findings *found = calloc(1, sizeof(*found));
+
+    if (found == NULL) {
+        refuse_with(s != NULL ? &s->asker : &o->asker, MNC__ERROR_CODE__ERROR_BUSY, o->t.serial, "the daemon is out of memory");
+        return;
+    }
+    take_past(o);
+    add_open(all, &o->t);
+    treatment_evaluate(&o->t, &all->site->policy, now_us(all), found);
+    check_past(o, &all->site->policy, found);
+    if (o->t.serial[0] != '\0')
+        check_cartridge(o, found);
+    if (s != NULL) {
+        if (s->asker.client != NULL)
+            decide_arm(o, s, found);
+    } else if (o->question == QUESTION_CHECK) {
+        say_findings(&o->asker, found);
+    } else if (o->question == QUESTION_BEGIN && decide_beginning(o, found)) {
+        return;
     }
     free(found);
+}
+
+static void refuse_opening(struct opening *o, Mnc__ErrorCode code, const char *sentence)
+{
+    struct session *s = o->question == QUESTION_ARM ? session_numbered(o->all, o->t.number) : NULL;
+
+    refuse_with(s != NULL ? &s->asker : &o->asker, code, o->t.serial, sentence);
+}
+
+static void run_past(struct journal_work *w, struct store *store)
+{
+    struct opening *o = (struct opening *)w;
+
+    o->result = past_ask(store, &o->asks, &o->past);
+}
+
+static void done_past(struct journal_work *w, bool ran)
+{
+    struct opening *o = (struct opening *)w;
+
+    o->working = false;
+    if (o->all != NULL && (!ran || o->result < 0))
+        refuse_opening(o, MNC__ERROR_CODE__ERROR_JOURNAL, "the journal cannot be read for earlier sessions");
+    else if (o->all != NULL && o->asker.client != NULL)
+        decide(o);
+    opening_free(o);
+}
+
+static void ask_past(struct opening *o)
+{
+    struct past_question *q = &o->asks;
+
+    snprintf(q->subject, sizeof(q->subject), "%s", o->t.subject);
+    for (q->zone_count = 0; q->zone_count < o->t.input.step_count; q->zone_count++)
+        q->zones[q->zone_count] = o->t.input.steps[q->zone_count].zone;
+    q->medium_um = o->all->site->policy.limits[POLICY_depth_medium];
+    q->continued = o->t.continues;
+    q->cartridge_uid = o->cartridge.uid;
+    q->treatment = o->t.id;
+    o->working = true;
+    o->work = (struct journal_work){.run = run_past, .done = done_past};
+    journal_work(hub_journal(o->all->env->hub), &o->work);
 }
 
 static void on_info(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
@@ -581,38 +795,54 @@ static void on_info(void *ctx, uint32_t id, enum pen_result result, uint16_t typ
     Mnp__Info *info = result == PEN_RESULT_REPLY && (type & MN_TYPE_ERROR) == MN_TYPE_REPLY ? mnp__info__unpack(NULL, n, payload) : NULL;
 
     (void)id;
-    if (info != NULL)
-        decide(o, info);
-    else
-        refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_TIMEOUT, o->t.serial, "it did not say what cartridge it has");
-    mnp__info__free_unpacked(info, NULL);
-    opening_free(o);
-}
-
-static void run_intervals(struct journal_work *w, struct store *store)
-{
-    struct opening *o = (struct opening *)w;
-
-    o->result = history_intervals(store, o->t.subject, unix_us(), o->t.input.steps, o->t.input.step_count);
-}
-
-static void done_intervals(struct journal_work *w, bool ran)
-{
-    struct opening *o = (struct opening *)w;
-    struct pen *p = o->all != NULL ? hub_pen(o->all->env->hub, o->t.serial) : NULL;
-
-    o->working = false;
-    if (o->all != NULL && o->asker.client != NULL) {
-        if (!ran || o->result < 0)
-            refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_JOURNAL, o->t.serial, "the journal cannot be read for earlier sessions");
-        else if (o->check_only && o->t.serial[0] == '\0')
-            decide(o, NULL);
-        else if (p != NULL && pen_is_ready(p) && pen_call(p, MNP__FRAME_TYPE__TYPE_INFO, NULL, 0, PEN_TIMEOUT_MS, on_info, o, 0) == 0)
-            return;
-        else
-            refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_PEN_NOT_READY, o->t.serial, "it is not ready");
+    if (info != NULL && info->cartridge != NULL) {
+        o->cartridge.state = info->cartridge->state;
+        o->cartridge.uid = info->cartridge->uid;
+        o->cartridge.lot = info->cartridge->lot;
+        o->cartridge.needle_count = info->cartridge->needle_count;
+        o->cartridge.max_depth_um = info->cartridge->max_depth_um;
     }
-    opening_free(o);
+    if (info != NULL && hub_journal(o->all->env->hub) != NULL) {
+        ask_past(o);
+    } else {
+        refuse_opening(o, MNC__ERROR_CODE__ERROR_TIMEOUT, "it did not say what cartridge it has");
+        opening_free(o);
+    }
+    mnp__info__free_unpacked(info, NULL);
+}
+
+/* A question is on its way; NULL after a refusal. */
+static struct opening *opening_new(struct sessions *all, struct asker *asker, enum question question, const char *serial)
+{
+    struct opening *o;
+    unsigned waiting = 0;
+
+    for (o = all->openings; o != NULL; o = o->next)
+        waiting += o->asker.client == asker->client;
+    o = waiting < OPENINGS_PER_CLIENT ? calloc(1, sizeof(*o)) : NULL;
+    if (o == NULL) {
+        refuse_with(asker, MNC__ERROR_CODE__ERROR_BUSY, serial, "too many plans of this program are being looked at, or there is no memory");
+        return NULL;
+    }
+    o->all = all;
+    o->asker = *asker;
+    o->question = question;
+    o->next = all->openings;
+    all->openings = o;
+    return o;
+}
+
+/* What the pen has in it comes first; without a pen, what the journal knows. */
+static void look_into(struct opening *o)
+{
+    struct pen *p = hub_pen(o->all->env->hub, o->t.serial);
+
+    if (o->t.serial[0] == '\0') {
+        ask_past(o);
+    } else if (p == NULL || !pen_is_ready(p) || pen_call(p, MNP__FRAME_TYPE__TYPE_INFO, NULL, 0, PEN_TIMEOUT_MS, on_info, o, 0) < 0) {
+        refuse_opening(o, MNC__ERROR_CODE__ERROR_PEN_NOT_READY, "it is not ready");
+        opening_free(o);
+    }
 }
 
 static void begin(struct sessions *all, struct client *c, uint32_t id, const char *serial, const Mnc__Plan *plan, bool check_only)
@@ -622,10 +852,7 @@ static void begin(struct sessions *all, struct client *c, uint32_t id, const cha
     struct asker asker = {c, id};
     struct refusal refusal;
     char why[200];
-    unsigned waiting = 0;
 
-    for (o = all->openings; o != NULL; o = o->next)
-        waiting += o->asker.client == c;
     if (serial != NULL && serial[0] == '@') {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_NO_PEN, "a treatment is recorded with a pen's serial number, and %.40s is only where one is plugged in", serial);
         return;
@@ -656,26 +883,17 @@ static void begin(struct sessions *all, struct client *c, uint32_t id, const cha
         refuse_with(&asker, MNC__ERROR_CODE__ERROR_BUSY, serial, "earlier sessions are being read from the journal: try again");
         return;
     }
-    o = waiting < OPENINGS_PER_CLIENT ? calloc(1, sizeof(*o)) : NULL;
-    if (o == NULL) {
-        refuse_with(&asker, MNC__ERROR_CODE__ERROR_BUSY, serial, "too many plans of this program are being looked at, or there is no memory");
+    o = opening_new(all, &asker, check_only ? QUESTION_CHECK : QUESTION_BEGIN, serial);
+    if (o == NULL)
         return;
-    }
     snprintf(o->t.serial, sizeof(o->t.serial), "%s", serial);
     snprintf(o->t.by, sizeof(o->t.by), "%s", client_name(c));
     if (!plan_read(&o->t, plan, now_us(all), why, sizeof(why))) {
         refuse_with(&asker, MNC__ERROR_CODE__ERROR_MALFORMED, serial, why);
-        free(o);
+        opening_free(o);
         return;
     }
-    o->all = all;
-    o->asker = asker;
-    o->check_only = check_only;
-    o->next = all->openings;
-    all->openings = o;
-    o->working = true;
-    o->work = (struct journal_work){.run = run_intervals, .done = done_intervals};
-    journal_work(hub_journal(all->env->hub), &o->work);
+    look_into(o);
 }
 
 void session_check(struct sessions *all, struct client *c, uint32_t id, const Mnc__SessionCheck *m)
@@ -764,34 +982,49 @@ static void on_armed(void *ctx, uint32_t id, enum pen_result result, uint16_t ty
     show(s);
 }
 
+static void arm(struct session *s)
+{
+    struct pen *p = hub_pen(s->all->env->hub, s->t.serial);
+    Mnp__Arm m = MNP__ARM__INIT;
+    uint8_t payload[48];
+
+    m.has_config_generation = m.has_zone = m.has_treatment = m.has_cartridge_uid = true;
+    m.config_generation = s->t.generation;
+    m.zone = s->t.zones[s->t.zone_now].zone;
+    m.treatment = s->t.id;
+    m.cartridge_uid = s->t.cartridge_uid;
+    treatment_arm_sent(&s->t);
+    if (p == NULL || pen_call(p, MNP__FRAME_TYPE__TYPE_ARM, payload, mnp__arm__pack(&m, payload), PEN_TIMEOUT_MS, on_armed, s, 0) < 0) {
+        treatment_arm_answered(&s->t, false);
+        refuse_with(&s->asker, MNC__ERROR_CODE__ERROR_BUSY, s->t.serial, "it takes no request now");
+    }
+    show(s);
+}
+
+/* What would be refused anyway is refused at once; then all is looked at as if it were new: what happened since the session began counts. */
 void session_arm(struct sessions *all, struct client *c, uint32_t id, const Mnc__SessionArm *m)
 {
     struct session *s = session_for(all, c, id, m->serial);
-    struct pen *p = m->serial != NULL ? hub_pen(all->env->hub, m->serial) : NULL;
-    Mnp__Arm arm = MNP__ARM__INIT;
+    struct asker asker = {c, id};
     struct treatment_world w;
     struct refusal refusal;
-    uint8_t payload[32];
+    struct opening *o;
 
     if (s == NULL)
         return;
     w = world(all, m->serial, c);
     w.asked_generation = m->config_generation;
-    s->asker = (struct asker){c, id};
-    if (!treatment_may_arm(&s->t, &all->site->policy, &w, &refusal)) {
-        refuse(&s->asker, &refusal, m->serial);
+    if (!treatment_may_arm(&s->t, &(struct findings){.worst = DECISION_OK}, &w, &refusal)) {
+        refuse(&asker, &refusal, m->serial);
         return;
     }
-    arm.has_config_generation = arm.has_zone = arm.has_treatment = true;
-    arm.config_generation = s->t.generation;
-    arm.zone = s->t.zones[s->t.zone_now].zone;
-    arm.treatment = s->t.id;
-    treatment_arm_sent(&s->t);
-    if (p == NULL || pen_call(p, MNP__FRAME_TYPE__TYPE_ARM, payload, mnp__arm__pack(&arm, payload), PEN_TIMEOUT_MS, on_armed, s, 0) < 0) {
-        treatment_arm_answered(&s->t, false);
-        refuse_with(&s->asker, MNC__ERROR_CODE__ERROR_BUSY, m->serial, "it takes no request now");
-    }
-    show(s);
+    o = opening_new(all, &asker, QUESTION_ARM, m->serial);
+    if (o == NULL)
+        return;
+    s->asker = asker;
+    o->t = s->t;
+    o->asked_generation = m->config_generation;
+    look_into(o);
 }
 
 void session_end(struct sessions *all, struct client *c, uint32_t id, const Mnc__SessionEndNow *m)
@@ -822,12 +1055,31 @@ void session_end(struct sessions *all, struct client *c, uint32_t id, const Mnc_
     try_to_finish(s);
 }
 
+void session_confirm_clock(struct sessions *all, struct client *c, uint32_t id)
+{
+    char now[32], text[200];
+
+    date_text(unix_us(), now);
+    snprintf(text, sizeof(text), "%s has confirmed that it is %s", client_name(c), now);
+    if (unix_us() < CLOCK_FLOOR_US) {
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_STATE, "this machine's clock says %s: set it right first", now);
+    } else if (hub_journal_error(all->env->hub)[0] != '\0') {
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_JOURNAL, "%s", hub_journal_error(all->env->hub));
+    } else {
+        log_warning("%s", text);
+        hub_note(all->env->hub, MNC__JOURNAL_KIND__JOURNAL_CLOCK, "", text);
+        client_say_done(c, id); /* what is asked of the journal from now on comes after it */
+    }
+}
+
 void sessions_stopped_by(struct sessions *all, const char *serial, const char *name)
 {
     for (struct session *s = all->open; s != NULL; s = s->next) {
         if (serial == NULL || strcmp(s->t.serial, serial) == 0)
             treatment_stopped_by(&s->t, name);
     }
+    for (struct opening *o = all->openings; o != NULL; o = o->next) /* an ARM that is on its way is later than this STOP, and not armed */
+        o->is_stopped |= o->question == QUESTION_ARM && (serial == NULL || strcmp(o->t.serial, serial) == 0);
 }
 
 const struct treatment *sessions_open(const struct sessions *all, uint32_t number)

@@ -1,10 +1,10 @@
 /*
  * Treatment sessions: what programs ask of them, with their pens and the journal. What may be done is treatment.h's to say; here it is done.
  *
- *     SESSION_BEGIN   who controls the pen? -> intervals from the journal -> the cartridge from the pen -> the policy
+ *     SESSION_BEGIN   who controls the pen? -> the cartridge from the pen -> the past of subject, cartridge and clock from the journal -> the policy
  *                     -> SESSION_BEGUN on disk -> the first zone's configuration in the pen -> reply
  *     SESSION_SELECT  another zone's configuration
- *     SESSION_ARM     everything once more -> ARM
+ *     SESSION_ARM     all of that once more, with what has happened since -> ARM
  *     SESSION_END     STOP -> the pen's last records on disk -> SESSION_ENDED on disk -> reply
  *
  * One session of a pen is open at a time, until it is ended: its program may go, and another one may end it. What was open when the daemon died
@@ -29,6 +29,9 @@ void session_begin(struct sessions *all, struct client *c, uint32_t id, const Mn
 void session_select(struct sessions *all, struct client *c, uint32_t id, const Mnc__SessionSelect *m);
 void session_arm(struct sessions *all, struct client *c, uint32_t id, const Mnc__SessionArm *m);
 void session_end(struct sessions *all, struct client *c, uint32_t id, const Mnc__SessionEndNow *m);
+
+/* The clock is right, whatever the journal has seen. */
+void session_confirm_clock(struct sessions *all, struct client *c, uint32_t id);
 
 /* A program has asked for STOP of a pen (NULL: of all): its session says by whom it was stopped. */
 void sessions_stopped_by(struct sessions *all, const char *serial, const char *name);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "frame.h"
+#include "past.h"
 #include "store_file.h"
 
 enum { BUSY_MS = 2000, RECORD_MAX = STORE_NOTE_MAX, SCAN_MAX = 4000 };
@@ -40,8 +41,9 @@ static const char *const versions[] = {
     " t_us INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE flights(position INTEGER PRIMARY KEY, bytes BLOB NOT NULL, hash BLOB NOT NULL) STRICT;",
     "CREATE INDEX sessions ON records(code, position) WHERE kind >= 37;",
+    past_schema,
 };
-enum { SCHEMA = sizeof(versions) / sizeof(versions[0]) };
+enum { SCHEMA = sizeof(versions) / sizeof(versions[0]), PAST_SCHEMA = 3 /* has past_schema */ };
 
 #define COLUMNS "serial, volume, number, boot_id, t_us, host_us, host_bound_us, kind, code, bytes, chain"
 static const char insert_sql[] = "INSERT INTO records(" COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
@@ -53,12 +55,17 @@ static const char rows_sql[] = "SELECT " COLUMNS ", position FROM records WHERE 
 
 static const char sessions_sql[] = "SELECT " COLUMNS ", position FROM records WHERE kind >= 37 AND code < ? ORDER BY code DESC, position";
 
-static int failed(struct store *s, int r)
+int store_failed(struct store *s, int r)
 {
     int extended = sqlite3_extended_errcode(s->db);
 
     snprintf(s->why, sizeof(s->why), "%s%s", sqlite3_errstr(r), extended == SQLITE_IOERR_WRITE ? " in write" : extended == SQLITE_IOERR_FSYNC ? " in fsync" : "");
     return r == SQLITE_FULL ? -ENOSPC : r == SQLITE_READONLY ? -EROFS : r == SQLITE_NOMEM ? -ENOMEM : -EIO;
+}
+
+struct sqlite3 *store_sqlite(struct store *s)
+{
+    return s->db;
 }
 
 /* One statement with up to two numbers; its first column, if it has a row, is *value. A SQLite code. */
@@ -159,7 +166,7 @@ int store_begin(struct store *s)
     int r = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 
     memcpy(s->chain_before, s->chain, STORE_HASH);
-    return r == SQLITE_OK ? 0 : failed(s, r);
+    return r == SQLITE_OK ? 0 : store_failed(s, r);
 }
 
 /* Runs it once, from its bindings; a failed one shows here, because no column may be NULL. */
@@ -185,7 +192,7 @@ static int write_pen(struct store *s)
         r = run(s->pen);
         s->pen_now.serial[0] = '\0';
     }
-    return r == SQLITE_OK ? 0 : failed(s, r);
+    return r == SQLITE_OK ? 0 : store_failed(s, r);
 }
 
 int store_insert(struct store *s, struct journal_record *r)
@@ -196,7 +203,7 @@ int store_insert(struct store *s, struct journal_record *r)
 
     r->position = 0;
     if (!chain_next(next, s->chain, r))
-        return failed(s, SQLITE_TOOBIG);
+        return store_failed(s, SQLITE_TOOBIG);
     sqlite3_bind_text(s->insert, 1, r->serial, -1, SQLITE_STATIC);
     for (int i = 0; i < 8; i++)
         sqlite3_bind_int64(s->insert, 2 + i, fields[i]);
@@ -204,11 +211,13 @@ int store_insert(struct store *s, struct journal_record *r)
     sqlite3_bind_blob(s->insert, 11, next, STORE_HASH, SQLITE_STATIC);
     result = run(s->insert);
     if (result != SQLITE_OK)
-        return failed(s, result);
+        return store_failed(s, result);
     if (sqlite3_changes(s->db) == 0)
         return 0; /* it is there */
     r->position = (uint64_t)sqlite3_last_insert_rowid(s->db);
     memcpy(s->chain, next, STORE_HASH);
+    if ((result = past_note(s->db, s->id, r)) != SQLITE_OK)
+        return store_failed(s, result);
     if (r->serial[0] == '\0' || (r->number == 0 && r->kind != MNC__JOURNAL_KIND__JOURNAL_RENEWED))
         return 0; /* a note that is none of the pen's numbers */
     if (strcmp(s->pen_now.serial, r->serial) != 0 && (result = write_pen(s)) < 0)
@@ -230,7 +239,7 @@ int store_insert_flight(struct store *s, const struct journal_record *r)
     sqlite3_bind_int64(s->flight, 4, r->volume);
     sqlite3_bind_int64(s->flight, 5, r->number);
     result = run(s->flight);
-    return result == SQLITE_OK ? 0 : failed(s, result);
+    return result == SQLITE_OK ? 0 : store_failed(s, result);
 }
 
 int store_commit(struct store *s)
@@ -238,7 +247,7 @@ int store_commit(struct store *s)
     int r = write_pen(s);
 
     if (r == 0 && (r = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL)) != SQLITE_OK)
-        r = failed(s, r);
+        r = store_failed(s, r);
     return r;
 }
 
@@ -319,6 +328,37 @@ static int prepare(struct store *s)
     return r;
 }
 
+static int ask_id(struct store *s)
+{
+    sqlite3_int64 id = 0;
+    int r = ask(s->db, "SELECT id FROM journal", 0, 0, &id);
+
+    s->id = (uint64_t)id;
+    return r == SQLITE_OK && id <= 0 ? SQLITE_CORRUPT : r;
+}
+
+/* A journal of before there were the tables of past.h gets them filled from its rows. */
+static int fill_past(struct store *s)
+{
+    sqlite3_stmt *q = NULL;
+    int r = past_begin(s->db);
+
+    if (r == SQLITE_OK)
+        r = ask_id(s);
+    if (r == SQLITE_OK)
+        r = sqlite3_prepare_v2(s->db, rows_sql, -1, &q, NULL);
+    if (r == SQLITE_OK)
+        r = sqlite3_bind_int64(q, 1, 0);
+    while (r == SQLITE_OK && (r = sqlite3_step(q)) == SQLITE_ROW) {
+        struct journal_record record;
+        const uint8_t *chain;
+
+        r = !row_record(q, &record, &chain) ? SQLITE_CORRUPT : record.kind != MNC__JOURNAL_KIND__JOURNAL_BEGUN ? past_note(s->db, s->id, &record) : SQLITE_OK;
+    }
+    sqlite3_finalize(q);
+    return r == SQLITE_DONE ? SQLITE_OK : r;
+}
+
 /* From the file's version of the schema to ours, in one transaction; a file of nothing gets its first row, too. */
 static int migrate(struct store *s, sqlite3_int64 from, const char *text)
 {
@@ -332,8 +372,8 @@ static int migrate(struct store *s, sqlite3_int64 from, const char *text)
         r = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
     if (r == SQLITE_OK)
         r = prepare(s);
-    if (r == SQLITE_OK && from == 0)
-        r = begin_journal(s, text);
+    if (r == SQLITE_OK)
+        r = from == 0 ? begin_journal(s, text) : from < PAST_SCHEMA ? fill_past(s) : SQLITE_OK;
     if (r == SQLITE_OK)
         r = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
     return r;
@@ -342,18 +382,16 @@ static int migrate(struct store *s, sqlite3_int64 from, const char *text)
 /* Who it is, and where its chain has come to. */
 static int read_journal(struct store *s)
 {
-    sqlite3_int64 id = 0;
     sqlite3_stmt *q = NULL;
-    int r = ask(s->db, "SELECT id FROM journal", 0, 0, &id);
+    int r = ask_id(s);
 
     if (r == SQLITE_OK)
-        r = id > 0 ? read_anchor(s->db, s->chain) : SQLITE_CORRUPT;
+        r = read_anchor(s->db, s->chain);
     if (r == SQLITE_OK)
         r = sqlite3_prepare_v2(s->db, "SELECT chain FROM records ORDER BY position DESC LIMIT 1", -1, &q, NULL);
     if (r == SQLITE_OK && (r = sqlite3_step(q)) == SQLITE_ROW && sqlite3_column_bytes(q, 0) == STORE_HASH)
         memcpy(s->chain, sqlite3_column_blob(q, 0), STORE_HASH);
     sqlite3_finalize(q);
-    s->id = (uint64_t)id;
     return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
@@ -485,7 +523,7 @@ int store_pens(struct store *s, bool (*each)(void *ctx, const struct store_pen *
         r = serial != NULL && each(ctx, &p) ? SQLITE_OK : SQLITE_NOMEM;
     }
     sqlite3_finalize(q);
-    return r == SQLITE_DONE ? 0 : failed(s, r);
+    return r == SQLITE_DONE ? 0 : store_failed(s, r);
 }
 
 static char priority_of(uint32_t code)
@@ -507,7 +545,7 @@ bool store_wants(const struct journal_filter *f, const struct journal_record *r)
         return false;
     if ((f->since_us != 0 && r->host_us < f->since_us) || (f->until_us != 0 && r->host_us > f->until_us))
         return false;
-    if (r->kind >= MNC__JOURNAL_KIND__JOURNAL_SESSION_BEGUN)
+    if (r->kind >= MNC__JOURNAL_KIND__JOURNAL_SESSION_BEGUN && r->kind <= MNC__JOURNAL_KIND__JOURNAL_ADVERSE)
         return f->kinds == 0;
     if (r->kind >= MNC__JOURNAL_KIND__JOURNAL_BEGUN)
         return true;
@@ -542,7 +580,7 @@ int store_read(struct store *s, uint64_t *position, const struct journal_filter 
     }
     sqlite3_finalize(q);
     *end = r == SQLITE_DONE;
-    return r == SQLITE_OK || r == SQLITE_DONE ? 0 : failed(s, r);
+    return r == SQLITE_OK || r == SQLITE_DONE ? 0 : store_failed(s, r);
 }
 
 int store_sessions(struct store *s, uint32_t below, bool (*each)(void *ctx, const struct journal_record *r), void *ctx)
@@ -561,7 +599,7 @@ int store_sessions(struct store *s, uint32_t below, bool (*each)(void *ctx, cons
             break;
     }
     sqlite3_finalize(q);
-    return r == SQLITE_OK || r == SQLITE_DONE ? 0 : failed(s, r);
+    return r == SQLITE_OK || r == SQLITE_DONE ? 0 : store_failed(s, r);
 }
 
 int store_last(struct store *s, uint64_t *position)
@@ -570,7 +608,7 @@ int store_last(struct store *s, uint64_t *position)
     int r = ask(s->db, "SELECT MAX(position) FROM records", 0, 0, &last);
 
     *position = (uint64_t)last;
-    return r == SQLITE_OK ? 0 : failed(s, r);
+    return r == SQLITE_OK ? 0 : store_failed(s, r);
 }
 
 int store_flight(struct store *s, uint64_t position, size_t offset, uint8_t *out, size_t cap, size_t *n, size_t *total)
@@ -590,7 +628,7 @@ int store_flight(struct store *s, uint64_t position, size_t offset, uint8_t *out
         result = 0;
     }
     sqlite3_finalize(q);
-    return r == SQLITE_ROW || r == SQLITE_DONE ? result : failed(s, r);
+    return r == SQLITE_ROW || r == SQLITE_DONE ? result : store_failed(s, r);
 }
 
 /* ---- retention ---- */
@@ -599,7 +637,7 @@ int store_exported(struct store *s, uint64_t position)
 {
     int r = ask(s->db, "UPDATE journal SET exported = MAX(exported, ?)", (sqlite3_int64)position, 0, NULL);
 
-    return r == SQLITE_OK ? 0 : failed(s, r);
+    return r == SQLITE_OK ? 0 : store_failed(s, r);
 }
 
 static uint64_t disk_free(const char *path)
@@ -669,7 +707,7 @@ static int trim(struct store *s, sqlite3_int64 first, sqlite3_int64 through, con
     if (r == SQLITE_OK)
         r = read_anchor(s->db, anchor);
     if (r != SQLITE_OK)
-        return failed(s, r);
+        return store_failed(s, r);
     snprintf(text, sizeof(text), "rows %" PRIu64 " to %" PRIu64 " of the journal were dropped: %s", (uint64_t)first, (uint64_t)through, reason);
     content.has_first = content.has_through = content.has_chain = true;
     content.first = (uint64_t)first;
@@ -689,7 +727,7 @@ int store_trim(struct store *s, const struct store_limits *limits, struct journa
 
     note->position = 0;
     if (r != SQLITE_OK)
-        return failed(s, r);
+        return store_failed(s, r);
     if (first == 0 || through < first)
         return 0;
     r = store_begin(s);

@@ -69,6 +69,9 @@ struct store_pen { /* how far a pen has come */
 int store_open(struct store **out, const char *path, char *why, size_t cap);
 void store_close(struct store *s);
 const char *store_why(const struct store *s);
+/* For past.c: the database, and what to make of a code of it that is no success. */
+struct sqlite3 *store_sqlite(struct store *s);
+int store_failed(struct store *s, int code);
 
 /* Another one for each file: positions of different journals cannot be compared. */
 uint64_t store_id(const struct store *s);

@@ -93,7 +93,7 @@ static bool pen_can(const struct treatment_world *w, struct refusal *r)
     if (w->pen == PEN_IS_GONE)
         return refuse(r, REFUSED_PEN, "the pen is not ready");
     if (w->pen_is_old)
-        return refuse(r, REFUSED_PEN, "the pen's firmware does not know zones and treatments: update it to protocol 1.1");
+        return refuse(r, REFUSED_PEN, "the pen's firmware is too old for treatments: update it to protocol 1.4");
     return w->pen_is_safe || refuse(r, REFUSED_STATE, "the pen is not SAFE: stop it, and clear its faults, first");
 }
 
@@ -102,8 +102,11 @@ static bool policy_allows(const struct findings *found, struct refusal *r)
     for (size_t i = 0; i < found->count; i++) {
         const struct finding *f = &found->found[i];
 
-        if (f->decision >= DECISION_CONSULT && f->decision == found->worst)
+        if (f->decision < DECISION_CONSULT || f->decision != found->worst)
+            continue;
+        if (refusal_name(f->code)[0] != '\0')
             return refuse(r, REFUSED_POLICY, "%s: %s", refusal_name(f->code), f->text);
+        return refuse(r, REFUSED_POLICY, "%u %s: %s", f->code, f->name, f->text); /* a fault's */
     }
     return found->worst < DECISION_CONSULT || refuse(r, REFUSED_POLICY, "%s: more was found than can be said", refusal_name(2004));
 }
@@ -127,11 +130,8 @@ bool treatment_may_select(const struct treatment *t, const struct treatment_worl
     return controls(w, r) && rests(t, r) && pen_can(w, r);
 }
 
-bool treatment_may_arm(const struct treatment *t, const struct policy *p, const struct treatment_world *w, struct refusal *r)
+bool treatment_may_arm(const struct treatment *t, const struct findings *found, const struct treatment_world *w, struct refusal *r)
 {
-    struct policy_input now = t->input;
-    struct findings found;
-
     if (!controls(w, r) || !can_record(w, r) || !rests(t, r) || !pen_can(w, r))
         return false;
     if (t->generation == 0)
@@ -140,9 +140,21 @@ bool treatment_may_arm(const struct treatment *t, const struct policy *p, const 
         return refuse(r, REFUSED_CONFLICT, "the pen's configuration has changed since the zone was chosen: choose it again");
     if (w->asked_generation != t->generation)
         return refuse(r, REFUSED_CONFLICT, "ARM names configuration %u, and the zone's is %u", w->asked_generation, t->generation);
-    now.numbing_min = treatment_numbing_min(t, w->now_us);
-    policy_evaluate(p, &now, &found);
-    return policy_allows(&found, r);
+    return policy_allows(found, r);
+}
+
+void treatment_evaluate(const struct treatment *t, const struct policy *p, uint64_t now_us, struct findings *found)
+{
+    struct policy_input now = t->input;
+
+    now.numbing_min = treatment_numbing_min(t, now_us);
+    now.said_min = now_us > t->said_us ? (uint32_t)((now_us - t->said_us) / 60000000) : 0;
+    policy_evaluate(p, &now, found);
+}
+
+bool treatment_was_broken_off(enum treatment_end end)
+{
+    return end == END_ABORTED || end == END_INTERRUPTED || end == END_PARTIAL;
 }
 
 bool treatment_may_end(const struct treatment *t, const struct treatment_world *w, struct refusal *r)
@@ -165,8 +177,24 @@ void treatment_selected(struct treatment *t, uint32_t generation)
     t->generation = generation;
 }
 
+static struct treatment_cartridge *find_cartridge(struct treatment *t, uint64_t uid, uint32_t lot, uint32_t needle_count)
+{
+    struct treatment_cartridge *c = t->cartridges;
+
+    while (c < t->cartridges + t->cartridge_count && c->uid != uid)
+        c++;
+    if (c == t->cartridges + TREATMENT_CARTRIDGES_MAX)
+        return c - 1; /* session.c arms no more of them */
+    if (c == t->cartridges + t->cartridge_count) {
+        t->cartridge_count++;
+        *c = (struct treatment_cartridge){.uid = uid, .lot = lot, .needle_count = needle_count};
+    }
+    return c;
+}
+
 void treatment_arm_sent(struct treatment *t)
 {
+    find_cartridge(t, t->cartridge_uid, t->cartridge_lot, t->needle_count);
     t->state = TREATMENT_ARMING;
     t->arm_answered = false;
     say(t, "");
@@ -200,6 +228,7 @@ bool treatment_pen_is(struct treatment *t, enum treatment_pen pen, const char *w
 
     if (!treatment_is_live(t))
         return moves;
+    t->runs_seen += pen == PEN_IS_RUNNING && t->state != TREATMENT_RUNNING;
     if (moves)
         t->state = pen == PEN_IS_ARMED ? TREATMENT_ARMED : TREATMENT_RUNNING;
     else if (pen == PEN_IS_GONE || t->state != TREATMENT_ARMING) /* at rest while ARMING: its word is older than the ARM */
@@ -248,6 +277,7 @@ enum treatment_end treatment_outcome(const struct treatment *t, enum treatment_e
 
 void treatment_ended(struct treatment *t, uint64_t now_unix_us, bool incomplete)
 {
+    incomplete |= treatment_owes_runs(t);
     t->state = TREATMENT_ENDED;
     t->end = treatment_outcome(t, t->end, incomplete);
     t->ended_us = now_unix_us;
@@ -256,20 +286,38 @@ void treatment_ended(struct treatment *t, uint64_t now_unix_us, bool incomplete)
 
 /* ---- what the pen has recorded ---- */
 
-void treatment_add_run(struct treatment *t, uint32_t zone, uint32_t strokes, uint32_t motor_ms, uint32_t depth_peak_um, enum treatment_run_end end)
+void treatment_run_began(struct treatment *t, uint32_t zone)
 {
-    static const char *const words[] = {"", "the trigger was released", "stopped", "stopped by a fault", "stopped: the link was lost"};
-    size_t i = treatment_find_zone(t, zone);
+    t->runs_begun += treatment_find_zone(t, zone) < t->zone_count;
+}
+
+bool treatment_owes_runs(const struct treatment *t)
+{
+    return t->records_lost || t->runs_seen > t->runs_ended || t->runs_begun > t->runs_ended;
+}
+
+void treatment_add_run(struct treatment *t, const struct treatment_run *run)
+{
+    static const char *const words[] = {"", "the trigger was released", "stopped", "stopped by a fault", "stopped: the link was lost", "the pen lost its power"};
+    size_t i = treatment_find_zone(t, run->zone);
+    struct treatment_cartridge *c;
+    struct treatment_zone *z = &t->zones[i];
 
     if (i == t->zone_count)
         return; /* the firmware takes no zone that the daemon did not name */
     if (!treatment_is_live(t) && t->text[0] == '\0')
-        say(t, words[end <= RUN_END_LINK ? end : RUN_END_UNKNOWN]);
-    t->zones[i].runs++;
-    t->zones[i].strokes += strokes;
-    t->zones[i].broken_off = end == RUN_END_FAULT || end == RUN_END_LINK;
-    t->zones[i].motor_ms += motor_ms;
-    t->zones[i].depth_peak_um = depth_peak_um > t->zones[i].depth_peak_um ? depth_peak_um : t->zones[i].depth_peak_um;
+        say(t, words[run->end <= RUN_END_POWER ? run->end : RUN_END_UNKNOWN]);
+    c = find_cartridge(t, run->cartridge_uid, run->cartridge_lot, t->needle_count);
+    c->runs++;
+    c->strokes += run->strokes;
+    t->runs_ended++;
+    t->records_lost |= run->end == RUN_END_POWER;
+    z->runs++;
+    z->strokes += run->strokes;
+    z->punctures += (uint64_t)run->strokes * c->needle_count;
+    z->broken_off = run->end == RUN_END_FAULT || run->end == RUN_END_LINK || run->end == RUN_END_POWER;
+    z->motor_ms += run->motor_ms;
+    z->depth_peak_um = run->depth_peak_um > z->depth_peak_um ? run->depth_peak_um : z->depth_peak_um;
 }
 
 void treatment_add_fault(struct treatment *t, uint32_t code)
@@ -286,7 +334,7 @@ bool treatment_add_override(struct treatment *t, const char *name, const char *r
 {
     struct treatment_override *o = &t->overrides[t->override_count];
 
-    if (t->override_count == TREATMENT_OVERRIDES_MAX || reason[0] == '\0' || strlen(reason) > TREATMENT_TEXT_MAX)
+    if (t->override_count == TREATMENT_OVERRIDES_MAX || reason[strspn(reason, " \t\r\n")] == '\0' || strlen(reason) > TREATMENT_TEXT_MAX)
         return false;
     snprintf(o->name, sizeof(o->name), "%s", name);
     snprintf(o->reason, sizeof(o->reason), "%s", reason);

@@ -1,5 +1,5 @@
 /*
- * A treatment session: one subject, one pen, one cartridge, one plan. Pure: what the pen does, who asks and what time it is are told to
+ * A treatment session: one subject, one pen, one plan, and cartridges that serve nobody else. Pure: what the pen does, who asks and what time it is are told to
  * it, and it says what may be done. Nothing here sends, stores or waits: session.h does.
  *
  *     PREPARED --ARM sent--> ARMING --the pen is ARMED--> ARMED --its trigger--> RUNNING --at rest--> PAUSED --ARM sent--> ARMING ...
@@ -16,6 +16,7 @@
 
 #define TREATMENT_FAULTS_MAX 16
 #define TREATMENT_OVERRIDES_MAX 16
+#define TREATMENT_CARTRIDGES_MAX 16
 #define TREATMENT_TEXT_MAX 100
 
 enum treatment_state { /* mnc.SessionState */
@@ -44,6 +45,7 @@ enum treatment_run_end { /* mnp.EndReason */
     RUN_END_STOP,
     RUN_END_FAULT,
     RUN_END_LINK,
+    RUN_END_POWER, /* how long the needles moved is not known */
 };
 
 /* What the pen is doing, as far as it matters here. */
@@ -58,13 +60,26 @@ struct treatment_zone { /* planned, and done */
     enum policy_zone zone;
     uint32_t depth_um, stroke_rate_dhz;
     uint32_t strokes, runs, depth_peak_um;
-    uint64_t motor_ms;
+    uint64_t motor_ms, punctures;
     bool broken_off; /* its last run was ended by a fault or a lost link */
 };
 
 struct treatment_override {
     char name[28];                    /* of the zone, item or limit */
     char reason[TREATMENT_TEXT_MAX + 1]; /* or who has confirmed it */
+};
+
+struct treatment_cartridge {
+    uint64_t uid;
+    uint32_t lot, needle_count;
+    uint32_t runs, strokes;
+};
+
+struct treatment_run { /* from a pen's record */
+    uint32_t zone, strokes, motor_ms, depth_peak_um;
+    uint64_t cartridge_uid;
+    uint32_t cartridge_lot;
+    enum treatment_run_end end;
 };
 
 struct treatment {
@@ -82,8 +97,13 @@ struct treatment {
     size_t override_count;
     uint32_t faults[TREATMENT_FAULTS_MAX];
     size_t fault_count;
-    uint64_t cartridge_uid;
+    uint64_t cartridge_uid;           /* in the pen when it was looked at last, as the two that follow */
     uint32_t cartridge_lot, needle_count, products;
+    struct treatment_cartridge cartridges[TREATMENT_CARTRIDGES_MAX]; /* that were armed */
+    size_t cartridge_count;
+    uint32_t continues;               /* the session of which it is the rest; 0: none */
+    uint32_t runs_seen, runs_begun, runs_ended; /* the pen was RUNNING; it has recorded that a run began, and that one ended */
+    bool records_lost;                /* the pen has lost some, or its memory, meanwhile */
     uint64_t begun_us, ended_us;      /* Unix time */
     enum treatment_end end;
     bool arm_answered;                /* ARMING: the pen has taken it, and its status will say so */
@@ -99,7 +119,7 @@ struct treatment_world {
     const char *journal_error; /* ""; else why nothing can be recorded */
     enum treatment_pen pen;
     bool pen_is_safe;    /* exactly SAFE: configurable and armable */
-    bool pen_is_old;     /* its firmware does not know zones and treatments */
+    bool pen_is_old;     /* its firmware is not one for treatments */
     uint32_t generation; /* of the pen's configuration */
     uint32_t asked_generation; /* by whoever asks: what he has seen */
     uint64_t now_us;     /* as said_us */
@@ -115,19 +135,24 @@ struct refusal {
 /* True, or a refusal. Each is asked before the thing is done, and nothing is done by asking. */
 bool treatment_may_begin(const struct treatment_world *w, const struct findings *found, struct refusal *r);
 bool treatment_may_select(const struct treatment *t, const struct treatment_world *w, struct refusal *r);
-bool treatment_may_arm(const struct treatment *t, const struct policy *p, const struct treatment_world *w, struct refusal *r);
+bool treatment_may_arm(const struct treatment *t, const struct findings *found, const struct treatment_world *w, struct refusal *r);
 /* Whoever controls the pen, or anybody of the role while nobody does. */
 bool treatment_may_end(const struct treatment *t, const struct treatment_world *w, struct refusal *r);
 
+/* What the policy says to it now: with what its input has of the past, and all that has grown older since the plan was said. */
+void treatment_evaluate(const struct treatment *t, const struct policy *p, uint64_t now_us, struct findings *found);
+
 /* Minutes of numbing until now; POLICY_NEVER: none. */
 uint32_t treatment_numbing_min(const struct treatment *t, uint64_t now_us);
+/* Of a session that may be continued by this one: was it broken off? COMPLETED and UNTREATED are not. */
+bool treatment_was_broken_off(enum treatment_end end);
 /* The zone's index, or zone_count. */
 size_t treatment_find_zone(const struct treatment *t, uint32_t zone);
 
 /* The configuration for a zone is in the pen; before that, it is not. */
 void treatment_selecting(struct treatment *t, size_t zone);
 void treatment_selected(struct treatment *t, uint32_t generation);
-/* ARM goes out, and its answer comes. */
+/* ARM goes out, with the cartridge that was looked up (cartridge_uid and what follows), and its answer comes. */
 void treatment_arm_sent(struct treatment *t);
 void treatment_arm_answered(struct treatment *t, bool taken);
 /* The pen has taken ARM and is not ARMED after a second. */
@@ -147,7 +172,10 @@ enum treatment_end treatment_outcome(const struct treatment *t, enum treatment_e
 void treatment_ended(struct treatment *t, uint64_t now_unix_us, bool incomplete);
 
 /* From the pen's records. */
-void treatment_add_run(struct treatment *t, uint32_t zone, uint32_t strokes, uint32_t motor_ms, uint32_t depth_peak_um, enum treatment_run_end end);
+void treatment_run_began(struct treatment *t, uint32_t zone);
+void treatment_add_run(struct treatment *t, const struct treatment_run *run);
+/* Not all that the needles did is known, or will be: a run that was seen, or has begun, has no end, or none that says how long it was. */
+bool treatment_owes_runs(const struct treatment *t);
 void treatment_add_fault(struct treatment *t, uint32_t code);
 /* False: there are too many, or the reason is too long or empty. */
 bool treatment_add_override(struct treatment *t, const char *name, const char *reason);

@@ -1,6 +1,6 @@
 #include "wire.h"
 
-#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "escape.h"
@@ -103,6 +103,26 @@ static bool mend(void *ctx, const char *field, uint8_t *bytes, size_t n)
             bytes[i] = '?';
     }
     return true;
+}
+
+static void *noting_alloc(void *out_of_memory, size_t n)
+{
+    void *bytes = malloc(n);
+
+    *(bool *)out_of_memory |= bytes == NULL;
+    return bytes;
+}
+
+static void noting_free(void *out_of_memory, void *bytes)
+{
+    (void)out_of_memory;
+    free(bytes);
+}
+
+ProtobufCAllocator wire_allocator(bool *out_of_memory)
+{
+    *out_of_memory = false;
+    return (ProtobufCAllocator){.alloc = noting_alloc, .free = noting_free, .allocator_data = out_of_memory};
 }
 
 void wire_mend_strings(const ProtobufCMessageDescriptor *type, uint8_t *bytes, size_t n)

@@ -78,6 +78,8 @@ static void format_numbing(const struct mn_finding *f, char *out, size_t cap)
         snprintf(when, sizeof(when), "later");
     if (f->decision == MN_DECISION_WARN)
         snprintf(out, cap, "numbing waived: it wants %" PRIu32 " min", f->limit);
+    else if (f->value > f->limit)
+        snprintf(out, cap, "numbed %" PRIu32 " min ago: that has worn off after %" PRIu32 " min; numb again, or a waiver with a reason", f->value, f->limit);
     else if (f->value == 0)
         snprintf(out, cap, "no numbing: it wants %" PRIu32 " min, or a waiver with a reason", f->limit);
     else

@@ -132,6 +132,7 @@ int faults_show(struct app *a, int argc, char **argv);
 
 int cmd_list(struct app *a, int argc, char **argv);
 int cmd_info(struct app *a, int argc, char **argv);
+int cmd_clock(struct app *a, int argc, char **argv);
 int cmd_ping(struct app *a, int argc, char **argv);
 int cmd_stop(struct app *a, int argc, char **argv);
 int cmd_session(struct app *a, int argc, char **argv);

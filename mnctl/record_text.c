@@ -40,7 +40,7 @@ void format_bound(const struct mn_record *r, char *out, size_t cap)
 
 void format_record(const struct mn_record *r, char *out, size_t cap)
 {
-    static const char *const ends[] = {"?", "trigger released", "STOP", "fault", "link lost"}, *const causes[] = {"?", "power on", "watchdog", "software"};
+    static const char *const ends[] = {"?", "trigger released", "STOP", "fault", "link lost", "loss of power"}, *const causes[] = {"?", "power on", "watchdog", "software"};
     const struct mn_fault *f;
     size_t used = 0;
 
@@ -65,7 +65,12 @@ void format_record(const struct mn_record *r, char *out, size_t cap)
         break;
     case MN_RECORD_RUN:
         snprintf(out, cap, "%.1f s, %" PRIu32 " strokes, to %.2f mm, %s, ended by %s", r->run.duration_ms / 1000.0, r->run.strokes, r->run.depth_peak_um / 1000.0,
-                 r->run.zone != 0 ? zone_name(r->run.zone) : "no zone", ends[r->run.end < 5 ? r->run.end : 0]);
+                 r->run.zone != 0 ? zone_name(r->run.zone) : "no zone", ends[r->run.end < sizeof(ends) / sizeof(ends[0]) ? r->run.end : 0]);
+        break;
+    case MN_RECORD_RUN_BEGUN:
+        snprintf(out, cap, "the needles start: %.2f mm, %.1f Hz, %s, cartridge %016" PRIx64 " of lot %" PRIu32, r->run_begun.depth_um / 1000.0,
+                 r->run_begun.stroke_rate_dhz / 10.0, r->run_begun.zone != 0 ? zone_name(r->run_begun.zone) : "no zone", r->run_begun.cartridge_uid,
+                 r->run_begun.cartridge_lot);
         break;
     case MN_RECORD_BEGUN:
         snprintf(out, cap, "%s", r->note.text[0] != '\0' ? r->note.text : "the journal begins");
@@ -77,6 +82,7 @@ void format_record(const struct mn_record *r, char *out, size_t cap)
     case MN_RECORD_SESSION_BEGUN:
     case MN_RECORD_SESSION_ENDED:
     case MN_RECORD_ADVERSE:
+    case MN_RECORD_CLOCK:
         snprintf(out, cap, "%s", r->note.text);
         break;
     case MN_RECORD_UNKNOWN:
@@ -114,6 +120,14 @@ static void add_details(json_t *j, const struct mn_record *r)
         json_object_set_new(j, "end", json_integer(r->run.end));
         json_object_set_new(j, "fault_code", json_integer(r->run.fault_code));
         json_object_set_new(j, "cartridge_uid", json_sprintf("%016" PRIx64, r->run.cartridge_uid));
+        json_object_set_new(j, "cartridge_lot", json_integer(r->run.cartridge_lot));
+        break;
+    case MN_RECORD_RUN_BEGUN:
+        json_object_set_new(j, "depth_um", json_integer(r->run_begun.depth_um));
+        json_object_set_new(j, "stroke_rate_dhz", json_integer(r->run_begun.stroke_rate_dhz));
+        json_object_set_new(j, "zone", json_string(zone_name(r->run_begun.zone)));
+        json_object_set_new(j, "cartridge_uid", json_sprintf("%016" PRIx64, r->run_begun.cartridge_uid));
+        json_object_set_new(j, "cartridge_lot", json_integer(r->run_begun.cartridge_lot));
         break;
     case MN_RECORD_UNKNOWN:
         break;
@@ -125,6 +139,7 @@ static void add_details(json_t *j, const struct mn_record *r)
     case MN_RECORD_SESSION_BEGUN:
     case MN_RECORD_SESSION_ENDED:
     case MN_RECORD_ADVERSE:
+    case MN_RECORD_CLOCK:
         json_object_set_new(j, "first", json_integer((json_int_t)r->note.first));
         json_object_set_new(j, "through", json_integer((json_int_t)r->note.through));
         json_object_set_new(j, "text", json_string(r->note.text));

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define MN_PROTOCOL_MAJOR 1
-#define MN_PROTOCOL_MINOR 3
+#define MN_PROTOCOL_MINOR 4
 
 #define MN_FRAME_MAGIC 0x4e4du /* 'M' 'N' on the wire */
 #define MN_FRAME_HEADER 16u

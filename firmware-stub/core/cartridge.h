@@ -1,5 +1,5 @@
 /*
- * The cartridge: what its tag says, and the list of tags that have been used, kept for ever. A cartridge serves one
+ * The cartridge: what its tag says, and whether it has been used (used.h). A cartridge serves one
  * treatment: it is IN_USE from the first stroke until it is taken out, the pen restarts or another treatment begins, and USED after that.
  */
 #pragma once
@@ -12,15 +12,12 @@ struct cartridge {
     struct pen_tag tag;       /* valid in NEW, IN_USE, USED, EXPIRED */
     uint8_t bad_reads;
     uint64_t treatment;       /* IN_USE: whose */
-    uint32_t used_count;      /* tags in the list */
 };
-
-void cartridge_load(const struct pen_port *port, struct cartridge *c);
 
 /* One look at the reader, every CARTRIDGE_PERIOD_MS; now_s is the host's Unix time, 0 while unknown. */
 void cartridge_update(const struct pen_port *port, struct cartridge *c, const struct pen_tag *tag, uint64_t now_s);
 
-/* The needles are about to move in this treatment: the tag goes onto the list. False: it could not be written, and they must not. */
+/* The needles are about to move in this treatment: it is noted as used. False: it could not be written, and they must not. */
 bool cartridge_use(const struct pen_port *port, struct cartridge *c, uint64_t treatment);
 
 /* May needles move with it? */

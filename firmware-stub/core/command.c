@@ -194,6 +194,14 @@ static void arm(struct pen *p, const struct mn_frame *f, struct link_reply *r, c
     case PEN_ARM_ZONE:
         refuse(r, f->type, mnp_ErrorCode_ERROR_ZONE, "this zone is never treated, or this pen does not know it");
         break;
+    case PEN_ARM_DEPTH:
+        e = (mnp_Error){.has_field = true, .field = "depth_um", .has_value = true, .value = p->settings.value[SETTING_depth_um], .has_min = true, .has_max = true,
+                        .max = pen_zone_cap_um(wanted->zone), .has_step = true, .step = setting_ranges[SETTING_depth_um].step};
+        refuse_with(r, f->type, &e, mnp_ErrorCode_ERROR_OUT_OF_RANGE, "deeper than this zone may be treated");
+        break;
+    case PEN_ARM_CARTRIDGE:
+        refuse(r, f->type, mnp_ErrorCode_ERROR_CONFLICT, "ARM names another cartridge than is in the pen");
+        break;
     }
 }
 
@@ -201,10 +209,10 @@ static void do_arm(struct pen *p, const struct mn_frame *f, struct link_reply *r
 {
     mnp_Arm m = mnp_Arm_init_zero;
 
-    if (decode(f, mnp_Arm_fields, &m) && m.has_config_generation && m.has_zone && m.treatment != 0)
-        arm(p, f, r, &(struct pen_arming){.generation = m.config_generation, .zone = m.zone, .treatment = m.treatment});
+    if (decode(f, mnp_Arm_fields, &m) && m.has_config_generation && m.has_zone && m.treatment != 0 && m.has_cartridge_uid)
+        arm(p, f, r, &(struct pen_arming){.generation = m.config_generation, .zone = m.zone, .treatment = m.treatment, .cartridge_uid = m.cartridge_uid});
     else
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "ARM needs config_generation, and since protocol 1.1 zone and treatment");
+        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "ARM needs config_generation, zone, treatment, and since protocol 1.4 cartridge_uid");
 }
 
 static void do_stop(struct pen *p, const struct mn_frame *f, struct link_reply *r)
@@ -487,7 +495,7 @@ static void do_hello(struct pen *p, const struct mn_frame *f)
         .has_records_acked = true,
         .records_acked = p->records.acked,
         .has_trigger = true,
-        .trigger = p->trigger_was,
+        .trigger = p->trigger_held,
         .has_cartridge = true,
         .cartridge = p->cartridge.state,
     };

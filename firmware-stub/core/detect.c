@@ -58,7 +58,7 @@ static uint32_t driven_causes(struct detect *d, const struct detect_context *c)
     causes |= when(held(&d->rate_high_ms, c->settled && in->rate_dhz > c->rate_set_dhz * 11 / 10, RATE_HIGH_MS),
                    FAULT_MASK(STROKE_RATE_HIGH));
     /* A stalled rotor gives no edges either, but draws current; a turning one whose encoder is dead does not. */
-    causes |= when(held(&d->encoder_loss_ms, !in->encoder_edges && c->duty_permille > ENCODER_LOSS_DUTY && !over_limit,
+    causes |= when(held(&d->encoder_loss_ms, (!in->encoder_edges || in->rate_dhz == 0) && c->duty_permille > ENCODER_LOSS_DUTY && !over_limit,
                         ENCODER_LOSS_MS),
                    FAULT_MASK(ENCODER_LOSS));
     if (in->stroke_done) {
@@ -70,7 +70,7 @@ static uint32_t driven_causes(struct detect *d, const struct detect_context *c)
     }
     causes |= when(d->overshoot_strokes >= OVERSHOOT_STROKES, FAULT_MASK(DEPTH_OVERSHOOT));
     causes |= when(held(&d->undershoot_ms, c->settled, UNDERSHOOT_MS), FAULT_MASK(DEPTH_UNDERSHOOT));
-    causes |= when(!in->tag.present, FAULT_MASK(CARTRIDGE_REMOVED_RUNNING));
+    causes |= when(!in->tag.present || (in->tag.readable && in->tag.uid != c->armed_uid), FAULT_MASK(CARTRIDGE_REMOVED_RUNNING));
     return causes;
 }
 
@@ -110,7 +110,8 @@ static uint32_t battery_causes(struct detect *d, const struct detect_context *c)
     const struct pen_sensors *in = c->in;
     int32_t low = c->fault_word & FAULT_MASK(BATTERY_LOW) ? BATTERY_LOW_CLEAR_PCT : BATTERY_LOW_PCT;
     bool critical = in->battery_soc_pct < BATTERY_CRITICAL_PCT || in->battery_mv < BATTERY_CRITICAL_MV;
-    bool bad = in->battery_mv > BATTERY_HIGH_MV || in->battery_mv < BATTERY_DEAD_MV || in->battery_temp_dc > BATTERY_HOT_DC;
+    bool bad = in->battery_mv > BATTERY_HIGH_MV || in->battery_mv < BATTERY_DEAD_MV || in->battery_temp_dc > BATTERY_HOT_DC ||
+               in->battery_temp_dc < DETECT_COLD_DC;
 
     return when(in->battery_soc_pct < low, FAULT_MASK(BATTERY_LOW)) |
            when(held(&d->battery_critical_ms, critical, BATTERY_CRITICAL_MS), FAULT_MASK(BATTERY_CRITICAL)) |
@@ -128,6 +129,7 @@ static uint32_t host_causes(const struct detect_context *c)
 static uint32_t trigger_causes(struct detect *d, const struct detect_context *c)
 {
     d->trigger_ms = c->in->trigger ? d->trigger_ms + (d->trigger_ms < UINT32_MAX) : 0;
+    held(&d->released_ms, !c->in->trigger, TRIGGER_BOUNCE_MS);
     return when(c->in->trigger && (c->trigger_at_boot || d->trigger_ms > TRIGGER_STUCK_MS), FAULT_MASK(TRIGGER_STUCK));
 }
 
@@ -139,6 +141,6 @@ uint32_t detect_step(struct detect *d, const struct detect_context *c)
     held(&d->still_ms, !c->in->encoder_edges, DETECT_STILL_MS);
     causes |= when(held(&d->overcurrent_ms, c->in->motor_current_ma > OVERCURRENT_MA, OVERCURRENT_MS),
                    FAULT_MASK(MOTOR_OVERCURRENT));
-    causes |= when(c->in->motor_temp_dc > warm, FAULT_MASK(MOTOR_OVERTEMP));
+    causes |= when(c->in->motor_temp_dc > warm || c->in->motor_temp_dc < DETECT_COLD_DC, FAULT_MASK(MOTOR_OVERTEMP));
     return causes | cartridge_causes(c) | battery_causes(d, c) | host_causes(c) | trigger_causes(d, c);
 }

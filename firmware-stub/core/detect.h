@@ -14,7 +14,8 @@ struct detect {
     uint16_t still_ms;       /* without encoder edges */
     uint16_t uncommanded_ms, undershoot_ms, battery_critical_ms;
     uint8_t overshoot_strokes;
-    uint32_t trigger_ms;     /* held */
+    uint32_t trigger_ms;     /* held ... */
+    uint16_t released_ms;    /* ... or not */
 };
 
 /* What the detectors must know of the pen in this tick. */
@@ -27,6 +28,7 @@ struct detect_context {
     int32_t depth_set_um;     /* as configured */
     int32_t duty_permille;
     const struct cartridge *cartridge;
+    uint64_t armed_uid;       /* of the cartridge that was armed */
     uint32_t heartbeat_age_ms;
     uint32_t fault_word;      /* for hysteresis */
     bool trigger_at_boot;
@@ -34,6 +36,8 @@ struct detect_context {
     uint8_t bad_frames_1s;
 };
 
+#define TRIGGER_BOUNCE_MS 10 /* a press, or a release, that has not lasted so long is none */
+#define DETECT_COLD_DC (-200) /* a thermometer that says less, in 0.1 degC, is torn off */
 #define DETECT_STILL_MS 20 /* no edges for so long: the needles stand */
 
 /* The causes present in this tick, as bits of the fault word. */

@@ -8,8 +8,9 @@
 enum { AT_COUNTER = 0, AT_LENGTH = 4, AT_BLOB = 8, AT_CRC = NVM_SLOT_SIZE - 4 };
 
 static_assert(AT_BLOB + NVM_BLOB_MAX <= AT_CRC, "a blob fits its slot");
-static_assert(NVM_COUNTERS + 2 * NVM_SLOT_SIZE <= NVM_USED_TAGS, "regions do not overlap");
-static_assert(NVM_USED_TAGS + NVM_USED_TAG_COUNT * NVM_USED_TAG_SIZE <= NVM_SERIAL && NVM_LEFT + 2 * NVM_SLOT_SIZE <= NVM_RECORDS, "regions do not overlap");
+static_assert(NVM_COUNTERS + 2 * NVM_SLOT_SIZE <= NVM_SERIAL && NVM_LEFT + 2 * NVM_SLOT_SIZE <= NVM_RECORDS &&
+                  NVM_RECORDS + NVM_RECORD_COUNT * NVM_RECORD_SIZE <= NVM_USED,
+              "regions do not overlap");
 
 /* Erased memory reads as one value all over, 0x00 or 0xff. */
 static bool slot_is_blank(const uint8_t *slot)

@@ -14,12 +14,12 @@ enum {
     MEMORY_CHECK_MS = 1000,
 };
 
-static void record_append(struct pen *p, mnp_Record *r)
+static bool record_append(struct pen *p, mnp_Record *r)
 {
     r->has_boot_id = r->has_t_us = r->has_kind = true;
     r->boot_id = p->boot_id;
     r->t_us = p->now_ms * 1000;
-    records_append(p->port, &p->records, r);
+    return records_append(p->port, &p->records, r);
 }
 
 static void record_boot(struct pen *p)
@@ -68,6 +68,52 @@ static void record_config(struct pen *p)
     record_append(p, &r);
 }
 
+static bool record_run_begun(struct pen *p)
+{
+    mnp_Record r = {.kind = mnp_RecordKind_RECORD_RUN_BEGUN, .which_body = mnp_Record_run_begun_tag};
+
+    r.body.run_begun = (mnp_RunBegunRecord){
+        .has_treatment = true,
+        .treatment = p->armed.treatment,
+        .has_zone = true,
+        .zone = p->armed.zone,
+        .has_cartridge_uid = true,
+        .cartridge_uid = p->cartridge.tag.uid,
+        .has_cartridge_lot = true,
+        .cartridge_lot = p->cartridge.tag.lot,
+        .has_depth_um = true,
+        .depth_um = p->frozen.settings.value[SETTING_depth_um],
+        .has_stroke_rate_dhz = true,
+        .stroke_rate_dhz = p->frozen.settings.value[SETTING_stroke_rate_dhz],
+    };
+    return record_append(p, &r);
+}
+
+/* At boot: a run that has begun and never ended gets its end, without what nobody knows. */
+static void record_broken_run(struct pen *p)
+{
+    mnp_Record r = mnp_Record_init_zero;
+    mnp_RunBegunRecord begun;
+
+    if (!records_newest_run(p->port, &p->records, &r) || r.kind != mnp_RecordKind_RECORD_RUN_BEGUN)
+        return;
+    begun = r.body.run_begun;
+    r = (mnp_Record){.kind = mnp_RecordKind_RECORD_RUN, .which_body = mnp_Record_run_tag};
+    r.body.run = (mnp_RunRecord){
+        .has_end = true,
+        .end = mnp_EndReason_END_POWER,
+        .has_cartridge_uid = begun.has_cartridge_uid,
+        .cartridge_uid = begun.cartridge_uid,
+        .has_zone = begun.has_zone,
+        .zone = begun.zone,
+        .has_treatment = begun.has_treatment,
+        .treatment = begun.treatment,
+        .has_cartridge_lot = begun.has_cartridge_lot,
+        .cartridge_lot = begun.cartridge_lot,
+    };
+    record_append(p, &r);
+}
+
 static void record_run(struct pen *p)
 {
     mnp_Record r = {.kind = mnp_RecordKind_RECORD_RUN, .which_body = mnp_Record_run_tag};
@@ -84,11 +130,13 @@ static void record_run(struct pen *p)
         .has_fault_code = p->run.fault_code != 0,
         .fault_code = p->run.fault_code,
         .has_cartridge_uid = true,
-        .cartridge_uid = p->cartridge.tag.uid,
+        .cartridge_uid = p->frozen.cartridge_uid,
         .has_zone = true,
         .zone = p->armed.zone,
         .has_treatment = true,
         .treatment = p->armed.treatment,
+        .has_cartridge_lot = true,
+        .cartridge_lot = p->frozen.cartridge_lot,
     };
     record_append(p, &r);
 }
@@ -163,15 +211,14 @@ void pen_host_gone(struct pen *p)
     pen_leave_factory(p, false);
 }
 
-/* Zones without a cap in policy/zones.def, or unknown, are never treated. */
-static bool is_treatable(uint32_t zone)
+uint32_t pen_zone_cap_um(uint32_t zone)
 {
     static const uint16_t caps_um[] = {
 #define ZONE(number, name, cap_um, bony, source) [number] = cap_um,
 #include "policy/zones.def"
     };
 
-    return zone < sizeof(caps_um) / sizeof(caps_um[0]) && caps_um[zone] != 0;
+    return zone < sizeof(caps_um) / sizeof(caps_um[0]) ? caps_um[zone] : 0;
 }
 
 enum pen_arm_result pen_arm(struct pen *p, const struct pen_arming *wanted, uint16_t *fault_code)
@@ -185,19 +232,26 @@ enum pen_arm_result pen_arm(struct pen *p, const struct pen_arming *wanted, uint
         *fault_code = fault_first_code(forbidding);
         return PEN_ARM_FAULT;
     }
-    if ((p->state != safe_state(p) && p->state != mnp_State_STATE_ARMED) || wanted->factory != p->in_factory || p->trigger_was)
+    if ((p->state != safe_state(p) && p->state != mnp_State_STATE_ARMED) || wanted->factory != p->in_factory ||
+        p->trigger_held || p->detect.released_ms < TRIGGER_BOUNCE_MS)
         return PEN_ARM_STATE;
     if (wanted->generation != p->settings.generation)
         return PEN_ARM_CONFLICT;
-    if (!wanted->factory && !is_treatable(wanted->zone))
+    if (!wanted->factory && pen_zone_cap_um(wanted->zone) == 0)
         return PEN_ARM_ZONE;
+    if (!wanted->factory && p->settings.value[SETTING_depth_um] > pen_zone_cap_um(wanted->zone))
+        return PEN_ARM_DEPTH;
     if (!cartridge_fit(&p->cartridge))
         return PEN_ARM_STATE;
+    if (!wanted->factory && wanted->cartridge_uid != p->cartridge.tag.uid)
+        return PEN_ARM_CARTRIDGE;
     if (!cartridge_claim(&p->cartridge, wanted->treatment)) {
         *fault_code = fault_rows[FAULT_CARTRIDGE_USED].code;
         return PEN_ARM_FAULT;
     }
     p->armed = *wanted;
+    p->frozen = (struct pen_frozen){.settings = p->settings, .calibration = p->factory.calibration, .cartridge_uid = p->cartridge.tag.uid,
+                                    .cartridge_lot = p->cartridge.tag.lot};
     p->heartbeat_ms = p->now_ms;
     enter(p, mnp_State_STATE_ARMED);
     return PEN_ARM_OK;
@@ -223,6 +277,24 @@ bool pen_ack_records(struct pen *p, uint32_t through)
     return true;
 }
 
+static bool is_live(const struct pen *p)
+{
+    return p->state == mnp_State_STATE_ARMED || moving(p);
+}
+
+static const struct settings *in_force(const struct pen *p)
+{
+    return is_live(p) ? &p->frozen.settings : &p->settings;
+}
+
+/* Is all that was frozen still so? */
+static bool is_as_armed(const struct pen *p)
+{
+    return memcmp(&p->settings, &p->frozen.settings, sizeof(p->settings)) == 0 &&
+           memcmp(&p->factory.calibration, &p->frozen.calibration, sizeof(p->frozen.calibration)) == 0 && cartridge_fit(&p->cartridge) &&
+           p->cartridge.tag.uid == p->frozen.cartridge_uid;
+}
+
 static struct telemetry_facts telemetry_facts(const struct pen *p, const struct pen_sensors *in)
 {
     int32_t load = p->state == mnp_State_STATE_RUNNING ? motor_load_permille(in->motor_current_ma, in->rate_dhz) : 0;
@@ -235,8 +307,8 @@ static struct telemetry_facts telemetry_facts(const struct pen *p, const struct 
         .duty_permille = p->out.duty_permille,
         .load_permille = load,
         .skin_contact = load > 50,
-        .depth_set_um = (int32_t)p->settings.value[SETTING_depth_um],
-        .rate_set_dhz = (int32_t)p->settings.value[SETTING_stroke_rate_dhz],
+        .depth_set_um = (int32_t)in_force(p)->value[SETTING_depth_um],
+        .rate_set_dhz = (int32_t)in_force(p)->value[SETTING_stroke_rate_dhz],
     };
 }
 
@@ -305,7 +377,7 @@ void pen_status(const struct pen *p, mnp_Status *out)
         .has_fault_word = true,
         .fault_word = p->faults.word,
         .has_trigger = true,
-        .trigger = p->trigger_was,
+        .trigger = p->trigger_held,
         .has_cartridge = true,
         .cartridge = p->cartridge.state,
         .has_t_us = true,
@@ -380,6 +452,9 @@ static void memory_check(struct pen *p)
         p->settings = stored;
         return;
     }
+    p->config_damaged = true;
+    if (is_live(p))
+        return; /* what was armed stays in force until the needles stand: run_end() */
     /* Damaged: safe defaults, under a number of their own, so that nobody arms what he has not read. */
     stored.generation = p->settings.generation;
     pen_configure(p, &stored); /* if even that fails, the next check tries again */
@@ -398,11 +473,12 @@ void pen_init(struct pen *p, const struct pen_port *port, mnp_ResetCause cause, 
     if (nvm_blob_read(port, NVM_COUNTERS, &p->counters, sizeof(p->counters)) != NVM_OK)
         memset(&p->counters, 0, sizeof(p->counters));
     records_load(port, &p->records, p->counters.records_acked);
-    cartridge_load(port, &p->cartridge);
+    p->cartridge.state = mnp_CartridgeState_CARTRIDGE_ABSENT;
     factory_load(port, &p->factory);
     p->counters.boot_count++;
     pen_store_counters(p);
     record_boot(p);
+    record_broken_run(p);
     memory_check(p);
     p->telemetry.batch_ms = MN_BATCH_MS;
     apply_telemetry_rates(p);
@@ -451,7 +527,7 @@ static void selftest_tick(struct pen *p, const struct pen_sensors *in)
 
 static void run_begin(struct pen *p)
 {
-    if (!cartridge_use(p->port, &p->cartridge, p->armed.treatment)) {
+    if (!cartridge_use(p->port, &p->cartridge, p->armed.treatment) || !record_run_begun(p)) {
         pen_end_run(p, mnp_EndReason_END_FAULT);
         return;
     }
@@ -471,13 +547,12 @@ static void run_end(struct pen *p)
     pen_store_counters(p);
     record_run(p);
     enter(p, rest_state(p));
+    memory_check(p);
 }
 
 /* What the present state does with the trigger and with time. */
 static void state_tick(struct pen *p, const struct pen_sensors *in)
 {
-    bool pressed = in->trigger && !p->trigger_was;
-
     switch (p->state) {
     case mnp_State_STATE_BOOT:
         enter(p, mnp_State_STATE_SELFTEST);
@@ -486,9 +561,9 @@ static void state_tick(struct pen *p, const struct pen_sensors *in)
         selftest_tick(p, in);
         break;
     case mnp_State_STATE_ARMED:
-        if (pressed)
+        if (p->detect.trigger_ms >= TRIGGER_BOUNCE_MS)
             run_begin(p);
-        else if (state_ms(p) >= p->settings.value[SETTING_auto_off_s] * 1000)
+        else if (state_ms(p) >= in_force(p)->value[SETTING_auto_off_s] * 1000)
             enter(p, safe_state(p));
         break;
     case mnp_State_STATE_RUNNING:
@@ -516,11 +591,12 @@ static void faults_tick(struct pen *p, const struct pen_sensors *in)
         .in = in,
         .state = p->state,
         .state_ms = state_ms(p),
-        .settled = motor_settled(&p->motor, p->settings.value[SETTING_soft_start_ms], SETTLE_MS),
+        .settled = motor_settled(&p->motor, in_force(p)->value[SETTING_soft_start_ms], SETTLE_MS),
         .rate_set_dhz = p->motor.set_dhz,
-        .depth_set_um = (int32_t)p->settings.value[SETTING_depth_um],
+        .depth_set_um = (int32_t)in_force(p)->value[SETTING_depth_um],
         .duty_permille = p->out.duty_permille,
         .cartridge = &p->cartridge,
+        .armed_uid = p->frozen.cartridge_uid,
         .heartbeat_age_ms = (uint32_t)(p->now_ms - p->heartbeat_ms),
         .fault_word = p->faults.word,
         .trigger_at_boot = p->trigger_at_boot,
@@ -530,7 +606,7 @@ static void faults_tick(struct pen *p, const struct pen_sensors *in)
     uint32_t causes = detect_step(&p->detect, &context) | boot_causes(p), escalating = 0;
     uint32_t before = holding_faults(p), raised, cleared, stopping;
 
-    if (in->motor_temp_dc > MOTOR_HOT_DC)
+    if (in->motor_temp_dc > MOTOR_HOT_DC || in->motor_temp_dc < DETECT_COLD_DC)
         escalating |= FAULT_MASK(MOTOR_OVERTEMP);
     if (p->detect.rate_low_ms >= 500 + RATE_LOW_STOP_MS)
         escalating |= FAULT_MASK(STROKE_RATE_LOW);
@@ -553,9 +629,12 @@ static void faults_tick(struct pen *p, const struct pen_sensors *in)
         record_faults(p, raised, true);
         record_faults(p, cleared, false);
     }
+    stopping |= raised & (faults_of_effect(EFFECT_NO_ARM) | faults_of_effect(EFFECT_DFU)); /* what forbids ARM ends what was armed ... */
+    if (p->state == mnp_State_STATE_ARMED)
+        stopping |= raised & ~faults_of_effect(EFFECT_FLAG); /* ... and a pen that does not move yet gives up for less */
     if (stopping != 0)
         stop_for_faults(p, stopping);
-    if (p->state == mnp_State_STATE_ARMED && (raised & ~faults_of_effect(EFFECT_FLAG)) != 0)
+    if ((p->state == mnp_State_STATE_ARMED || p->state == mnp_State_STATE_RUNNING) && !is_as_armed(p))
         pen_end_run(p, mnp_EndReason_END_FAULT);
 }
 
@@ -572,9 +651,9 @@ static void motor_tick(struct pen *p, const struct pen_sensors *in)
     }
     p->out.enable = p->out.power = running;
     p->out.homing = p->state == mnp_State_STATE_SELFTEST;
-    p->out.depth_set_um = running ? calibration_raw_depth_um(&p->factory.calibration, (int32_t)p->settings.value[SETTING_depth_um]) : 0;
-    p->out.duty_permille = running ? motor_step(&p->motor, in->rate_dhz, (int32_t)p->settings.value[SETTING_stroke_rate_dhz],
-                                                p->settings.value[SETTING_soft_start_ms], duty_max)
+    p->out.depth_set_um = running ? calibration_raw_depth_um(&p->frozen.calibration, (int32_t)p->frozen.settings.value[SETTING_depth_um]) : 0;
+    p->out.duty_permille = running ? motor_step(&p->motor, in->rate_dhz, (int32_t)p->frozen.settings.value[SETTING_stroke_rate_dhz],
+                                                p->frozen.settings.value[SETTING_soft_start_ms], duty_max)
                                    : 0;
 }
 
@@ -590,7 +669,7 @@ static void status_tick(struct pen *p)
 {
     struct mn_pen_status s = {
         .state = (uint8_t)p->state,
-        .trigger = p->trigger_was,
+        .trigger = p->trigger_held,
         .cartridge = (uint8_t)p->cartridge.state,
         .fault_word = p->faults.word,
         .boot_id = p->boot_id,
@@ -632,7 +711,7 @@ void pen_tick(struct pen *p, const struct pen_sensors *raw, struct pen_actuators
     mnp_State before = p->state;
 
     p->now_ms++;
-    calibration_apply(&p->factory.calibration, &calibrated);
+    calibration_apply(is_live(p) ? &p->frozen.calibration : &p->factory.calibration, &calibrated);
     if (p->now_ms % CARTRIDGE_PERIOD_MS == 0 || p->now_ms == 1) {
         uint64_t now_s = p->host_time_s ? p->host_time_s + (p->now_ms - p->host_time_at_ms) / 1000 : 0;
 
@@ -640,9 +719,13 @@ void pen_tick(struct pen *p, const struct pen_sensors *raw, struct pen_actuators
     }
     if (p->now_ms % MEMORY_CHECK_MS == 0)
         memory_check(p);
+    if (p->state != mnp_State_STATE_BOOT && p->state != mnp_State_STATE_SELFTEST) { /* what the self-test has found good may break later */
+        p->hardware_ok &= in->hardware_ok;
+        p->image_ok &= in->image_ok;
+    }
     faults_tick(p, in);
     state_tick(p, in);
-    p->trigger_was = in->trigger;
+    p->trigger_held = in->trigger || (p->detect.released_ms < TRIGGER_BOUNCE_MS && p->trigger_held);
     if (before == mnp_State_STATE_SELFTEST && p->state != before && p->selftest_reply != NULL)
         selftest_answer(p);
     motor_tick(p, in);

@@ -9,8 +9,10 @@
  *
  * In the factory (factory.h) FACTORY stands in SAFE's place.
  *
- * RUNNING has one entry, the trigger in ARMED. ARM needs the echoed configuration generation, a zone that may be treated, a
- * cartridge that is fit and has served no other treatment, and no fault that forbids it. A fault with effect STOP leads to FAULT from anywhere. Nothing goes on by itself.
+ * RUNNING has one entry, the trigger in ARMED, held for longer than it bounces. ARM needs the echoed configuration generation, a zone that may be treated
+ * so deep, the cartridge that the host has named, fit and of no other treatment, and no fault that forbids it. From then on until the needles stand, depth,
+ * rate, calibration and cartridge are those of the ARM: if one of them changes, or cannot be vouched for any more, it is over. A fault with effect STOP leads
+ * to FAULT from anywhere, and one with effect NO_ARM ends what was armed. Nothing goes on by itself.
  *
  * Calls: pen_init() once per power-up or reset; pen_tick() each millisecond; command.h when bytes came from the host. All
  * from one thread.
@@ -52,7 +54,15 @@ struct pen_arming { /* what an ARM says */
     uint32_t generation; /* that the host believes */
     uint32_t zone;       /* where the operator says that it is: the pen cannot sense it */
     uint64_t treatment;  /* not 0 */
+    uint64_t cartridge_uid; /* that the host has looked up */
     bool factory;        /* a FACTORY_ARM: without zone and treatment */
+};
+
+struct pen_frozen { /* at ARM, and in force until the needles stand again */
+    struct settings settings;
+    struct calibration calibration;
+    uint64_t cartridge_uid;
+    uint32_t cartridge_lot;
 };
 
 struct pen {
@@ -81,10 +91,11 @@ struct pen {
     struct link link;
     struct pen_counters counters;
     struct pen_arming armed; /* of the last ARM */
+    struct pen_frozen frozen;
     struct pen_run run;
     uint32_t strokes_session;
     uint64_t heartbeat_ms; /* when the last came */
-    bool trigger_was;
+    bool trigger_held; /* pressed, or let go for less time than it bounces */
 
     uint32_t status_count;
     uint64_t status_sent_ms;
@@ -92,7 +103,7 @@ struct pen {
     struct pen_actuators out;
 };
 
-enum pen_arm_result { PEN_ARM_OK, PEN_ARM_STATE, PEN_ARM_CONFLICT, PEN_ARM_FAULT, PEN_ARM_ZONE };
+enum pen_arm_result { PEN_ARM_OK, PEN_ARM_STATE, PEN_ARM_CONFLICT, PEN_ARM_FAULT, PEN_ARM_ZONE, PEN_ARM_DEPTH, PEN_ARM_CARTRIDGE };
 
 /* Power-up or reset. The memory behind port stays as it was; everything else starts anew. */
 void pen_init(struct pen *p, const struct pen_port *port, mnp_ResetCause cause, bool simulated);
@@ -106,6 +117,9 @@ void pen_send(struct pen *p);
 
 /* On FAULT, *fault_code says which. */
 enum pen_arm_result pen_arm(struct pen *p, const struct pen_arming *wanted, uint16_t *fault_code);
+
+/* How deep a zone may be treated; 0: never, or there is none of this number. */
+uint32_t pen_zone_cap_um(uint32_t zone);
 
 /* Always works, in every state. */
 void pen_end_run(struct pen *p, mnp_EndReason reason);

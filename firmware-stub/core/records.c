@@ -1,6 +1,7 @@
 #include "records.h"
 
 #include <assert.h>
+#include <pb_decode.h>
 #include <pb_encode.h>
 #include <string.h>
 
@@ -71,6 +72,23 @@ bool records_append(const struct pen_port *port, struct records *r, mnp_Record *
     if (r->newest - r->oldest + 1 > NVM_RECORD_COUNT)
         r->oldest++;
     return true;
+}
+
+bool records_newest_run(const struct pen_port *port, const struct records *r, mnp_Record *out)
+{
+    uint8_t slot[NVM_RECORD_SIZE];
+
+    for (uint32_t number = r->newest; number != 0 && number >= r->oldest; number--) {
+        pb_istream_t stream;
+
+        if (slot_read(port, slot_offset(number), slot) != number)
+            continue;
+        stream = pb_istream_from_buffer(slot + AT_BYTES, slot[AT_LENGTH]);
+        if (pb_decode(&stream, mnp_Record_fields, out) &&
+            (out->kind == mnp_RecordKind_RECORD_RUN || out->kind == mnp_RecordKind_RECORD_RUN_BEGUN))
+            return true;
+    }
+    return false;
 }
 
 static bool put_field(pb_ostream_t *stream, uint32_t tag, uint32_t value)

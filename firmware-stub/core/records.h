@@ -21,5 +21,8 @@ void records_load(const struct pen_port *port, struct records *r, uint32_t acked
 /* Numbers the record, writes it and shows it; false: the memory refused, and the record is counted in lost. */
 bool records_append(const struct pen_port *port, struct records *r, mnp_Record *record);
 
+/* The newest record of a run's beginning or end; false: there is none. */
+bool records_newest_run(const struct pen_port *port, const struct records *r, mnp_Record *out);
+
 /* Writes a Records message that begins at number from (0: oldest) into out; returns its length, 0 if the memory fails. */
 size_t records_page(const struct pen_port *port, const struct records *r, uint32_t from, uint8_t *out, size_t cap);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "used.h"
+
 static const char *const defect_names[] = {
 #define DEFECT(name, step, text) #name,
 #include "defects.def"
@@ -262,12 +264,8 @@ static bool insert_kind(struct vpen *v, const char *kind)
     else if (strcmp(kind, "expired") == 0)
         tag.expiry_s = has(v, DEFECT_tag_expired) ? tag.expiry_s : 1577836800; /* 2020-01-01 */
     else if (strcmp(kind, "used") == 0) {
-        struct cartridge used = v->pen.cartridge;
-
-        used.tag = tag;
-        used.state = mnp_CartridgeState_CARTRIDGE_NEW;
-        if (!has(v, DEFECT_tag_used) && cartridge_use(&v->port, &used, 0))
-            v->pen.cartridge.used_count = used.used_count;
+        if (!has(v, DEFECT_tag_used))
+            used_add(&v->port, tag.uid);
     } else if (strcmp(kind, "good") != 0)
         return false;
     present(v, &tag);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "line.h"
+#include "used.h"
 
 #define STANDSTILL_HZ 0.5
 
@@ -186,16 +187,10 @@ void vpen_advance(struct vpen *v, uint32_t ms)
     }
 }
 
-/* A cartridge whose uid the pen has on its list of used ones. */
+/* A cartridge whose uid the pen has noted as used. */
 static void insert_used_cartridge(struct vpen *v)
 {
-    struct cartridge used = v->pen.cartridge;
-
-    v->model.tag.uid++;
-    used.tag = v->model.tag;
-    used.state = mnp_CartridgeState_CARTRIDGE_NEW;
-    cartridge_use(&v->port, &used, 0);
-    v->pen.cartridge.used_count = used.used_count;
+    used_add(&v->port, ++v->model.tag.uid);
 }
 
 static void damage(struct vpen *v, uint32_t offset)

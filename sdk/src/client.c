@@ -22,7 +22,7 @@
 
 enum {
     CLIENT_MAJOR = 1,
-    CLIENT_MINOR = 6,
+    CLIENT_MINOR = 7,
     MESSAGE_MAX = 1 << 20, /* of the daemon; a list of 256 pens is some 100 KiB */
     IN_BYTES_FIRST = 16 * 1024,
     OUT_BYTES_MAX = 1 << 20,

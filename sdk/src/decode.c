@@ -130,7 +130,16 @@ static bool take_body(struct mn_record *out, const Mnp__Record *r)
         out->run.end = (uint32_t)r->run->end;
         out->run.fault_code = r->run->fault_code;
         out->run.cartridge_uid = r->run->cartridge_uid;
+        out->run.cartridge_lot = r->run->cartridge_lot;
         out->run.zone = r->run->zone;
+        return true;
+    case MNP__RECORD__BODY_RUN_BEGUN:
+        out->kind = MN_RECORD_RUN_BEGUN;
+        out->run_begun.depth_um = r->run_begun->depth_um;
+        out->run_begun.stroke_rate_dhz = r->run_begun->stroke_rate_dhz;
+        out->run_begun.cartridge_uid = r->run_begun->cartridge_uid;
+        out->run_begun.cartridge_lot = r->run_begun->cartridge_lot;
+        out->run_begun.zone = r->run_begun->zone;
         return true;
     default:
         out->kind = MN_RECORD_UNKNOWN; /* of a later minor */
@@ -255,6 +264,13 @@ bool decode_session(struct mn_session *out, const Mnc__Session *in)
     out->cartridge_lot = in->cartridge_lot;
     out->needle_count = in->needle_count;
     out->products = in->products;
+    out->continues = in->continues;
+    for (; out->cartridge_count < in->n_cartridge && out->cartridge_count < MN_SESSION_CARTRIDGES_MAX; out->cartridge_count++) {
+        const Mnc__SessionCartridge *from = in->cartridge[out->cartridge_count];
+
+        out->cartridge[out->cartridge_count] = (struct mn_session_cartridge){.uid = from->uid, .lot = from->lot, .needle_count = from->needle_count, .runs = from->runs,
+                                                                             .strokes = from->strokes};
+    }
     out->zone_now = in->zone_now;
     out->config_generation = in->config_generation;
     if (in->policy_sha256.len == sizeof(out->policy_sha256))

@@ -142,6 +142,9 @@ static bool pack_plan(struct packed_plan *p, const struct mn_plan *plan)
     p->m.numbing_waiver = text(plan->numbing_waiver);
     p->m.has_products = true;
     p->m.products = plan->products;
+    p->m.has_continues = plan->continues != 0;
+    p->m.continues = plan->continues;
+    p->m.continues_why = text(plan->continues_why);
     for (size_t i = 0; i < plan->step_count; i++) {
         Mnc__PlanStep *m = &p->steps[i];
 
@@ -325,6 +328,23 @@ void mn_sessions_free(struct mn_sessions *sessions)
         return;
     free(sessions->session);
     *sessions = (struct mn_sessions){0};
+}
+
+int mn_clock_confirm_async(mn_client *c, int timeout_ms, mn_result_fn *done, void *user)
+{
+    Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
+    Mnc__ClockConfirm confirm = MNC__CLOCK_CONFIRM__INIT;
+
+    m.body_case = MNC__CLIENT_MESSAGE__BODY_CLOCK_CONFIRM;
+    m.clock_confirm = &confirm;
+    return call_start(c, &m, NULL, timeout_ms, NULL, done, user);
+}
+
+int mn_clock_confirm(mn_client *c, int timeout_ms)
+{
+    struct waiter w = {0};
+
+    return client_finish(c, &w, mn_clock_confirm_async(c, timeout_ms, client_wake, &w));
 }
 
 int mn_session_adverse_async(mn_client *c, uint32_t session, unsigned what, int timeout_ms, mn_result_fn *done, void *user)

@@ -132,9 +132,9 @@ const char *mn_cartridge_name(enum mn_cartridge cartridge)
 const char *mn_record_kind_name(enum mn_record_kind kind)
 {
     static const char *const names[] = {"UNKNOWN", "BOOT", "FAULT", "CONFIG", "RUN"};
-    static const char *const notes[] = {"BEGUN", "LOST", "RENEWED", "DROPPED", "CONTROL", "SESSION_BEGUN", "SESSION_ENDED", "ADVERSE"};
+    static const char *const notes[] = {"BEGUN", "LOST", "RENEWED", "DROPPED", "CONTROL", "SESSION_BEGUN", "SESSION_ENDED", "ADVERSE", "CLOCK"};
 
-    return kind >= MN_RECORD_BEGUN && kind <= MN_RECORD_ADVERSE ? notes[kind - MN_RECORD_BEGUN] : NAME_OF(names, kind);
+    return kind >= MN_RECORD_BEGUN && kind <= MN_RECORD_CLOCK ? notes[kind - MN_RECORD_BEGUN] : NAME_OF(names, kind);
 }
 
 const char *mn_session_state_name(enum mn_session_state state)

@@ -4,9 +4,9 @@
  * that want the same pen, play against the daemon.
  *
  * What must hold (docs/architecture.md, invariants):
- *   1. The needles move in RUNNING only. RUNNING is entered by the trigger being pressed in ARMED, and by nothing else; ARMED by an ARM that names
- *      the configuration that the pen has, a zone that may be treated, and a cartridge that has served no other treatment, without a fault that
- *      forbids it. The daemon sends ARM for the program that holds the lease, with a journal that takes records and a policy that was passed.
+ *   1. The needles move in RUNNING only. RUNNING is entered by the trigger being pressed in ARMED, for longer than it bounces, and by nothing else;
+ *      ARMED by an ARM that names the configuration that the pen has, a zone that may be treated so deep, and the cartridge that is in the pen and has
+ *      served no other treatment, without a fault that forbids it. While it is ARMED or RUNNING, depth, calibration and cartridge are those of the ARM. The daemon sends ARM for the program that holds the lease, with a journal that takes records and a policy that was passed.
  *      Nothing resumes by itself.
  *   2. The needles stand still 350 ms after host, cable or firmware have gone, or a STOP, or a fault that stops.
  *   8. At most one program has the lease.
@@ -31,7 +31,7 @@
 
 /* ---- the firmware, against a host that says anything ---- */
 
-enum { NVM_KEPT = NVM_RECORDS, STILL_MS = 350, STEP_MS = 60 };
+enum { NVM_KEPT = NVM_RECORDS, USED_KEPT = 16, STILL_MS = 350, STEP_MS = 60 };
 
 struct firmware { /* a state */
     struct pen pen;
@@ -39,6 +39,7 @@ struct firmware { /* a state */
     struct pen_sensors sensors;
     struct pen_actuators actuators;
     uint8_t nvm[NVM_KEPT]; /* records are written and not read here */
+    uint8_t used[USED_KEPT][NVM_USED_BLOCK]; /* the blocks of the cartridges that there are here */
     uint32_t random, hung_ms;
     uint64_t clock_ms;     /* that does not stop with the firmware */
     bool hung;
@@ -46,10 +47,33 @@ struct firmware { /* a state */
     uint16_t sequence, correlation;
     uint32_t unwanted_ms;  /* for so long nothing has wanted the needles to move */
     uint32_t heartbeat_ms; /* since the last */
+    uint8_t pressed_ms, released_ms; /* the trigger; more than it bounces is as good as for ever */
+    uint8_t other_tag_ms;  /* for so long another cartridge than the one that was armed is in, or none */
+    int32_t armed_depth_um; /* of the last ARM that was taken ... */
+    uint64_t armed_uid;    /* ... and its cartridge */
     bool by_hand;          /* what moves was not moved by the motor: 1105 was injected, and it has not stood since */
 };
 
 static struct vpen vpen; /* the one that states are put into */
+static uint32_t touched[USED_KEPT]; /* where in the memory those blocks are */
+static size_t touched_count;
+static bool (*nvm_write)(void *ctx, uint32_t offset, const void *bytes, size_t n);
+
+static bool note_write(void *ctx, uint32_t offset, const void *bytes, size_t n)
+{
+    size_t i = 0;
+
+    while (i < touched_count && touched[i] != offset)
+        i++;
+    if (offset >= NVM_USED && i == touched_count) {
+        if (touched_count == USED_KEPT) {
+            fprintf(stderr, "more cartridges are used than a state can hold\n");
+            exit(1);
+        }
+        touched[touched_count++] = offset;
+    }
+    return nvm_write(ctx, offset, bytes, n);
+}
 static mnp_ErrorCode refused; /* of the last reply */
 static bool replied;
 
@@ -80,6 +104,8 @@ static void put(const struct firmware *s)
     vpen.sensors = s->sensors;
     vpen.actuators = s->actuators;
     memcpy(vpen.nvm, s->nvm, NVM_KEPT);
+    for (size_t i = 0; i < touched_count; i++)
+        memcpy(vpen.nvm + touched[i], s->used[i], NVM_USED_BLOCK);
     vpen.random = s->random;
     vpen.hung = s->hung;
     vpen.hung_ms = s->hung_ms;
@@ -92,6 +118,8 @@ static void get(struct firmware *s)
     s->sensors = vpen.sensors;
     s->actuators = vpen.actuators;
     memcpy(s->nvm, vpen.nvm, NVM_KEPT);
+    for (size_t i = 0; i < touched_count; i++)
+        memcpy(s->used[i], vpen.nvm + touched[i], NVM_USED_BLOCK);
     s->random = vpen.random;
     s->hung = vpen.hung;
     s->hung_ms = vpen.hung_ms;
@@ -127,20 +155,32 @@ static bool needles_move(struct firmware *s)
     return move && !s->by_hand;
 }
 
+/* As far as anything asks. */
+static uint8_t count_ms(uint8_t ms, bool goes_on)
+{
+    return (uint8_t)(!goes_on ? 0 : ms < 40 ? ms + 1 : 40);
+}
+
 /* One millisecond, with everything that must hold in it. */
 static const char *tick(struct firmware *s)
 {
     mnp_State before = vpen.pen.state;
-    bool trigger_before = vpen.pen.trigger_was, hung_before = vpen.hung, wanted;
+    bool hung_before = vpen.hung, wanted;
 
     if (s->host && vpen.pen.link.session != 0 && ++s->heartbeat_ms >= MN_HEARTBEAT_PERIOD_MS) {
         s->heartbeat_ms = 0;
         send_frame(s, mnp_FrameType_TYPE_HEARTBEAT, NULL, NULL);
     }
     vpen_advance(&vpen, 1);
-    if (vpen.pen.state == mnp_State_STATE_RUNNING && before != mnp_State_STATE_RUNNING &&
-        (before != mnp_State_STATE_ARMED || trigger_before || !vpen.pen.trigger_was))
+    s->pressed_ms = count_ms(s->pressed_ms, vpen.model.trigger);
+    s->released_ms = count_ms(s->released_ms, !vpen.model.trigger);
+    s->other_tag_ms = count_ms(s->other_tag_ms, vpen.model.tag.uid != s->armed_uid || !vpen.model.tag.present);
+    if (vpen.pen.state == mnp_State_STATE_RUNNING && before != mnp_State_STATE_RUNNING && (before != mnp_State_STATE_ARMED || s->pressed_ms < TRIGGER_BOUNCE_MS))
         return "RUNNING was entered without the trigger being pressed in ARMED";
+    if ((vpen.pen.state == mnp_State_STATE_RUNNING || vpen.pen.state == mnp_State_STATE_ARMED) && !vpen.hung && s->other_tag_ms > CARTRIDGE_PERIOD_MS + 2)
+        return "it is armed, or runs, with another cartridge than the one that was armed";
+    if (vpen.pen.state == mnp_State_STATE_RUNNING && vpen.actuators.depth_set_um != s->armed_depth_um)
+        return "it runs at another depth than was armed";
     if (vpen.pen.state == mnp_State_STATE_ARMED && before != mnp_State_STATE_ARMED)
         return "time has armed it";
     if (vpen.pen.in_factory && vpen.pen.link.session == 0)
@@ -176,7 +216,7 @@ enum firmware_event {
     PASS_STEP, PASS_STILL, PASS_LONG,
     TRIGGER_PRESS, TRIGGER_RELEASE,
     HOST_HELLO, HOST_DIES, HOST_STOP, HOST_EP0_STOP, HOST_EP0_RESET, HOST_CLEAR, HOST_CLEAR_SERVICE, HOST_CONFIGURE, HOST_SELF_TEST, HOST_GARBAGE,
-    ARM_GOOD, ARM_OTHER_TREATMENT, ARM_OLD_GENERATION, ARM_FORBIDDEN_ZONE, ARM_UNKNOWN_ZONE,
+    ARM_GOOD, ARM_OTHER_TREATMENT, ARM_OLD_GENERATION, ARM_FORBIDDEN_ZONE, ARM_UNKNOWN_ZONE, ARM_SHALLOW_ZONE, ARM_OTHER_CARTRIDGE,
     FACTORY_KEY, FACTORY_WRONG_KEY, FACTORY_ARM, FACTORY_LEAVE,
     CABLE_OUT, CABLE_IN, CARTRIDGE_OUT, CARTRIDGE_IN, CARTRIDGE_USED_IN,
     INJECT_STALL, INJECT_UNCOMMANDED, FAULTS_GONE,
@@ -188,7 +228,8 @@ static const char *const firmware_events[FIRMWARE_EVENTS] = {
     "60 ms pass", "400 ms pass", "5.2 s pass",
     "the trigger is pressed", "the trigger is released",
     "HELLO, and heartbeats", "no more heartbeats", "STOP", "STOP on EP0", "SESSION_RESET on EP0", "FAULT_CLEAR", "FAULT_CLEAR with service", "CONFIG_SET", "SELF_TEST", "three bad frames",
-    "ARM", "ARM in another treatment", "ARM of an older configuration", "ARM of a forbidden zone", "ARM of an unknown zone",
+    "ARM", "ARM in another treatment", "ARM of an older configuration", "ARM of a forbidden zone", "ARM of an unknown zone", "ARM of a zone that may be treated to 500 um",
+    "ARM of another cartridge",
     "the factory's key", "a wrong key", "FACTORY_ARM", "FACTORY_LEAVE",
     "the cable is pulled", "the cable is back", "the cartridge is taken out", "a new cartridge", "a used cartridge",
     "1101 comes", "1105 comes", "all causes go",
@@ -207,10 +248,20 @@ static void say(const char *line)
     vpen_command(&vpen, line, answer, sizeof(answer));
 }
 
-/* ARM, with what must have been the case if it is taken. */
-static const char *arm(struct firmware *s, uint32_t generation, uint32_t zone, uint64_t treatment)
+enum { SHALLOW_ZONE = 5, SHALLOW_UM = 500 }; /* the nose */
+
+static void armed(struct firmware *s)
 {
-    mnp_Arm m = {.has_config_generation = true, .config_generation = generation, .has_zone = true, .zone = zone, .has_treatment = true, .treatment = treatment};
+    s->armed_uid = vpen.pen.cartridge.tag.uid;
+    s->armed_depth_um = (int32_t)vpen.pen.settings.value[SETTING_depth_um];
+    s->other_tag_ms = 0;
+}
+
+/* ARM, with what must have been the case if it is taken. */
+static const char *arm(struct firmware *s, uint32_t generation, uint32_t zone, uint64_t treatment, uint64_t cartridge_uid)
+{
+    mnp_Arm m = {.has_config_generation = true, .config_generation = generation, .has_zone = true, .zone = zone, .has_treatment = true, .treatment = treatment,
+                 .has_cartridge_uid = true, .cartridge_uid = cartridge_uid};
     mnp_State before = vpen.pen.state;
     struct cartridge cartridge = vpen.pen.cartridge;
     uint32_t forbidding = vpen.pen.faults.word & ~faults_of_effect(EFFECT_FLAG) & ~FAULT_MASK(PROTOCOL_ERROR);
@@ -231,6 +282,13 @@ static const char *arm(struct firmware *s, uint32_t generation, uint32_t zone, u
             return "an ARM was taken in spite of a fault";
         if (before != mnp_State_STATE_SAFE && before != mnp_State_STATE_ARMED)
             return "an ARM was taken in another state than SAFE";
+        if (zone == SHALLOW_ZONE && vpen.pen.settings.value[SETTING_depth_um] > SHALLOW_UM)
+            return "an ARM was taken that is deeper than its zone allows";
+        if (cartridge_uid != cartridge.tag.uid)
+            return "an ARM of another cartridge was taken";
+        armed(s);
+        if (s->released_ms < TRIGGER_BOUNCE_MS)
+            return "an ARM was taken with the trigger pressed";
     } else if (vpen.pen.state == mnp_State_STATE_ARMED && before != mnp_State_STATE_ARMED) {
         return "an ARM that was refused has armed it";
     }
@@ -269,6 +327,7 @@ static const char *arm_in_factory(struct firmware *s)
             return "FACTORY_ARM was taken outside of the factory";
         if (forbidding != 0)
             return "FACTORY_ARM was taken in spite of a fault";
+        armed(s);
     } else if (vpen.pen.state == mnp_State_STATE_ARMED && before != mnp_State_STATE_ARMED) {
         return "a FACTORY_ARM that was refused has armed it";
     }
@@ -281,6 +340,7 @@ static const char *firmware_act(struct firmware *s, enum firmware_event event)
     mnp_Hello hello = {.has_nonce = true, .nonce = 7, .has_minor = true, .minor = 1};
     mnp_FaultClear clear = {.has_service = true, .service = event == HOST_CLEAR_SERVICE};
     mnp_ConfigSet set = {.has_config = true, .config = {.has_depth_um = true, .depth_um = vpen.pen.settings.value[SETTING_depth_um] == 500 ? 600 : 500}};
+    uint64_t uid = vpen.pen.cartridge.tag.uid;
     uint8_t garbage[40];
 
     switch (event) {
@@ -343,15 +403,19 @@ static const char *firmware_act(struct firmware *s, enum firmware_event event)
         }
         break;
     case ARM_GOOD:
-        return arm(s, vpen.pen.settings.generation, 8, 1);
+        return arm(s, vpen.pen.settings.generation, 8, 1, uid);
     case ARM_OTHER_TREATMENT:
-        return arm(s, vpen.pen.settings.generation, 8, 2);
+        return arm(s, vpen.pen.settings.generation, 8, 2, uid);
     case ARM_OLD_GENERATION:
-        return arm(s, vpen.pen.settings.generation - 1, 8, 1);
+        return arm(s, vpen.pen.settings.generation - 1, 8, 1, uid);
     case ARM_FORBIDDEN_ZONE:
-        return arm(s, vpen.pen.settings.generation, 1, 1);
+        return arm(s, vpen.pen.settings.generation, 1, 1, uid);
     case ARM_UNKNOWN_ZONE:
-        return arm(s, vpen.pen.settings.generation, 18, 1);
+        return arm(s, vpen.pen.settings.generation, 18, 1, uid);
+    case ARM_SHALLOW_ZONE:
+        return arm(s, vpen.pen.settings.generation, SHALLOW_ZONE, 1, uid);
+    case ARM_OTHER_CARTRIDGE:
+        return arm(s, vpen.pen.settings.generation, 8, 1, uid + 1);
     case FACTORY_KEY:
     case FACTORY_WRONG_KEY:
         return answer_challenge(s, event == FACTORY_WRONG_KEY);
@@ -457,13 +521,14 @@ static void firmware_key(const void *state, uint8_t key[EXPLORE_KEY])
     *at++ = (uint8_t)(waiting ? bucket(p->now_ms - p->state_since_ms, 100, 400, 4800) : 0);
     *at++ = (uint8_t)p->cartridge.state;
     *at++ = (uint8_t)(p->cartridge.state == mnp_CartridgeState_CARTRIDGE_IN_USE ? p->cartridge.treatment : 0);
-    *at++ = (uint8_t)(p->trigger_was | p->trigger_at_boot << 1 | s->model.trigger << 2 | (p->link.session != 0) << 3 | p->link_broken << 4 | s->host << 5 | s->hung << 6 |
+    *at++ = (uint8_t)(p->trigger_held | p->trigger_at_boot << 1 | s->model.trigger << 2 | (p->link.session != 0) << 3 | p->link_broken << 4 | s->host << 5 | s->hung << 6 |
                       s->model.vbus << 7);
     *at++ = (uint8_t)(p->homed | p->watchdog_reset << 1 | p->config_damaged << 2 | (s->model.rate_hz > 0.5) << 3 | (p->selftest_reply != NULL) << 4 | s->model.tag.present << 5 |
                       s->actuators.enable << 6 | s->by_hand << 7);
     *at++ = (uint8_t)(waiting || p->state == mnp_State_STATE_RUNNING ? bucket(p->now_ms - p->heartbeat_ms, 60, 130, 260) : 0);
     *at++ = (uint8_t)(s->model.rate_hz > 0.5 ? bucket(s->unwanted_ms, 0, 70, 260) : 0);
-    *at++ = (uint8_t)((link_bad_recent(&p->link, p->now_ms) >= 3) | p->in_factory << 1);
+    *at++ = (uint8_t)((link_bad_recent(&p->link, p->now_ms) >= 3) | p->in_factory << 1 | (s->pressed_ms >= TRIGGER_BOUNCE_MS) << 2 |
+                      (s->released_ms >= TRIGGER_BOUNCE_MS) << 3 | (waiting && p->settings.value[SETTING_depth_um] > SHALLOW_UM) << 4);
     *at = (uint8_t)(waiting || p->state == mnp_State_STATE_RUNNING ? p->armed.treatment : 0);
 }
 
@@ -480,6 +545,8 @@ static void every_state_of_the_firmware(void **state)
     quick = how != NULL && strcmp(how, "quick") == 0;
     x.name = quick ? "firmware, without injected faults" : "firmware";
     assert_int_equal(vpen_init(&vpen, "EXPLORE", 1, NULL, take, NULL), 0);
+    nvm_write = vpen.port.nvm_write;
+    vpen.port.nvm_write = note_write;
     memset(vpen.nvm + NVM_LEFT, 0, 2 * NVM_SLOT_SIZE); /* it has not left the factory yet */
     vpen_power_cycle(&vpen, mnp_ResetCause_RESET_POWER_ON);
     get(&first);
@@ -622,7 +689,7 @@ static void plan(struct treatment *t, uint64_t now_us)
 {
     *t = (struct treatment){.state = TREATMENT_PREPARED, .number = 1, .id = 77, .zone_count = 1, .said_us = now_us};
     t->zones[0] = (struct treatment_zone){.zone = ZONE_CHEEK, .depth_um = 500, .stroke_rate_dhz = 1000};
-    t->input.steps[0] = (struct policy_step){.zone = ZONE_CHEEK, .depth_um = 500, .days_since = POLICY_NEVER};
+    t->input.steps[0] = (struct policy_step){.zone = ZONE_CHEEK, .depth_um = 500, .days_since_surface = POLICY_NEVER, .days_since_deeper = POLICY_NEVER};
     t->input.step_count = 1;
     for (int i = 0; i < SCREEN_ITEMS; i++)
         t->input.answers[i] = (struct policy_answer){.answered = true, .hours_ago = POLICY_NEVER};
@@ -655,6 +722,7 @@ static const char *try_arm(struct daemon *s, int program, bool wrong_generation)
 {
     struct treatment_world w = world(s, program);
     enum treatment_state before = s->t.state;
+    struct findings found;
     struct refusal r;
     bool may, should;
 
@@ -664,7 +732,8 @@ static const char *try_arm(struct daemon *s, int program, bool wrong_generation)
     w.now_us = s->t.said_us + (s->numbing ? UINT64_C(3600000000) : 60000000);
     should = w.has_lease && s->journal && w.pen_is_safe && !wrong_generation && s->t.generation != 0 && s->generation <= s->t.generation && s->numbing &&
              (before == TREATMENT_PREPARED || before == TREATMENT_PAUSED);
-    may = treatment_may_arm(&s->t, &policy, &w, &r);
+    treatment_evaluate(&s->t, &policy, w.now_us, &found);
+    may = treatment_may_arm(&s->t, &found, &w, &r);
     if (s->t.state != before)
         return "asking whether it may be armed has changed its state";
     if (may && !should)

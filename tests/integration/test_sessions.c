@@ -90,13 +90,13 @@ static void a_session_from_plan_to_summary(void **state)
     plan.answer[question("HYPERPIGMENTATION")].confirmed_by = "dr-17";
     harness_ok(&h, mn_session_check(h.c, P, &plan, &found, T));
     assert_int_equal(found.worst, MN_DECISION_WARN);
-    assert_int_equal(found.count, 2);
+    assert_int_equal(found.count, 4); /* and that this journal is new, and so is the subject */
     begin(&plan, &s);
     assert_int_equal(s.number, 1);
     assert_int_equal(s.state, MN_SESSION_PREPARED);
     assert_int_equal(s.zone_now, CHEEK);
     assert_int_not_equal(s.config_generation, 0);
-    assert_int_equal(s.finding_count, 2);
+    assert_int_equal(s.finding_count, 4);
     assert_int_equal(s.override_count, 1);
     assert_string_equal(s.override[0].name, "HYPERPIGMENTATION");
     assert_string_equal(s.override[0].reason, "dr-17");
@@ -127,11 +127,11 @@ static void a_session_from_plan_to_summary(void **state)
     /* What is in the journal is the same, and has what its beginning said. */
     harness_ok(&h, mn_session_get(h.c, 1, &again, T));
     assert_memory_equal(again.zone, s.zone, sizeof(s.zone));
-    assert_int_equal(again.finding_count, 2);
+    assert_int_equal(again.finding_count, 4);
     assert_int_equal(again.override_count, 1);
     assert_int_equal(again.products, 1 << 2);
     assert_string_equal(again.indication, "SCARS");
-    harness_until(&h, h.record_count >= 9, T);
+    harness_until(&h, h.record_count >= 11, T);
     strokes = 0; /* the pen's own records bear its zones */
     for (size_t i = 0; i < h.record_count; i++)
         strokes += h.records[i].kind == MN_RECORD_RUN && h.records[i].run.zone == CHEEK ? h.records[i].run.strokes : 0;

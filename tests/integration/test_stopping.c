@@ -81,7 +81,7 @@ static void tell(const char *line, char *answer, size_t cap)
 
 static struct truth truth(void)
 {
-    struct truth t = {.state = (int)pen.vpen.pen.state, .rate_hz = pen.vpen.model.rate_hz, .trigger = pen.vpen.pen.trigger_was, .fault_word = pen.vpen.pen.faults.word};
+    struct truth t = {.state = (int)pen.vpen.pen.state, .rate_hz = pen.vpen.model.rate_hz, .trigger = pen.vpen.pen.trigger_held, .fault_word = pen.vpen.pen.faults.word};
     unsigned long long clock_ms, moved_ms;
     char answer[512], *at;
 
@@ -153,6 +153,15 @@ static void plug(void)
     port_attach(&pen, fd, fd, fd);
 }
 
+/* So long that the pen has seen what was just said to it: a cartridge by its reader, a trigger that has not bounced. */
+static void settle(void)
+{
+    uint64_t end_us = now_us() + 50000;
+
+    while (now_us() < end_us)
+        turn();
+}
+
 static int start(void **state)
 {
     static const struct impair_config good;
@@ -168,6 +177,7 @@ static int start(void **state)
     UNTIL(seen()->link == MN_LINK_READY && seen()->state >= MN_STATE_SAFE, 20000);
     say("trigger release");
     say("cartridge insert"); /* what is in a USB device has served another journal's session */
+    settle();
     UNTIL(!truth().trigger && seen()->cartridge == MN_CARTRIDGE_NEW, 5000);
     harness_ok(&h, mn_faults_clear_async(h.c, P, 0, false, T, NULL, NULL));
     UNTIL(seen()->state == MN_STATE_SAFE, 5000);
@@ -244,6 +254,7 @@ static bool try_run(void)
 
     say("trigger release");
     UNTIL(!truth().trigger, 1000);
+    settle();
     UNTIL(seen()->link == MN_LINK_READY, 10000);
     if (truth().fault_word != 0) {
         mn_faults_clear_async(h.c, P, 0, false, T, NULL, NULL);

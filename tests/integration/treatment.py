@@ -126,7 +126,7 @@ def left_behind():
     ok("of_ice_nothing_is_said", not re.search(r"\bice\b", html + card.stdout, re.I))
     s = json.loads(run("mnctl", "--json", "session", "show", "1", show=False).stdout)
     ok("overrides_are_recorded", s["overrides"] == [{"name": "HYPERPIGMENTATION", "reason": "dr-17"}], s["overrides"])
-    ok("no_answers_are_stored_but_findings", "answer" not in json.dumps(s) and {f["name"] for f in s["findings"]} == {"NSAID", "SHAVED", "HYPERPIGMENTATION"}, s["findings"])
+    ok("no_answers_are_stored_but_findings", "answer" not in json.dumps(s) and {f["name"] for f in s["findings"]} == {"NSAID", "SHAVED", "HYPERPIGMENTATION", "history", "subject"}, s["findings"])
     ok("it_is_completed", s["end"] == "COMPLETED" and not any(z["broken_off"] for z in s["zones"]), s)
     ok("planned_against_done", "SCARS: 1 of 5 to 6 done" in run("mnctl", "session", "list", "--subject", "K-0042").stdout)
     ok("a_misspelt_event", "did you mean BLEEDING" in run("mnctl", "session", "event", "1", "bleding", show=False).stdout)

@@ -171,7 +171,9 @@ mnp_Arm rig_arming(const struct rig *r, uint32_t zone, uint64_t treatment)
                      .has_zone = true,
                      .zone = zone,
                      .has_treatment = true,
-                     .treatment = treatment};
+                     .treatment = treatment,
+                     .has_cartridge_uid = true,
+                     .cartridge_uid = r->v.pen.cartridge.tag.uid};
 }
 
 void rig_arm(struct rig *r)

@@ -56,7 +56,7 @@ void rig_hello(struct rig *r);
 mnp_ConfigState rig_config(struct rig *r);
 /* Sets one value; fails unless the pen takes it. */
 void rig_set(struct rig *r, enum setting s, uint32_t value);
-/* ARM for a zone (a row of policy/zones.def) in a treatment, with the configuration that the pen has. */
+/* ARM for a zone (a row of policy/zones.def) in a treatment, with the configuration and the cartridge that the pen has. */
 mnp_Arm rig_arming(const struct rig *r, uint32_t zone, uint64_t treatment);
 /* For the cheek, in treatment 1; fails unless it is ARMED then. */
 void rig_arm(struct rig *r);

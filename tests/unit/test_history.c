@@ -1,4 +1,4 @@
-/* What the journal has of treatment sessions: intervals at their boundaries, sessions that were never ended, lists. */
+/* What the journal has of treatment sessions: those that were never ended, and lists. (Intervals and cartridges are in test_past.c.) */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -82,6 +82,7 @@ static void write_end(struct treatment *t, enum treatment_end how, uint32_t stro
     struct journal_record r;
 
     t->zones[0].strokes = strokes;
+    t->zones[0].punctures = 12 * strokes;
     treatment_end(t, how);
     treatment_ended(t, ended_us, incomplete);
     assert_true(history_ended(&r, t, bytes));
@@ -95,69 +96,6 @@ static void session(uint32_t number, const char *subject, uint32_t depth_um, uin
 
     write_beginning(&t);
     write_end(&t, incomplete ? END_INTERRUPTED : END_COMPLETED, strokes, NOW_US - days_ago * DAY_US, incomplete);
-}
-
-static struct policy_step interval(const char *subject, enum policy_zone zone, uint64_t now_us)
-{
-    struct policy_step step = {.zone = zone};
-
-    assert_int_equal(history_intervals(fx.s, subject, now_us, &step, 1), 0);
-    return step;
-}
-
-/* What the policy makes of it. */
-static int decision(const char *subject, bool override)
-{
-    struct policy_input in = {.step_count = 1, .numbing_min = 60};
-    struct findings found;
-    struct policy policy;
-
-    policy_default(&policy);
-    in.steps[0] = interval(subject, ZONE_CHEEK, NOW_US);
-    in.steps[0].depth_um = 500;
-    in.steps[0].interval_override = override;
-    for (int i = 0; i < SCREEN_ITEMS; i++)
-        in.answers[i] = (struct policy_answer){.answered = true, .hours_ago = POLICY_NEVER};
-    policy_evaluate(&policy, &in, &found);
-    return (int)found.worst;
-}
-
-static void intervals_at_their_boundaries(void **state)
-{
-    static const struct {
-        uint32_t depth_um, days_ago;
-        int plain, overridden;
-    } cases[] = {
-        {450, 6, DECISION_BLOCK, DECISION_BLOCK},  {450, 7, DECISION_BLOCK, DECISION_WARN},  {450, 13, DECISION_BLOCK, DECISION_WARN},
-        {450, 14, DECISION_OK, DECISION_OK},       {500, 6, DECISION_BLOCK, DECISION_BLOCK}, {500, 14, DECISION_BLOCK, DECISION_WARN},
-        {500, 27, DECISION_BLOCK, DECISION_WARN},  {500, 28, DECISION_OK, DECISION_OK},      {1500, 27, DECISION_BLOCK, DECISION_WARN},
-        {1500, 28, DECISION_OK, DECISION_OK},
-    };
-    char subject[8];
-
-    (void)state;
-    for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        snprintf(subject, sizeof(subject), "S%u", i);
-        session(i + 1, subject, cases[i].depth_um, cases[i].days_ago, 100, false);
-        assert_int_equal(interval(subject, ZONE_CHEEK, NOW_US).days_since, cases[i].days_ago);
-        assert_int_equal(decision(subject, false), cases[i].plain);
-        assert_int_equal(decision(subject, true), cases[i].overridden);
-    }
-}
-
-static void what_counts_is_the_last_time_the_zone_was_treated(void **state)
-{
-    (void)state;
-    session(1, "A", 500, 40, 100, false);
-    session(2, "A", 500, 20, 100, false);
-    session(3, "A", 500, 10, 0, false); /* nothing was done */
-    session(4, "B", 500, 1, 100, false);
-    assert_int_equal(interval("A", ZONE_CHEEK, NOW_US).days_since, 20);
-    assert_int_equal(interval("A", ZONE_CHIN, NOW_US).days_since, POLICY_NEVER);
-    assert_int_equal(interval("C", ZONE_CHEEK, NOW_US).days_since, POLICY_NEVER);
-    session(5, "A", 500, 5, 0, true); /* nobody knows what was done */
-    assert_int_equal(interval("A", ZONE_CHEEK, NOW_US).days_since, 5);
-    assert_int_equal(interval("A", ZONE_CHEEK, NOW_US - 6 * DAY_US).days_since, 0); /* a clock that was set back makes it today */
 }
 
 static void what_was_never_ended_is_found_with_its_runs(void **state)
@@ -208,6 +146,42 @@ static void what_was_never_ended_is_found_with_its_runs(void **state)
     assert_int_equal(open[0].zones[0].strokes, 154);
     assert_int_equal(open[0].fault_count, 1);
     assert_int_equal(open[0].faults[0], 1601);
+    assert_false(treatment_owes_runs(&open[0]));
+}
+
+/* The pen lost its power while the needles moved, or its memory after that, or some of its records: nobody knows how long they did. */
+static void a_run_without_its_end_makes_a_session_incomplete(void **state)
+{
+    static const uint32_t kinds[] = {MNC__JOURNAL_KIND__JOURNAL_RUN_BEGUN, MNC__JOURNAL_KIND__JOURNAL_RENEWED, MNC__JOURNAL_KIND__JOURNAL_LOST, MNC__JOURNAL_KIND__JOURNAL_RUN};
+    Mnp__RunBegunRecord begun = MNP__RUN_BEGUN_RECORD__INIT;
+    Mnp__RunRecord ended = MNP__RUN_RECORD__INIT;
+    uint8_t bytes[256];
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct treatment t = treatment(1, "A", 500, NOW_US);
+        struct journal_record r = {.serial = "P", .number = 1, .kind = kinds[i], .host_us = NOW_US, .bytes = bytes};
+        Mnp__Record m = MNP__RECORD__INIT;
+
+        t.cartridge_count = 1;
+        m.body_case = kinds[i] == MNC__JOURNAL_KIND__JOURNAL_RUN ? MNP__RECORD__BODY_RUN : MNP__RECORD__BODY_RUN_BEGUN;
+        begun.has_zone = begun.has_treatment = ended.has_zone = ended.has_treatment = ended.has_end = true;
+        begun.zone = ended.zone = ZONE_CHEEK;
+        begun.treatment = ended.treatment = t.id;
+        ended.end = MNP__END_REASON__END_POWER;
+        if (m.body_case == MNP__RECORD__BODY_RUN)
+            m.run = &ended;
+        else
+            m.run_begun = &begun;
+        r.length = mnp__record__pack(&m, bytes);
+        assert_false(treatment_owes_runs(&t));
+        history_add_record(&t, &r);
+        assert_true(treatment_owes_runs(&t));
+        treatment_end(&t, END_COMPLETED);
+        treatment_ended(&t, NOW_US, false);
+        assert_true(t.incomplete);
+        assert_int_equal(t.end, END_PARTIAL);
+    }
 }
 
 static void lists_have_what_began_and_how_it_ended(void **state)
@@ -255,7 +229,9 @@ static void the_largest_session_can_be_recorded(void **state)
     reason[TREATMENT_TEXT_MAX] = '\0';
     for (t.zone_count = 0; t.zone_count < POLICY_STEPS_MAX; t.zone_count++)
         t.zones[t.zone_count] = (struct treatment_zone){.zone = ZONE_LEGS, .depth_um = UINT32_MAX, .stroke_rate_dhz = UINT32_MAX, .strokes = UINT32_MAX, .runs = UINT32_MAX,
-                                                        .depth_peak_um = UINT32_MAX, .motor_ms = UINT64_MAX};
+                                                        .depth_peak_um = UINT32_MAX, .motor_ms = UINT64_MAX, .punctures = UINT64_MAX};
+    for (t.cartridge_count = 0; t.cartridge_count < TREATMENT_CARTRIDGES_MAX; t.cartridge_count++)
+        t.cartridges[t.cartridge_count] = (struct treatment_cartridge){UINT64_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
     while (treatment_add_override(&t, "PERIORBITAL_OUTSIDE_RIM", reason))
         ;
     for (found.count = 0; found.count < SCREEN_ITEMS + POLICY_STEPS_MAX + 1; found.count++) /* none that forbids it: one of each item, zone, and numbing */
@@ -271,9 +247,8 @@ static void the_largest_session_can_be_recorded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(intervals_at_their_boundaries),
-        TEST(what_counts_is_the_last_time_the_zone_was_treated),
         TEST(what_was_never_ended_is_found_with_its_runs),
+        TEST(a_run_without_its_end_makes_a_session_incomplete),
         TEST(lists_have_what_began_and_how_it_ended),
         TEST(the_largest_session_can_be_recorded),
     };

@@ -53,12 +53,12 @@ static void a_zone_is_broken_off_until_a_run_of_it_ends_well(void **state)
     struct treatment t = {.state = TREATMENT_PAUSED, .zone_count = 1, .zones = {{.zone = ZONE_CHEEK}}};
 
     (void)state;
-    treatment_add_run(&t, ZONE_CHEEK, 50, 400, 1000, RUN_END_FAULT);
+    treatment_add_run(&t, &(struct treatment_run){ZONE_CHEEK, 50, 400, 1000, 7, 1, RUN_END_FAULT});
     assert_true(t.zones[0].broken_off);
     assert_int_equal(treatment_outcome(&t, END_COMPLETED, false), END_PARTIAL);
-    treatment_add_run(&t, ZONE_CHEEK, 50, 400, 1000, RUN_END_LINK);
+    treatment_add_run(&t, &(struct treatment_run){ZONE_CHEEK, 50, 400, 1000, 7, 1, RUN_END_LINK});
     assert_true(t.zones[0].broken_off);
-    treatment_add_run(&t, ZONE_CHEEK, 50, 400, 1000, RUN_END_TRIGGER);
+    treatment_add_run(&t, &(struct treatment_run){ZONE_CHEEK, 50, 400, 1000, 7, 1, RUN_END_TRIGGER});
     assert_false(t.zones[0].broken_off);
     treatment_ended(&t, 1, false);
     assert_int_equal(t.end, END_NONE); /* nobody has ended it */

@@ -23,7 +23,7 @@ static struct policy_input fine(enum policy_zone zone, uint32_t depth_um)
 {
     struct policy_input in = {.step_count = 1, .numbing_min = 60};
 
-    in.steps[0] = (struct policy_step){.zone = zone, .depth_um = depth_um, .days_since = POLICY_NEVER};
+    in.steps[0] = (struct policy_step){.zone = zone, .depth_um = depth_um, .days_since_surface = POLICY_NEVER, .days_since_deeper = POLICY_NEVER};
     for (int i = 0; i < SCREEN_ITEMS; i++)
         in.answers[i] = (struct policy_answer){.answered = true, .hours_ago = POLICY_NEVER};
     return in;
@@ -201,7 +201,7 @@ static void numbing_is_for_the_deepest_zone(void **state)
     struct policy_input in = fine(ZONE_NOSE, 300);
 
     (void)state;
-    in.steps[in.step_count++] = (struct policy_step){.zone = ZONE_CHEEK, .depth_um = 1500, .days_since = POLICY_NEVER};
+    in.steps[in.step_count++] = (struct policy_step){.zone = ZONE_CHEEK, .depth_um = 1500, .days_since_surface = POLICY_NEVER, .days_since_deeper = POLICY_NEVER};
     in.numbing_min = 34;
     finds(&in, BLOCK, 2001, "numbing");
     in.numbing_min = 35;
@@ -211,22 +211,71 @@ static void numbing_is_for_the_deepest_zone(void **state)
 static void interval(void **state)
 {
     static const struct {
-        uint32_t last_depth_um, days;
-    } rows[] = {{0, 14}, {499, 14}, {500, 28}, {1500, 28}};
+        bool deeper;
+        uint32_t days;
+    } rows[] = {{false, 14}, {true, 28}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct policy_input in = fine(ZONE_CHEEK, 500);
 
-        in.steps[0].last_depth_um = rows[i].last_depth_um;
         for (uint32_t days = 0; days <= 30; days++) {
-            in.steps[0].days_since = days;
+            *(rows[i].deeper ? &in.steps[0].days_since_deeper : &in.steps[0].days_since_surface) = days;
             in.steps[0].interval_override = false;
             finds(&in, days < rows[i].days ? BLOCK : OK, 2002, "CHEEK");
             in.steps[0].interval_override = true; /* not below a week */
             finds(&in, days < 7 ? BLOCK : days < rows[i].days ? WARN : OK, 2002, "CHEEK");
         }
     }
+}
+
+/* A later SURFACE session does not hide a deeper one, nor the other way round. */
+static void interval_of_each_depth(void **state)
+{
+    struct policy_input in = fine(ZONE_CHEEK, 500);
+    struct findings out;
+
+    (void)state;
+    in.steps[0].days_since_surface = 20;
+    in.steps[0].days_since_deeper = 25;
+    finds(&in, BLOCK, 2002, "CHEEK");
+    in.steps[0].days_since_deeper = 28;
+    finds(&in, OK, 0, "");
+    in.steps[0].days_since_surface = 10;
+    finds(&in, BLOCK, 2002, "CHEEK");
+    in.steps[0].days_since_deeper = in.steps[0].days_since_surface = 3; /* said once */
+    assert_int_equal(worst(&in, &out), BLOCK);
+    assert_int_equal(out.count, 1);
+    policy.limits[POLICY_interval_deeper] = 730; /* as far back as a site asks */
+    in.steps[0].days_since_surface = POLICY_NEVER;
+    in.steps[0].days_since_deeper = 729;
+    finds(&in, BLOCK, 2002, "CHEEK");
+    in.steps[0].days_since_deeper = 730;
+    finds(&in, OK, 0, "");
+    assert_int_equal(policy_longest_d(&policy), 730);
+}
+
+static void numbing_lasts(void **state)
+{
+    struct policy_input in = fine(ZONE_CHEEK, 500);
+
+    (void)state;
+    for (uint32_t min = 239; min <= 241; min++) {
+        in.numbing_min = min;
+        in.numbing_waived = false;
+        finds(&in, min > 240 ? BLOCK : OK, 2001, "numbing");
+        in.numbing_waived = true;
+        finds(&in, min > 240 ? WARN : OK, 2001, "numbing");
+    }
+}
+
+static void answers_hold(void **state)
+{
+    struct policy_input in = fine(ZONE_CHEEK, 500);
+
+    (void)state;
+    for (in.said_min = 12 * 60 - 1; in.said_min <= 12 * 60 + 1; in.said_min++)
+        finds(&in, in.said_min > 12 * 60 ? BLOCK : OK, 2005, "answers_hold");
 }
 
 static void depth_limit(void **state)
@@ -291,7 +340,7 @@ static const struct text_row {
     /* hours after the session */
     {"WASH", 4, 0}, {"MAKE_UP", 48, 0}, {"EXERCISE", 72, 0}, {"RETINOID", 7 * 24, 0}, {"NSAID_AGAIN", 7 * 24, 0}, {"SUN", 14 * 24, 0},
     /* single figures that nothing above has */
-    {"motor_notice", 45, 0}, {"depth_deep", 1000, 0}, {"depth_medium", 500, 0},
+    {"motor_notice", 45, 0}, {"depth_deep", 1000, 0}, {"depth_medium", 500, 0}, {"continuation", 12, 0},
 };
 
 static const struct text_row all_rows[] = {
@@ -330,7 +379,7 @@ static void no_row_is_untested(void **state)
     assert_int_equal(sizeof(zone_rows) / sizeof(zone_rows[0]), ZONE_END - 1);
     assert_int_equal(sizeof(item_rows) / sizeof(item_rows[0]), SCREEN_ITEMS);
     assert_int_equal(sizeof(all_rows) / sizeof(all_rows[0]), 6 + 6 + POLICY_LIMITS);
-    assert_int_equal(POLICY_LIMITS, 11);
+    assert_int_equal(POLICY_LIMITS, 14);
 }
 
 static int fresh(void **state)
@@ -366,6 +415,9 @@ int main(int argc, char **argv)
     add("numbing", NULL, numbing, NULL);
     add("numbing_is_for_the_deepest_zone", NULL, numbing_is_for_the_deepest_zone, NULL);
     add("interval", NULL, interval, NULL);
+    add("interval_of_each_depth", NULL, interval_of_each_depth, NULL);
+    add("numbing_lasts", NULL, numbing_lasts, NULL);
+    add("answers_hold", NULL, answers_hold, NULL);
     add("depth_limit", NULL, depth_limit, NULL);
     add("depth_policy_limit", NULL, depth_policy_limit, NULL);
     add("a_plan_of_nothing_or_nowhere", NULL, a_plan_of_nothing_or_nowhere, NULL);

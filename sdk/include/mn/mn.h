@@ -478,7 +478,7 @@ MN_API int mn_policy_get_async(mn_client *c, const char *text, int timeout_ms, m
 /* ---- treatment sessions ---- */
 
 /*
- * A session is one subject, one pen, one cartridge and one plan, from the questions before it to the summary after it. The daemon has it: when a
+ * A session is one subject, one pen and one plan, from the questions before it to the summary after it. The daemon has it: when a
  * program goes, its pen's needles stop, the session stays, and another program of the same role may go on with it (with the pen's lease) or end it.
  *
  *     mn_lease_take() -> mn_session_begin() -> mn_session_arm() -> the pen's trigger starts and stops the needles -> mn_session_arm() ...
@@ -519,6 +519,8 @@ struct mn_plan {
     uint32_t numbing_min;     /* minutes since it was applied: 0..1440 */
     const char *numbing_waiver; /* why not to wait for it; NULL */
     uint32_t products;        /* bits of mn_product_at() */
+    uint32_t continues;       /* the number of a session of this subject that was broken off today: this is the rest of it; 0: none */
+    const char *continues_why; /* needed with it */
 };
 
 struct mn_finding {
@@ -569,6 +571,13 @@ struct mn_override {
     char reason[MN_REASON_MAX + 1]; /* or the key of who has confirmed it */
 };
 
+#define MN_SESSION_CARTRIDGES_MAX 16
+struct mn_session_cartridge {
+    uint64_t uid;
+    uint32_t lot, needle_count;
+    uint32_t runs, strokes; /* runs 0: it was armed, and never moved as far as is known */
+};
+
 struct mn_session {
     uint32_t number;              /* of this daemon's journal, from 1 */
     char serial[MN_SERIAL_MAX + 1], subject[MN_KEY_MAX + 1], indication[28];
@@ -578,8 +587,11 @@ struct mn_session {
     enum mn_session_end end;
     uint64_t begun_us, ended_us;  /* Unix time */
     bool incomplete;              /* it ended without the pen's last records: they may say more */
-    uint64_t cartridge_uid;
+    uint32_t continues;           /* the session of which it is the rest; 0: none */
+    uint64_t cartridge_uid;       /* in the pen when it was looked at last, as the two that follow */
     uint32_t cartridge_lot, needle_count, products;
+    size_t cartridge_count;
+    struct mn_session_cartridge cartridge[MN_SESSION_CARTRIDGES_MAX]; /* that were armed, in order */
     unsigned zone_now;            /* the zone whose configuration the pen has */
     uint32_t config_generation;   /* of that; 0: the pen does not have it (yet): mn_session_select() */
     char policy_name[65];         /* of the site; "": the defaults */
@@ -636,6 +648,10 @@ MN_API int mn_session_list_async(mn_client *c, const char *subject, uint32_t bef
 /* One, by its number: MN_ERR_NO_SESSION. */
 MN_API int mn_session_get(mn_client *c, uint32_t number, struct mn_session *out, int timeout_ms);
 MN_API void mn_sessions_free(struct mn_sessions *sessions);
+
+/* The daemon's clock is right, although its journal has rows that are newer; else no session begins (2009). Needs the role service, and is recorded. */
+MN_API int mn_clock_confirm(mn_client *c, int timeout_ms);
+MN_API int mn_clock_confirm_async(mn_client *c, int timeout_ms, mn_result_fn *done, void *user);
 
 /* What was seen after a session; mn_adverse.number. No words are stored. */
 MN_API int mn_session_adverse(mn_client *c, uint32_t session, unsigned what, int timeout_ms);
@@ -714,6 +730,7 @@ enum mn_record_kind {
     MN_RECORD_FAULT,
     MN_RECORD_CONFIG,
     MN_RECORD_RUN,
+    MN_RECORD_RUN_BEGUN,      /* written before the needles move */
     /* The daemon's own notes: number is 0, or the last of what it speaks of. */
     MN_RECORD_BEGUN = 32, /* the journal; note.text if another was set aside */
     MN_RECORD_LOST,       /* note.first to note.through of this pen's numbers were overwritten or damaged in the pen */
@@ -722,7 +739,8 @@ enum mn_record_kind {
     MN_RECORD_CONTROL,    /* of the pen was lost by a program, or taken over: note.text */
     MN_RECORD_SESSION_BEGUN, /* a treatment session: note.text; all of it by mn_session_get() */
     MN_RECORD_SESSION_ENDED,
-    MN_RECORD_ADVERSE     /* what was seen after a session */
+    MN_RECORD_ADVERSE,    /* what was seen after a session */
+    MN_RECORD_CLOCK       /* service has confirmed the daemon's clock: note.text */
 };
 
 #define MN_BOUND_UNKNOWN UINT32_MAX
@@ -750,11 +768,18 @@ struct mn_record {
         struct mn_config config;
         struct {
             uint32_t duration_ms, strokes, depth_peak_um;
-            uint32_t end; /* 1 trigger released, 2 STOP, 3 fault, 4 link */
+            uint32_t end; /* 1 trigger released, 2 STOP, 3 fault, 4 link, 5 power: how long the needles moved is not known */
             uint32_t fault_code;
             uint64_t cartridge_uid;
+            uint32_t cartridge_lot;
             unsigned zone;      /* mn_zone.number; 0: of an older firmware */
         } run;
+        struct {
+            uint32_t depth_um, stroke_rate_dhz; /* set */
+            uint64_t cartridge_uid;
+            uint32_t cartridge_lot;
+            unsigned zone;
+        } run_begun;
         struct {
             uint64_t first, through;
             char text[300];

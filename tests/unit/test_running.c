@@ -1,0 +1,579 @@
+/*
+ * What if it comes, or lies, while the needles run? All 28 faults, every sensor, and everything that was frozen at ARM: each has its row, with
+ * what the pen must do and in what time. (What each fault does at rest is in test_faults.c.)
+ */
+#include "rig.h"
+
+#include <pb_decode.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "factory.h"
+#include "nvm.h"
+
+static struct rig rig;
+static uint32_t boot_id; /* of the life in which the run began */
+
+enum answer {
+    STOPS,    /* within the time, with the fault as the run's reason */
+
+    IS_FLAGGED, /* within the time; the run goes on */
+    IS_RESET, /* by its watchdog */
+    NOTHING,  /* it is not looked at while the needles run */
+};
+
+/* In the zone of the run's end, and what it was set to. */
+static void start(uint32_t depth_um)
+{
+    rig_start(&rig);
+    rig_say(&rig, "cartridge insert uid=1a max_depth_um=2500");
+    rig_run(&rig, 50);
+    rig_set(&rig, SETTING_depth_um, depth_um);
+    rig_arm(&rig);
+    rig_say(&rig, "trigger press");
+    rig_run(&rig, 1500);
+    boot_id = rig.v.pen.boot_id;
+    assert_int_equal(rig.v.pen.state, mnp_State_STATE_RUNNING);
+    assert_int_equal(rig.v.pen.faults.word, 0);
+}
+
+/* The record of the last run. */
+static mnp_RunRecord last_run(void)
+{
+    mnp_Record r = mnp_Record_init_zero;
+
+    assert_true(records_newest_run(&rig.v.port, &rig.v.pen.records, &r));
+    assert_int_equal(r.kind, mnp_RecordKind_RECORD_RUN);
+    return r.body.run;
+}
+
+/* One millisecond in which lie(), if there is one, has the last word about what the sensors read. */
+static void step(void (*lie)(struct pen_sensors *s))
+{
+
+    model_step(&rig.v.model, &rig.v.actuators, &rig.v.sensors);
+    if (lie != NULL)
+        lie(&rig.v.sensors);
+    if (rig.v.pen.now_ms % MN_HEARTBEAT_PERIOD_MS == 0)
+        rig_send(&rig, mnp_FrameType_TYPE_HEARTBEAT, 0, NULL, 0);
+    pen_tick(&rig.v.pen, &rig.v.sensors, &rig.v.actuators);
+}
+
+static void check(const char *what, enum answer answer, unsigned code, uint32_t limit_ms, void (*lie)(struct pen_sensors *s))
+{
+    uint32_t ms = 0, still = 0;
+    bool flagged = false;
+
+    while (ms < (answer == NOTHING ? 3000 : limit_ms) && (rig.v.pen.state == mnp_State_STATE_RUNNING || answer == IS_FLAGGED) && rig.v.pen.boot_id == boot_id &&
+           !(answer == IS_FLAGGED && flagged)) {
+        if (lie != NULL)
+            step(lie);
+        else
+            rig_run(&rig, 1);
+        flagged = code != 0 && rig_has_fault(&rig, code);
+        ms++;
+    }
+    print_message("%-44s after %4u ms: state %d, faults %08x\n", what, ms, rig.v.pen.state, rig.v.pen.faults.word);
+    if (answer == NOTHING || answer == IS_FLAGGED) {
+        assert_int_equal(rig.v.pen.state, mnp_State_STATE_RUNNING);
+        assert_true(flagged == (answer == IS_FLAGGED));
+        return;
+    }
+    if (answer == IS_RESET) {
+        assert_int_not_equal(rig.v.pen.boot_id, boot_id);
+        assert_int_equal(last_run().end, mnp_EndReason_END_POWER);
+        return;
+    }
+    assert_int_not_equal(rig.v.pen.state, mnp_State_STATE_RUNNING);
+    assert_false(rig.v.actuators.enable || rig.v.actuators.power);
+    while (rig.v.model.rate_hz > 0 && still++ < 400)
+        step(lie);
+    assert_in_range(still, 0, 60);
+    for (int i = 0; i < 200; i++)
+        step(lie);
+    assert_int_equal(last_run().end, mnp_EndReason_END_FAULT);
+    assert_int_equal(last_run().fault_code, code);
+}
+
+/* ---- the faults ---- */
+
+static const struct {
+    unsigned code;
+    enum answer answer;
+    uint32_t limit_ms;
+    const char *cause; /* NULL: inject CODE */
+} faults[] = {
+    {1101, STOPS, 120, NULL},
+    {1102, STOPS, 10, NULL},
+    {1103, IS_FLAGGED, 700, NULL},        /* and it stops a second later: test_faults */
+    {1104, STOPS, 250, NULL},
+    {1105, NOTHING, 0, NULL},             /* the motor is driven: motion is commanded */
+    {1106, NOTHING, 0, NULL},             /* it is about stopping */
+    {1107, STOPS, 60, NULL},
+    {1201, STOPS, 60, NULL},
+    {1202, IS_FLAGGED, 1100, NULL},
+    {1203, NOTHING, 0, NULL},             /* home is looked for in a self-test, which needs a pen at rest */
+    {1301, STOPS, 30, NULL},              /* as 1305: */
+    {1302, STOPS, 80, NULL},
+    {1303, STOPS, 30, NULL},              /* another cartridge, as 1305 */
+    {1304, STOPS, 30, NULL},
+    {1305, STOPS, 30, NULL},
+    {1306, STOPS, 30, NULL},
+    {1401, IS_FLAGGED, 5, NULL},
+    {1402, STOPS, 120, NULL},
+    {1403, STOPS, 5, NULL},
+    {1501, STOPS, 5, NULL},               /* 85 degC; 70 to 80 only derates: test_faults */
+    {1601, STOPS, 5, NULL},
+    {1602, STOPS, 5, NULL},
+    {1701, STOPS, 1010, NULL},
+    {1702, STOPS, 1010, NULL},
+    {1704, STOPS, 5, NULL},
+    {1705, STOPS, 5, NULL},
+    {1801, NOTHING, 0, NULL},             /* held for 120 s: below */
+    {1802, IS_RESET, 5, NULL},
+};
+
+static void every_fault_while_running(void **state)
+{
+    static const unsigned as_removed[] = {1301, 1303, 1304, 1306};
+
+    (void)state;
+    assert_int_equal(sizeof(faults) / sizeof(faults[0]), FAULT_COUNT);
+    for (size_t i = 0; i < FAULT_COUNT; i++) {
+        char line[32];
+        unsigned code = faults[i].code;
+
+        assert_int_equal(code, fault_rows[i].code);
+        start(500);
+        snprintf(line, sizeof(line), "inject %u", code);
+        rig_say(&rig, line);
+        for (size_t k = 0; k < sizeof(as_removed) / sizeof(as_removed[0]); k++) /* another tag, or none: the one that was armed is gone */
+            code = as_removed[k] == faults[i].code ? 1305 : code;
+        check(line, faults[i].answer, code, faults[i].limit_ms, NULL);
+        rig_stop(&rig);
+    }
+}
+
+static void a_trigger_that_is_held_for_two_minutes_stops(void **state)
+{
+    (void)state;
+    start(500);
+    rig_run(&rig, 117000);
+    assert_int_equal(rig.v.pen.state, mnp_State_STATE_RUNNING);
+    check("1801 TRIGGER_STUCK", STOPS, 1801, 2000, NULL);
+    rig_stop(&rig);
+}
+
+/* ---- the sensors ---- */
+
+static void rate_says_nothing(struct pen_sensors *s) { s->rate_dhz = 0; }
+static void rate_says_double(struct pen_sensors *s) { s->rate_dhz *= 2; }
+static void edges_are_lost(struct pen_sensors *s) { s->encoder_edges = false; }
+static void strokes_are_lost(struct pen_sensors *s) { s->stroke_done = false; }
+static void depth_says_less(struct pen_sensors *s) { s->stroke_peak_um = 0; }
+static void depth_says_more(struct pen_sensors *s) { s->stroke_peak_um += 150; }
+static void current_says_nothing(struct pen_sensors *s) { s->motor_current_ma = 0; }
+static void current_says_much(struct pen_sensors *s) { s->motor_current_ma = 2000; }
+static void motor_temperature_is_torn_off(struct pen_sensors *s) { s->motor_temp_dc = -2730; }
+static void motor_temperature_is_shorted(struct pen_sensors *s) { s->motor_temp_dc = 3000; }
+static void battery_temperature_is_torn_off(struct pen_sensors *s) { s->battery_temp_dc = -2730; }
+static void battery_temperature_is_shorted(struct pen_sensors *s) { s->battery_temp_dc = 3000; }
+static void battery_says_nothing(struct pen_sensors *s) { s->battery_mv = 0; }
+static void battery_says_too_much(struct pen_sensors *s) { s->battery_mv = 5000; }
+static void charge_says_nothing(struct pen_sensors *s) { s->battery_soc_pct = 0; }
+static void trigger_says_released(struct pen_sensors *s) { s->trigger = false; }
+static void tag_says_nothing(struct pen_sensors *s) { s->tag.readable = false; }
+static void tag_is_gone(struct pen_sensors *s) { s->tag.present = false; }
+static void tag_is_another(struct pen_sensors *s) { s->tag.uid ^= 0x100; }
+static void tag_says_deeper(struct pen_sensors *s) { s->tag.max_depth_um = 3000; }
+static void tag_says_no_needles(struct pen_sensors *s) { s->tag.needle_count = 0; }
+static void image_is_damaged(struct pen_sensors *s) { s->image_ok = false; }
+static void hardware_is_damaged(struct pen_sensors *s) { s->hardware_ok = false; }
+static void home_is_seen(struct pen_sensors *s) { s->home_seen = true; }
+static void rails_say_nothing(struct pen_sensors *s) { s->motor_rail_mv = s->logic_rail_mv = s->vbus_mv = 0; }
+static void grip_says_hot(struct pen_sensors *s) { s->grip_temp_dc = 900; }
+static void counters_say_much(struct pen_sensors *s) { s->battery_cycles = INT32_MAX; s->battery_ma = INT32_MIN; }
+
+static const struct {
+    const char *what;
+    void (*lie)(struct pen_sensors *s);
+    enum answer answer;
+    unsigned code;
+    uint32_t limit_ms;
+} lies[] = {
+    {"rate 0, with edges", rate_says_nothing, STOPS, 1107, 60},
+    {"rate twice what it is", rate_says_double, NOTHING, 0, 0}, /* it is regulated to half the rate: slower, and no deeper */
+    {"no edges", edges_are_lost, STOPS, 1107, 60},
+    {"no strokes", strokes_are_lost, IS_FLAGGED, 1202, 1100},
+    {"depth 0", depth_says_less, IS_FLAGGED, 1202, 1100},
+    {"depth 150 um more", depth_says_more, STOPS, 1201, 60},
+    {"current 0", current_says_nothing, NOTHING, 0, 0}, /* a stall shows by its edges then: below */
+    {"current 2 A", current_says_much, STOPS, 1102, 10},
+    {"motor temperature torn off", motor_temperature_is_torn_off, STOPS, 1501, 5},
+    {"motor temperature shorted", motor_temperature_is_shorted, STOPS, 1501, 5},
+    {"battery temperature torn off", battery_temperature_is_torn_off, STOPS, 1403, 5},
+    {"battery temperature shorted", battery_temperature_is_shorted, STOPS, 1403, 5},
+    {"battery 0 V", battery_says_nothing, STOPS, 1403, 5},
+    {"battery 5 V", battery_says_too_much, STOPS, 1403, 5},
+    {"charge 0 %", charge_says_nothing, STOPS, 1402, 120},
+    {"tag unreadable", tag_says_nothing, STOPS, 1302, 80},
+    {"no tag", tag_is_gone, STOPS, 1305, 5},
+    {"another tag", tag_is_another, STOPS, 1305, 5},
+    {"the same tag, deeper", tag_says_deeper, STOPS, 1302, 80},
+    {"the same tag, no needles", tag_says_no_needles, STOPS, 1302, 80},
+    {"image", image_is_damaged, STOPS, 1704, 5},
+    {"hardware", hardware_is_damaged, STOPS, 1705, 5},
+    {"home switch", home_is_seen, NOTHING, 0, 0},            /* looked at while homing */
+    {"supply rails 0", rails_say_nothing, NOTHING, 0, 0},    /* telemetry only: a rail that is really gone stops the motor or the processor */
+    {"grip 90 degC", grip_says_hot, NOTHING, 0, 0},          /* telemetry only: what could heat it is bounded by 1501 and 1403 */
+    {"battery's counters", counters_say_much, NOTHING, 0, 0},
+};
+
+static void every_sensor_that_lies_while_running(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        start(500);
+        check(lies[i].what, lies[i].answer, lies[i].code, lies[i].limit_ms, lies[i].lie);
+        rig_stop(&rig);
+    }
+}
+
+static void a_trigger_that_lets_go_stops_however_short(void **state)
+{
+    (void)state;
+    start(500);
+    step(trigger_says_released);
+    assert_int_not_equal(rig.v.pen.state, mnp_State_STATE_RUNNING);
+    rig_run(&rig, 500); /* the finger is on it all the time */
+    assert_int_equal(rig.v.pen.state, mnp_State_STATE_SAFE);
+    assert_int_equal(last_run().end, mnp_EndReason_END_TRIGGER);
+    rig_stop(&rig);
+}
+
+static void stalls_with_a_dead_current_sensor(struct pen_sensors *s)
+{
+    s->motor_current_ma = 0;
+}
+
+static void a_stall_shows_without_current(void **state)
+{
+    (void)state;
+    start(500);
+    rig_say(&rig, "load 2000");
+    check("a stall, and current 0", STOPS, 1107, 300, stalls_with_a_dead_current_sensor);
+    rig_stop(&rig);
+}
+
+/* ---- what was frozen ---- */
+
+/* A calibration whose mechanism goes 300 um deeper than the drive is told. */
+static void calibrated_start(uint32_t depth_um)
+{
+    const struct calibration c = {.version = 2, .depth_gain_ppm = 1000000, .depth_offset_um = 300, .rate_gain_ppm = 1000000};
+
+    rig_start(&rig);
+    rig.v.model.depth_offset_um = 300;
+    assert_true(nvm_blob_write(&rig.v.port, NVM_CALIBRATION, &c, sizeof(c)));
+    rig_run(&rig, 1100);
+    rig_set(&rig, SETTING_depth_um, depth_um);
+    rig_arm(&rig);
+    rig_say(&rig, "trigger press");
+    rig_run(&rig, 600);
+}
+
+static void a_calibration_that_is_lost_never_deepens_a_stroke(void **state)
+{
+    int32_t deepest = 0;
+
+    (void)state;
+    calibrated_start(500);
+    assert_in_range(rig.v.model.peak_um, 480, 520);
+    rig_say(&rig, "inject 1701");
+    for (int ms = 0; ms < 2500; ms++) {
+        rig_run(&rig, 1);
+        deepest = rig.v.model.peak_um > deepest ? rig.v.model.peak_um : deepest;
+    }
+    print_message("set 500 um; deepest stroke after the calibration was lost: %d um\n", deepest);
+    assert_true(deepest <= 520);
+    assert_int_equal(rig.v.pen.state, mnp_State_STATE_SAFE);
+    assert_int_equal(last_run().fault_code, 1701);
+    rig_stop(&rig);
+}
+
+static void a_configuration_that_is_damaged_never_changes_a_run(void **state)
+{
+    int32_t deepest = 0;
+
+    (void)state;
+    start(200);
+    rig_say(&rig, "inject 1702");
+    for (int ms = 0; ms < 3000; ms++) {
+        rig_run(&rig, 1);
+        deepest = rig.v.model.peak_um > deepest ? rig.v.model.peak_um : deepest;
+    }
+    assert_true(deepest <= 220);
+    assert_int_equal(last_run().fault_code, 1702);
+    assert_int_equal(rig.v.pen.state, mnp_State_STATE_SAFE);
+    assert_int_equal(rig.v.pen.settings.value[SETTING_depth_um], setting_ranges[SETTING_depth_um].default_value); /* only now */
+    assert_true(rig_has_fault(&rig, 1702));
+    rig_stop(&rig);
+}
+
+/* As a bug, or a ray, would change them: no message can. */
+static void whatever_changes_by_itself_ends_what_was_armed(void **state)
+{
+    static const mnp_State states[] = {mnp_State_STATE_ARMED, mnp_State_STATE_RUNNING};
+
+    (void)state;
+    for (size_t s = 0; s < 2; s++) {
+        for (int what = 0; what < 6; what++) {
+            start(500);
+            if (states[s] == mnp_State_STATE_ARMED) {
+                rig_say(&rig, "trigger release");
+                rig_until_state(&rig, mnp_State_STATE_SAFE, 100);
+                rig_run(&rig, 20);
+                rig_arm(&rig);
+            }
+            switch (what) {
+            case 0:
+                rig.v.pen.settings.value[SETTING_depth_um] = 1000;
+                break;
+            case 1:
+                rig.v.pen.settings.value[SETTING_stroke_rate_dhz] = 1500;
+                break;
+            case 2:
+                rig.v.pen.factory.calibration.depth_offset_um = 77;
+                break;
+            case 3:
+                rig.v.pen.settings.generation++;
+                break;
+            case 4:
+                rig.v.pen.cartridge.state = mnp_CartridgeState_CARTRIDGE_USED;
+                break;
+            default:
+                rig.v.pen.cartridge.tag.uid++;
+                break;
+            }
+            rig_run(&rig, 2);
+            assert_true(rig.v.pen.state != states[s]);
+            rig_run(&rig, 200);
+            assert_int_not_equal(rig.v.pen.state, mnp_State_STATE_RUNNING);
+            rig_stop(&rig);
+        }
+    }
+}
+
+static void a_cartridge_that_is_swapped_disarms(void **state)
+{
+    (void)state;
+    rig_start(&rig);
+    rig_arm(&rig);
+    rig_say(&rig, "cartridge insert uid=77"); /* at once, as a reader may see it */
+    rig_run(&rig, 40);
+    assert_int_equal(rig.v.pen.state, mnp_State_STATE_SAFE);
+    rig_say(&rig, "trigger press");
+    rig_run(&rig, 300);
+    assert_int_equal(rig.v.pen.run.strokes, 0);
+    rig_stop(&rig);
+}
+
+/* ---- what ARM refuses by itself ---- */
+
+static mnp_ErrorCode try_arm(uint32_t zone, uint64_t cartridge_uid)
+{
+    mnp_Arm arm = rig_arming(&rig, zone, 7);
+    mnp_ErrorCode code;
+
+    arm.cartridge_uid = cartridge_uid != 0 ? cartridge_uid : arm.cartridge_uid;
+    code = rig_error(rig_call(&rig, mnp_FrameType_TYPE_ARM, mnp_Arm_fields, &arm));
+    if (code == mnp_ErrorCode_ERROR_UNSPECIFIED)
+        rig_call(&rig, mnp_FrameType_TYPE_STOP, NULL, NULL);
+    return code;
+}
+
+static void a_zone_is_armed_to_its_cap_and_not_a_step_deeper(void **state)
+{
+    static const struct {
+        uint32_t number, cap_um;
+    } zones[] = {
+#define ZONE(number, name, cap_um, bony, source) {number, cap_um},
+#include "policy/zones.def"
+    };
+
+    (void)state;
+    rig_start(&rig);
+    rig_say(&rig, "cartridge insert uid=1a max_depth_um=2500");
+    rig_run(&rig, 50);
+    for (size_t i = 0; i < sizeof(zones) / sizeof(zones[0]); i++) {
+        if (zones[i].cap_um == 0)
+            continue;
+        rig_set(&rig, SETTING_depth_um, zones[i].cap_um);
+        assert_int_equal(try_arm(zones[i].number, 0), mnp_ErrorCode_ERROR_UNSPECIFIED);
+        rig_set(&rig, SETTING_depth_um, zones[i].cap_um + setting_ranges[SETTING_depth_um].step);
+        assert_int_equal(try_arm(zones[i].number, 0), mnp_ErrorCode_ERROR_OUT_OF_RANGE);
+    }
+    rig_stop(&rig);
+}
+
+static void only_the_cartridge_that_the_host_has_named_is_armed(void **state)
+{
+    mnp_Arm arm;
+
+    (void)state;
+    rig_start(&rig);
+    assert_int_equal(try_arm(8, 0x77), mnp_ErrorCode_ERROR_CONFLICT);
+    arm = rig_arming(&rig, 8, 7);
+    arm.has_cartridge_uid = false;
+    assert_int_equal(rig_error(rig_call(&rig, mnp_FrameType_TYPE_ARM, mnp_Arm_fields, &arm)), mnp_ErrorCode_ERROR_MALFORMED);
+    assert_int_equal(try_arm(8, 0), mnp_ErrorCode_ERROR_UNSPECIFIED);
+    rig_stop(&rig);
+}
+
+static void a_tag_without_needles_uid_or_depth_is_none(void **state)
+{
+    static const char *const tags[] = {"needles=0", "max_depth_um=0", "uid=0"};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        char line[64];
+
+        rig_start(&rig);
+        snprintf(line, sizeof(line), "cartridge insert %s", tags[i]);
+        rig_say(&rig, line);
+        rig_run(&rig, 100);
+        assert_int_equal(rig.v.pen.cartridge.state, mnp_CartridgeState_CARTRIDGE_REJECTED);
+        assert_int_equal(try_arm(8, 0), mnp_ErrorCode_ERROR_FAULT);
+        rig_stop(&rig);
+    }
+}
+
+static void a_trigger_that_bounces_starts_nothing(void **state)
+{
+    (void)state;
+    rig_start(&rig);
+    rig_arm(&rig);
+    for (int i = 0; i < 50; i++) { /* pressed for 9 ms, and again */
+        rig_say(&rig, "trigger press");
+        rig_run(&rig, TRIGGER_BOUNCE_MS - 1);
+        rig_say(&rig, "trigger release");
+        rig_run(&rig, 1);
+    }
+    assert_int_equal(rig.v.pen.state, mnp_State_STATE_ARMED);
+    rig_say(&rig, "trigger press");
+    rig_run(&rig, TRIGGER_BOUNCE_MS);
+    assert_int_equal(rig.v.pen.state, mnp_State_STATE_RUNNING);
+    rig_stop(&rig);
+}
+
+static void a_trigger_that_lets_go_for_a_moment_cannot_be_armed(void **state)
+{
+    (void)state;
+    rig_start(&rig);
+    rig_say(&rig, "trigger press");
+    rig_run(&rig, 500);
+    rig_say(&rig, "trigger release");
+    rig_run(&rig, 1);
+    assert_int_equal(try_arm(8, 0), mnp_ErrorCode_ERROR_STATE);
+    rig_run(&rig, TRIGGER_BOUNCE_MS);
+    assert_int_equal(try_arm(8, 0), mnp_ErrorCode_ERROR_UNSPECIFIED);
+    rig_stop(&rig);
+}
+
+/* ---- what is written before the needles move ---- */
+
+static void a_run_whose_power_goes_is_in_the_pen_s_records(void **state)
+{
+    mnp_RunRecord run;
+    uint32_t newest;
+
+    (void)state;
+    start(500);
+    vpen_power_cycle(&rig.v, mnp_ResetCause_RESET_POWER_ON);
+    rig_say(&rig, "trigger release");
+    rig_run(&rig, 700);
+    run = last_run();
+    assert_int_equal(run.end, mnp_EndReason_END_POWER);
+    assert_false(run.has_strokes || run.has_duration_ms || run.has_depth_peak_um);
+    assert_int_equal(run.zone, 8);
+    assert_int_equal(run.treatment, 1);
+    assert_int_equal(run.cartridge_uid, 0x1a);
+    assert_int_equal(run.cartridge_lot, 2611);
+    rig_hello(&rig);
+    assert_int_equal(try_arm(8, 0), mnp_ErrorCode_ERROR_FAULT); /* its cartridge was used, although nobody has seen a stroke of it */
+    rig_until_fault(&rig, 1303, 100);
+    newest = rig.v.pen.records.newest;
+    vpen_power_cycle(&rig.v, mnp_ResetCause_RESET_POWER_ON);
+    assert_int_equal(rig.v.pen.records.newest, newest + 1); /* the boot, and no second end of the run */
+    rig_stop(&rig);
+}
+
+/* In each write to the memory from the press on: either nothing has moved, or the records say that something has. */
+static void power_that_goes_in_any_write_leaves_no_run_unrecorded(void **state)
+{
+    uint32_t runs = 0, begun = 0;
+
+    (void)state;
+    for (uint32_t write = 1; write <= 8; write++) {
+        for (uint32_t bytes = 0; bytes <= 96; bytes += 16) {
+            char line[48];
+            bool moved;
+            mnp_Record r = mnp_Record_init_zero;
+
+            rig_start(&rig);
+            rig_arm(&rig);
+            snprintf(line, sizeof(line), "power-cut %u %u", write, bytes);
+            rig_say(&rig, line);
+            rig_say(&rig, "trigger press");
+            rig_run(&rig, 600);
+            rig_say(&rig, "trigger release");
+            rig_run(&rig, 300);
+            moved = rig.v.moved_ms != 0;
+            if (records_newest_run(&rig.v.port, &rig.v.pen.records, &r))
+                begun++;
+            assert_true(!moved || r.kind == mnp_RecordKind_RECORD_RUN);
+            runs += moved;
+            rig_stop(&rig);
+        }
+    }
+    print_message("%u cuts: the needles had moved in %u, and %u are in the records\n", 8 * 7, runs, begun);
+    assert_true(runs > 0 && begun >= runs);
+}
+
+static void a_memory_that_cannot_record_a_run_starts_none(void **state)
+{
+    (void)state;
+    rig_start(&rig);
+    rig_arm(&rig);
+    rig.v.nvm_broken = true;
+    rig_say(&rig, "trigger press");
+    rig_run(&rig, 300);
+    assert_int_equal(rig.v.pen.state, mnp_State_STATE_SAFE);
+    assert_int_equal(rig.v.moved_ms, 0);
+    rig_stop(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_fault_while_running),
+        cmocka_unit_test(a_trigger_that_is_held_for_two_minutes_stops),
+        cmocka_unit_test(every_sensor_that_lies_while_running),
+        cmocka_unit_test(a_trigger_that_lets_go_stops_however_short),
+        cmocka_unit_test(a_stall_shows_without_current),
+        cmocka_unit_test(a_calibration_that_is_lost_never_deepens_a_stroke),
+        cmocka_unit_test(a_configuration_that_is_damaged_never_changes_a_run),
+        cmocka_unit_test(whatever_changes_by_itself_ends_what_was_armed),
+        cmocka_unit_test(a_cartridge_that_is_swapped_disarms),
+        cmocka_unit_test(a_zone_is_armed_to_its_cap_and_not_a_step_deeper),
+        cmocka_unit_test(only_the_cartridge_that_the_host_has_named_is_armed),
+        cmocka_unit_test(a_tag_without_needles_uid_or_depth_is_none),
+        cmocka_unit_test(a_trigger_that_bounces_starts_nothing),
+        cmocka_unit_test(a_trigger_that_lets_go_for_a_moment_cannot_be_armed),
+        cmocka_unit_test(a_run_whose_power_goes_is_in_the_pen_s_records),
+        cmocka_unit_test(power_that_goes_in_any_write_leaves_no_run_unrecorded),
+        cmocka_unit_test(a_memory_that_cannot_record_a_run_starts_none),
+    };
+
+    return cmocka_run_group_tests_name("running", tests, NULL, NULL);
+}

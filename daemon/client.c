@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -618,6 +619,23 @@ const char *client_name(const struct client *c)
 pid_t client_pid(const struct client *c)
 {
     return c->pid;
+}
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* of Linux 6.5: exactly that process, whatever its number is given to later */
+#endif
+
+int client_pidfd(const struct client *c)
+{
+    socklen_t size = sizeof(int);
+    int fd = -1;
+
+    if (c->pid <= 0)
+        return -ENODATA; /* of another namespace */
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERPIDFD, &fd, &size) == 0)
+        return fd;
+    fd = pidfd_open(c->pid, 0);
+    return fd < 0 ? -errno : fd;
 }
 
 bool client_is_greeted(const struct client *c)

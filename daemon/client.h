@@ -72,6 +72,9 @@ enum role client_role(const struct client *c);
 /* "clinic 2.1 (pid 42)" */
 const char *client_name(const struct client *c);
 pid_t client_pid(const struct client *c);
+/* A descriptor of the process that has connected, whoever holds its socket now, which becomes readable when that process ends. -ESRCH: it has; another
+ * negative errno: it cannot be watched from here. */
+int client_pidfd(const struct client *c);
 /* An event. */
 void client_tell(struct client *c, Mnc__ServerMessage *m);
 /* It has said HELLO, and its name. */

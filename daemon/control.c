@@ -4,17 +4,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "log.h"
 
-enum { WAIT_DEFAULT_MS = 30000, WAIT_MAX_MS = 600000, WAITING_MAX = 64 };
+enum { TIMER_ACCURACY_US = 5000, WAIT_DEFAULT_MS = 30000, WAIT_MAX_MS = 600000, WAITING_MAX = 64 };
 
 struct waiting { /* who wants a lease that another holds; the longest first */
     struct waiting *next;
     struct client *client;
     uint32_t id;
-    uint64_t until_us;
+    uint64_t until_us, liveness_us;
     char serial[33];
+};
+
+struct watch { /* the process of a program that has a lease */
+    struct watch *next;
+    struct control *control;
+    struct client *client;
+    sd_event_source *source;
 };
 
 struct control {
@@ -22,7 +31,9 @@ struct control {
     struct leases leases;
     struct waiting *waiting;
     unsigned waiting_count;
+    struct watch *watches;
     sd_event_source *timer; /* on while there is a lease */
+    uint64_t ping_at_us;
     void (*lost)(void *ctx, const char *serial, const char *name);
     void *lost_ctx;
 };
@@ -85,22 +96,116 @@ static void stop(const struct control *k, const struct lease *l)
         k->lost(k->lost_ctx, l->serial, l->name);
 }
 
-static int give(struct control *k, const char *serial, struct client *c, bool by_force)
+/* ---- the processes of owners ---- */
+
+static void unwatch(struct control *k, const struct client *c)
+{
+    for (struct watch **at = &k->watches; *at != NULL; at = &(*at)->next) {
+        struct watch *w = *at;
+
+        if (w->client != c)
+            continue;
+        *at = w->next;
+        sd_event_source_disable_unref(w->source); /* which closes its descriptor */
+        free(w);
+        return;
+    }
+}
+
+static void release(struct control *k, const char *serial, const void *owner);
+
+/* It has died. Its connection may live on in a child of it, which steers nothing. */
+static int on_process(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+    struct watch *w = userdata;
+    struct control *k = w->control;
+    struct client *c = w->client;
+    const struct lease *l;
+
+    (void)source;
+    (void)fd;
+    (void)events;
+    while ((l = lease_any_of(&k->leases, c)) != NULL) {
+        char text[200];
+
+        snprintf(text, sizeof(text), "%s has ended and has lost control of pen %s; the needles were stopped", l->name, l->serial);
+        log_warning("%s", text);
+        hub_note(k->env->hub, MNC__JOURNAL_KIND__JOURNAL_CONTROL, l->serial, text);
+        release(k, l->serial, c);
+    }
+    unwatch(k, c);
+    return 0;
+}
+
+/* 0: it is watched, or cannot be, and its liveness has to do. -ESRCH: it has ended. */
+static int watch(struct control *k, struct client *c)
+{
+    struct watch *w = k->watches;
+    int fd, r;
+
+    while (w != NULL && w->client != c)
+        w = w->next;
+    if (w != NULL)
+        return 0;
+    fd = client_pidfd(c);
+    if (fd < 0)
+        return fd == -ESRCH ? fd : 0;
+    w = calloc(1, sizeof(*w));
+    if (w == NULL) {
+        close(fd);
+        return -ENOMEM;
+    }
+    *w = (struct watch){.next = k->watches, .control = k, .client = c};
+    r = sd_event_add_io(k->env->event, &w->source, fd, EPOLLIN, on_process, w);
+    if (r >= 0)
+        r = sd_event_source_set_io_fd_own(w->source, true);
+    if (r < 0) {
+        sd_event_source_disable_unref(w->source);
+        close(fd);
+        free(w);
+        return r;
+    }
+    k->watches = w;
+    return 0;
+}
+
+/* ---- giving ---- */
+
+/* When the timer is next: an owner is asked, or was silent for too long. */
+static void schedule(struct control *k)
+{
+    uint64_t at_us = lease_deadline_us(&k->leases);
+
+    at_us = k->ping_at_us < at_us ? k->ping_at_us : at_us;
+    sd_event_source_set_time(k->timer, at_us);
+    sd_event_source_set_enabled(k->timer, k->leases.count > 0 ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+}
+
+static int give(struct control *k, const char *serial, struct client *c, uint64_t liveness_us, bool by_force)
 {
     const struct lease *l = lease_of(&k->leases, serial);
     const void *before = l != NULL ? l->owner : NULL;
-    int r = lease_take(&k->leases, serial, c, client_name(c), client_pid(c), now_us(k), by_force);
+    int r = before == NULL || by_force || before == c ? watch(k, c) : 0;
 
+    if (r == 0)
+        r = lease_take(&k->leases, serial, c, client_name(c), client_pid(c), liveness_us, now_us(k), by_force);
     if (r < 0)
         return r;
     if (before != c)
         log_info("pen %s is controlled by %s", serial, client_name(c));
-    if (sd_event_source_get_enabled(k->timer, NULL) == 0) {
-        sd_event_source_set_time_relative(k->timer, LEASE_PING_US);
-        sd_event_source_set_enabled(k->timer, SD_EVENT_ONESHOT);
-    }
+    if (k->ping_at_us < now_us(k) || k->ping_at_us > now_us(k) + lease_ping_us(&k->leases))
+        k->ping_at_us = now_us(k) + lease_ping_us(&k->leases);
+    schedule(k);
     show(k, serial);
     return 0;
+}
+
+static void refuse_give(struct client *c, uint32_t id, int r)
+{
+    if (r == -ESRCH)
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "the process that connected (pid %d) has ended: connect anew", (int)client_pid(c));
+    else
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_BUSY, r == -ENOMEM ? "the daemon is out of memory" : "no process can be watched now: %s", strerror(-r));
 }
 
 /* It is free now: the next one has it. */
@@ -111,12 +216,15 @@ static void freed(struct control *k, const char *serial)
 
         if (strcmp(w.serial, serial) != 0)
             continue;
+        int r;
+
         free_waiting(k, at);
-        if (give(k, serial, w.client, false) == 0) {
+        r = give(k, serial, w.client, w.liveness_us, false);
+        if (r == 0) {
             client_say_done(w.client, w.id);
             return;
         }
-        client_refuse(w.client, w.id, MNC__ERROR_CODE__ERROR_BUSY, "the daemon is out of memory");
+        refuse_give(w.client, w.id, r);
         break;
     }
     show(k, serial);
@@ -145,7 +253,8 @@ static void lose_silent(struct control *k)
     while ((l = lease_silent(&k->leases, now_us(k))) != NULL) {
         char text[200];
 
-        snprintf(text, sizeof(text), "%s did not answer for 2 s and has lost control of pen %s; the needles were stopped", l->name, l->serial);
+        snprintf(text, sizeof(text), "%s did not answer for %.3g s and has lost control of pen %s; the needles were stopped", l->name, (double)l->liveness_us / 1e6,
+                 l->serial);
         log_warning("%s", text);
         hub_note(k->env->hub, MNC__JOURNAL_KIND__JOURNAL_CONTROL, l->serial, text);
         tell(l->owner, MNC__LEASE_CHANGE__LEASE_LOST, l->serial, NULL, text);
@@ -170,14 +279,11 @@ static void end_waits(struct control *k)
     }
 }
 
-static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
+static void ping(const struct control *k)
 {
-    struct control *k = userdata;
     Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
     Mnc__Ping ping = MNC__PING__INIT;
 
-    lose_silent(k);
-    end_waits(k);
     m.body_case = MNC__SERVER_MESSAGE__BODY_PING;
     m.ping = &ping;
     for (size_t i = 0; i < k->leases.count; i++) {
@@ -189,10 +295,22 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
         if (first == i) /* once, however many it has */
             client_tell((struct client *)(uintptr_t)owner, &m);
     }
-    if (k->leases.count == 0)
-        return 0;
-    sd_event_source_set_time(s, usec + LEASE_PING_US);
-    return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
+{
+    struct control *k = userdata;
+
+    (void)s;
+    (void)usec;
+    lose_silent(k);
+    end_waits(k);
+    if (now_us(k) >= k->ping_at_us) {
+        ping(k);
+        k->ping_at_us = now_us(k) + lease_ping_us(&k->leases);
+    }
+    schedule(k);
+    return 0;
 }
 
 /* ---- asking ---- */
@@ -202,22 +320,23 @@ static void refuse_held(struct client *c, uint32_t id, const struct lease *l)
     client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "pen %s is controlled by %s", l->serial, l->name);
 }
 
-static void take(struct control *k, struct client *c, uint32_t id, const char *serial)
+static void take(struct control *k, struct client *c, uint32_t id, const char *serial, uint64_t liveness_us)
 {
-    int r = give(k, serial, c, false);
+    int r = give(k, serial, c, liveness_us, false);
 
     if (r == 0)
         client_say_done(c, id);
     else if (r == -EBUSY)
         refuse_held(c, id, lease_of(&k->leases, serial));
     else
-        client_refuse(c, id, MNC__ERROR_CODE__ERROR_BUSY, "the daemon is out of memory");
+        refuse_give(c, id, r);
 }
 
-static void take_over(struct control *k, struct client *c, uint32_t id, const char *serial)
+static void take_over(struct control *k, struct client *c, uint32_t id, const char *serial, uint64_t liveness_us)
 {
     const struct lease *l = lease_of(&k->leases, serial);
     char text[300];
+    int r;
 
     if (client_role(c) < ROLE_SERVICE) {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_FORBIDDEN, "only the service role takes a lease over; your user is %s", role_name(client_role(c)));
@@ -230,19 +349,20 @@ static void take_over(struct control *k, struct client *c, uint32_t id, const ch
         tell(l->owner, MNC__LEASE_CHANGE__LEASE_LOST, serial, c, text);
         stop(k, l);
     }
-    if (give(k, serial, c, true) == 0)
+    r = give(k, serial, c, liveness_us, true);
+    if (r == 0)
         client_say_done(c, id);
     else
-        client_refuse(c, id, MNC__ERROR_CODE__ERROR_BUSY, "the daemon is out of memory");
+        refuse_give(c, id, r);
 }
 
-static void ask_owner(struct control *k, struct client *c, uint32_t id, const char *serial, uint32_t wait_ms)
+static void ask_owner(struct control *k, struct client *c, uint32_t id, const char *serial, uint64_t liveness_us, uint32_t wait_ms)
 {
     const struct lease *l = lease_of(&k->leases, serial);
     struct waiting *w, **at = &k->waiting;
 
     if (l == NULL || l->owner == c) {
-        take(k, c, id, serial);
+        take(k, c, id, serial, liveness_us);
         return;
     }
     w = k->waiting_count < WAITING_MAX ? calloc(1, sizeof(*w)) : NULL;
@@ -252,7 +372,7 @@ static void ask_owner(struct control *k, struct client *c, uint32_t id, const ch
     }
     if (wait_ms == 0 || wait_ms > WAIT_MAX_MS)
         wait_ms = wait_ms == 0 ? WAIT_DEFAULT_MS : WAIT_MAX_MS;
-    *w = (struct waiting){.client = c, .id = id, .until_us = now_us(k) + (uint64_t)wait_ms * 1000};
+    *w = (struct waiting){.client = c, .id = id, .until_us = now_us(k) + (uint64_t)wait_ms * 1000, .liveness_us = liveness_us};
     snprintf(w->serial, sizeof(w->serial), "%s", serial);
     while (*at != NULL)
         at = &(*at)->next;
@@ -269,10 +389,15 @@ static void hand_on(struct control *k, struct client *c, uint32_t id, const char
 
         if (strcmp(w.serial, serial) != 0 || (pid != 0 && (uint32_t)client_pid(w.client) != pid))
             continue;
+        int r;
+
         free_waiting(k, at);
         stop(k, lease_of(&k->leases, serial));
-        give(k, serial, w.client, true); /* there is room: it replaces one */
-        client_say_done(w.client, w.id);
+        r = give(k, serial, w.client, w.liveness_us, true);
+        if (r == 0)
+            client_say_done(w.client, w.id);
+        else
+            refuse_give(w.client, w.id, r);
         client_say_done(c, id);
         return;
     }
@@ -282,9 +407,14 @@ static void hand_on(struct control *k, struct client *c, uint32_t id, const char
 void control_lease(struct control *k, struct client *c, uint32_t id, const Mnc__Lease *m)
 {
     const char *serial = m->serial;
+    uint64_t liveness_us = m->has_liveness_ms ? (uint64_t)m->liveness_ms * 1000 : LEASE_LIVENESS_US;
     const struct lease *l;
     const struct pen *p;
 
+    if (liveness_us < LEASE_LIVENESS_MIN_US || liveness_us > LEASE_LIVENESS_MAX_US) {
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_MALFORMED, "a lease's liveness is 250 to 5000 ms, not %u", m->liveness_ms);
+        return;
+    }
     if (serial == NULL || serial[0] == '\0' || strlen(serial) > 32 || !m->has_action) {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_MALFORMED, "LEASE needs serial and action");
         return;
@@ -303,13 +433,13 @@ void control_lease(struct control *k, struct client *c, uint32_t id, const Mnc__
     }
     switch (m->action) {
     case MNC__LEASE_ACTION__LEASE_TAKE:
-        take(k, c, id, serial);
+        take(k, c, id, serial, liveness_us);
         break;
     case MNC__LEASE_ACTION__LEASE_TAKE_OVER:
-        take_over(k, c, id, serial);
+        take_over(k, c, id, serial, liveness_us);
         break;
     case MNC__LEASE_ACTION__LEASE_REQUEST:
-        ask_owner(k, c, id, serial, m->wait_ms);
+        ask_owner(k, c, id, serial, liveness_us, m->wait_ms);
         break;
     case MNC__LEASE_ACTION__LEASE_GIVE:
         hand_on(k, c, id, serial, m->pid);
@@ -354,6 +484,7 @@ void control_forget(struct control *k, struct client *c)
     }
     while ((l = lease_any_of(&k->leases, c)) != NULL)
         release(k, l->serial, c);
+    unwatch(k, c);
 }
 
 int control_new(struct control **out, struct client_env *env)
@@ -364,7 +495,7 @@ int control_new(struct control **out, struct client_env *env)
     if (k == NULL)
         return -ENOMEM;
     k->env = env;
-    r = sd_event_add_time_relative(env->event, &k->timer, CLOCK_MONOTONIC, 0, 0, on_timer, k);
+    r = sd_event_add_time_relative(env->event, &k->timer, CLOCK_MONOTONIC, 0, TIMER_ACCURACY_US, on_timer, k);
     if (r >= 0)
         r = sd_event_source_set_enabled(k->timer, SD_EVENT_OFF);
     if (r < 0) {
@@ -381,6 +512,8 @@ void control_free(struct control *k)
         return;
     while (k->waiting != NULL)
         free_waiting(k, &k->waiting);
+    while (k->watches != NULL)
+        unwatch(k, k->watches->client);
     leases_free(&k->leases);
     sd_event_source_disable_unref(k->timer);
     free(k);

@@ -25,7 +25,7 @@ const struct lease *lease_of(const struct leases *l, const char *serial)
     return find(l, serial);
 }
 
-int lease_take(struct leases *l, const char *serial, const void *owner, const char *name, pid_t pid, uint64_t now_us, bool by_force)
+int lease_take(struct leases *l, const char *serial, const void *owner, const char *name, pid_t pid, uint64_t liveness_us, uint64_t now_us, bool by_force)
 {
     struct lease *lease = find(l, serial);
 
@@ -42,7 +42,7 @@ int lease_take(struct leases *l, const char *serial, const void *owner, const ch
     }
     if (lease == NULL)
         lease = &l->list[l->count++];
-    *lease = (struct lease){.owner = owner, .pid = pid, .heard_us = now_us};
+    *lease = (struct lease){.owner = owner, .pid = pid, .heard_us = now_us, .liveness_us = liveness_us};
     snprintf(lease->serial, sizeof(lease->serial), "%s", serial);
     snprintf(lease->name, sizeof(lease->name), "%s", name);
     return 0;
@@ -69,10 +69,31 @@ void lease_heard(struct leases *l, const void *owner, uint64_t now_us)
 const struct lease *lease_silent(const struct leases *l, uint64_t now_us)
 {
     for (size_t i = 0; i < l->count; i++) {
-        if (now_us >= l->list[i].heard_us + LEASE_SILENCE_US)
+        if (now_us >= l->list[i].heard_us + l->list[i].liveness_us)
             return &l->list[i];
     }
     return NULL;
+}
+
+uint64_t lease_deadline_us(const struct leases *l)
+{
+    uint64_t first_us = UINT64_MAX;
+
+    for (size_t i = 0; i < l->count; i++) {
+        uint64_t us = l->list[i].heard_us + l->list[i].liveness_us;
+
+        first_us = us < first_us ? us : first_us;
+    }
+    return first_us;
+}
+
+uint64_t lease_ping_us(const struct leases *l)
+{
+    uint64_t least_us = LEASE_LIVENESS_US;
+
+    for (size_t i = 0; i < l->count; i++)
+        least_us = l->list[i].liveness_us < least_us ? l->list[i].liveness_us : least_us;
+    return least_us / 4;
 }
 
 const struct lease *lease_any_of(const struct leases *l, const void *owner)

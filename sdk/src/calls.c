@@ -9,7 +9,7 @@
 #include "client.h"
 #include "decode.h"
 
-enum { PAYLOAD_MAX = MN_ECHO_MAX, AGAIN_TIMEOUT_MS = 5000, PACE_MINOR = 4, LEASE_SLACK_MS = 2000 /* the daemon's own deadline comes first */ };
+enum { PAYLOAD_MAX = MN_ECHO_MAX, AGAIN_TIMEOUT_MS = 5000, PACE_MINOR = 4, LIVENESS_MINOR = 7, LEASE_SLACK_MS = 2000 /* the daemon's own deadline comes first */ };
 
 static void subscribe_again(mn_client *c);
 
@@ -249,9 +249,14 @@ static int lease(mn_client *c, const char *serial, Mnc__LeaseAction action, uint
 
     if (serial == NULL || serial[0] == '\0')
         return client_fail(c, MN_ERR_INVALID, "which pen? a serial number is needed");
+    if (c->liveness_ms != 0 && c->state == CLIENT_CONNECTED && c->daemon_minor < LIVENESS_MINOR)
+        return client_fail(c, MN_ERR_UNSUPPORTED, "mnd %s speaks client protocol 1.%u, and a lease has a liveness of its own since 1.%d: update the daemon", c->daemon_version,
+                           c->daemon_minor, LIVENESS_MINOR);
     l.serial = (char *)(uintptr_t)serial;
     l.has_action = true;
     l.action = action;
+    l.has_liveness_ms = c->liveness_ms != 0;
+    l.liveness_ms = c->liveness_ms;
     l.has_pid = pid != 0;
     l.pid = pid;
     l.has_wait_ms = waits;

@@ -708,6 +708,7 @@ static mn_client *client_new(const struct mn_options *o)
     c->on_event = o->on_event;
     c->user = o->user;
     c->reconnect = o->reconnect;
+    c->liveness_ms = o->liveness_ms;
     if (c->path == NULL || c->name == NULL) {
         mn_close(c);
         return NULL;
@@ -725,6 +726,11 @@ int mn_connect(mn_client **out, const struct mn_options *options, char *message,
     *out = NULL;
     if (message != NULL && cap > 0)
         message[0] = '\0';
+    if (o->liveness_ms != 0 && (o->liveness_ms < MN_LIVENESS_MIN_MS || o->liveness_ms > MN_LIVENESS_MAX_MS)) {
+        if (message != NULL)
+            snprintf(message, cap, "liveness_ms is %d to %d, not %u", MN_LIVENESS_MIN_MS, MN_LIVENESS_MAX_MS, o->liveness_ms);
+        return MN_ERR_INVALID;
+    }
     c = client_new(o);
     if (c == NULL)
         return MN_ERR_MEMORY;

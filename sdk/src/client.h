@@ -53,6 +53,7 @@ struct mn_client {
     int fd;
     enum client_state state;
     bool reconnect, watching, monitoring;
+    unsigned liveness_ms; /* 0: the daemon's own */
     uint64_t last_traffic; /* number; 0: none yet */
     mn_event_fn *on_event;
     void *user;

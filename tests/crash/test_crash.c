@@ -630,7 +630,7 @@ static uint64_t run_with_failing_allocation(uint64_t fail_at, unsigned *refused)
 
 static void every_allocation_fails_once(void **state)
 {
-    const char *step = getenv("MN_ALLOCATION_STEP");
+    const char *step = getenv("MN_ALLOCATION_STEP"), *from = getenv("MN_ALLOCATION_FROM");
     uint64_t every = step != NULL ? strtoul(step, NULL, 10) : 1;
     unsigned tried = 0, refused = 0;
     uint64_t count;
@@ -641,7 +641,7 @@ static void every_allocation_fails_once(void **state)
         print_message("allocations are the sanitizer's here\n");
         skip();
     }
-    for (uint64_t at = 1; at <= count; at += every, tried++)
+    for (uint64_t at = from != NULL ? strtoul(from, NULL, 10) : 1; at <= count; at += every, tried++)
         run_with_failing_allocation(at, &refused);
     printf("# %u of %lu allocations failed, one in each run: lost %u, doubled %u; in %u mnd did not begin, and said so\n", tried, (unsigned long)count,
            lost, doubled, refused);

@@ -618,7 +618,7 @@ static void leases_put(struct leases *l, const struct daemon *s)
 {
     *l = (struct leases){0};
     if (s->lease.owner != NULL)
-        assert_int_equal(lease_take(l, "P", s->lease.owner, "program", 1, s->lease.heard_us, false), 0);
+        assert_int_equal(lease_take(l, "P", s->lease.owner, "program", 1, LEASE_LIVENESS_US, s->lease.heard_us, false), 0);
 }
 
 static void leases_get(struct daemon *s, struct leases *l)
@@ -661,9 +661,9 @@ static const char *lease_event(struct daemon *s, int event, int program)
 
     leases_put(&l, s);
     if (event == TAKE)
-        r = lease_take(&l, "P", &programs[program], "program", 1, s->now_us, false);
+        r = lease_take(&l, "P", &programs[program], "program", 1, LEASE_LIVENESS_US, s->now_us, false);
     else if (event == TAKE_OVER)
-        r = lease_take(&l, "P", &programs[program], "program", 1, s->now_us, true);
+        r = lease_take(&l, "P", &programs[program], "program", 1, LEASE_LIVENESS_US, s->now_us, true);
     else if (event == PONG)
         lease_heard(&l, &programs[program], s->now_us);
     else if (lease_release(&l, "P", &programs[program]) && before != program)
@@ -808,7 +808,7 @@ static const char *daemon_act(struct daemon *s, int event)
         silent = lease_silent(&l, s->now_us);
         if (silent != NULL)
             lease_release(&l, "P", silent->owner);
-        else if (before >= 0 && s->now_us - s->lease.heard_us >= LEASE_SILENCE_US) {
+        else if (before >= 0 && s->now_us - s->lease.heard_us >= LEASE_LIVENESS_US) {
             leases_free(&l);
             return "a silent program keeps its lease";
         }

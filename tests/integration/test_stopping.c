@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -27,6 +28,7 @@
 enum { LIMIT_US = 350000, STOP_LIMIT_US = 50000, RUNS_MAX = 100000, ATTEMPTS = 5, EMULATED = 4 /* times as long is waited for there */ };
 
 static const char *const P = "STOPPER";
+static void program_ends(void);
 static struct harness h;
 static struct port pen;
 static pid_t program;
@@ -200,15 +202,29 @@ static void hang_up(int signal)
     _exit(0); /* the kernel closes its socket */
 }
 
+static unsigned liveness_ms; /* of the program; 0: as it comes */
+static pid_t *heir;          /* its child, that has all its descriptors, and does nothing; NULL: none is wanted */
+
 /* The program that has the pen's lease, and has armed it. */
 static void start_program(void)
 {
     program = fork();
     assert_true(program >= 0);
     if (program == 0) {
-        mn_client *c = harness_client(&h);
+        struct mn_options o = {.socket = h.socket, .name = "armed it", .liveness_ms = liveness_ms};
+        mn_client *c;
         int r;
 
+        assert_int_equal(mn_connect(&c, &o, NULL, 0), MN_OK);
+        if (heir != NULL) {
+            pid_t child = fork();
+
+            if (child == 0) {
+                pause();
+                _exit(0);
+            }
+            *heir = child;
+        }
         signal(SIGTERM, hang_up);
         r = harness_arm(c, P, NULL);
         if (r != MN_OK)
@@ -271,7 +287,6 @@ static bool try_run(void)
     return truth().state == mnp_State_STATE_RUNNING;
 }
 
-static void program_ends(void);
 
 static void run(void)
 {
@@ -367,6 +382,23 @@ static uint64_t program_freezes(void)
     UNTIL(seen()->lease_name[0] == '\0', 5000);
     t = before();
     return standstill_us(t);
+}
+
+/* From the moment itself. */
+static uint64_t freeze(void)
+{
+    uint64_t t = before();
+
+    kill(program, SIGSTOP);
+    return standstill_us(t);
+}
+
+static void heir_ends(void)
+{
+    program_ends();
+    if (*heir > 0)
+        kill(*heir, SIGKILL);
+    *heir = 0;
 }
 
 static uint64_t kill_daemon(void)
@@ -476,6 +508,36 @@ static void a_program_that_freezes(void **state)
     measure("program frozen, from the loss of its lease", LIMIT_US, program_freezes, program_ends);
 }
 
+/* Its last answer may be as old as a quarter of its liveness. */
+static void a_program_that_freezes_with_the_least_liveness(void **state)
+{
+    (void)state;
+    if (control != NULL) {
+        print_message("# not in an emulated machine: what is frozen there for 250 ms is not only the program\n");
+        skip();
+    }
+    liveness_ms = MN_LIVENESS_MIN_MS;
+    measure("program frozen, liveness 250 ms", MN_LIVENESS_MIN_MS * 1000 + LIMIT_US, freeze, program_ends);
+    liveness_ms = 0;
+}
+
+static void a_program_that_freezes_with_the_usual_liveness(void **state)
+{
+    (void)state;
+    measure("program frozen, liveness 2000 ms", 2000 * 1000 + LIMIT_US, freeze, program_ends);
+}
+
+/* Its socket stays open: a child has it. */
+static void a_program_that_is_killed_and_leaves_a_child(void **state)
+{
+    (void)state;
+    heir = mmap(NULL, sizeof(*heir), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(heir != MAP_FAILED);
+    measure("program killed, a child of it has the socket", LIMIT_US, kill_program, heir_ends);
+    munmap(heir, sizeof(*heir));
+    heir = NULL;
+}
+
 static void a_daemon_that_is_killed(void **state)
 {
     (void)state;
@@ -505,7 +567,8 @@ static void a_stop_under_full_telemetry(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        EACH(a_program_that_is_killed), EACH(a_program_that_hangs_up), EACH(a_program_that_freezes), EACH(a_daemon_that_is_killed),
+        EACH(a_program_that_is_killed), EACH(a_program_that_is_killed_and_leaves_a_child), EACH(a_program_that_hangs_up), EACH(a_program_that_freezes),
+        EACH(a_program_that_freezes_with_the_least_liveness), EACH(a_program_that_freezes_with_the_usual_liveness), EACH(a_daemon_that_is_killed),
         EACH(a_daemon_that_is_stopped), EACH(a_cable_that_is_pulled),  EACH(a_stop_under_full_telemetry),
     };
 

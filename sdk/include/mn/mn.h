@@ -86,6 +86,9 @@ struct mn_result;
 typedef void mn_event_fn(mn_client *c, const struct mn_event *e, void *user);
 typedef void mn_result_fn(mn_client *c, const struct mn_result *r, void *user);
 
+#define MN_LIVENESS_MIN_MS 250
+#define MN_LIVENESS_MAX_MS 5000
+
 struct mn_options {
     const char *socket;   /* NULL: $MN_SOCKET, else /run/mnd/mnd.sock */
     const char *name;     /* of this program, for the daemon's log; NULL: "libmn" */
@@ -93,6 +96,7 @@ struct mn_options {
     mn_event_fn *on_event; /* may be NULL */
     void *user;           /* for on_event */
     int timeout_ms;       /* for connecting; 0: 5000 */
+    unsigned liveness_ms; /* 250 to 5000: for how long this program may be silent before it loses the pens that it controls; 0: 2000 */
 };
 
 /* Connects and greets. *out is NULL unless MN_OK. options may be NULL. On an error, message (may be NULL) gets one sentence of
@@ -292,9 +296,10 @@ MN_API int mn_config_reset_async(mn_client *c, const char *serial, const uint32_
 
 /*
  * At most one program controls a pen: it alone may begin, arm and end a session with it, and nobody else may change it meanwhile (MN_ERR_LEASE, with the owner's name and
- * pid). Control ends with mn_lease_release(), with the connection, and when the program leaves the daemon's pings unanswered for 2 s:
- * mn_process() and blocking calls answer them, so a program that is frozen loses its pens. Either way the needles stop. After a
- * reconnection control is to be taken anew.
+ * pid). Control ends with mn_lease_release(), with the connection, with the death of the process that has connected (whatever child of it holds the
+ * socket), and when the program leaves the daemon's pings unanswered for as long as mn_options.liveness_ms says: mn_process() and blocking calls answer
+ * them, so a program that is frozen loses its pens. Either way the needles stop: within 350 ms of a hang-up or a death, and within liveness_ms + 350 ms
+ * of the last answer of one that is frozen. After a reconnection control is to be taken anew.
  */
 MN_API int mn_lease_take(mn_client *c, const char *serial, int timeout_ms);
 MN_API int mn_lease_take_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);

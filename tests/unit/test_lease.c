@@ -1,0 +1,81 @@
+/* Leases, by the clock: each owner's own liveness, and nobody's answer counts for another. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+
+#include "lease.h"
+
+static const char a, b; /* two programs */
+
+static void take(struct leases *l, const char *serial, const void *owner, uint64_t liveness_us, uint64_t now_us)
+{
+    assert_int_equal(lease_take(l, serial, owner, "program", 1, liveness_us, now_us, false), 0);
+}
+
+static void nobody_s_answer_counts_for_another(void **state)
+{
+    struct leases l = {0};
+
+    (void)state;
+    take(&l, "P", &a, LEASE_LIVENESS_US, 1000);
+    take(&l, "Q", &b, LEASE_LIVENESS_US, 1000);
+    lease_heard(&l, &b, 1500000);
+    assert_null(lease_silent(&l, 1000 + LEASE_LIVENESS_US - 1));
+    assert_ptr_equal(lease_silent(&l, 1000 + LEASE_LIVENESS_US)->owner, &a);
+    assert_true(lease_release(&l, "P", &a));
+    assert_null(lease_silent(&l, 1500000 + LEASE_LIVENESS_US - 1));
+    assert_ptr_equal(lease_silent(&l, 1500000 + LEASE_LIVENESS_US)->owner, &b);
+    leases_free(&l);
+}
+
+static void each_owner_has_its_own_liveness(void **state)
+{
+    struct leases l = {0};
+
+    (void)state;
+    assert_int_equal(lease_deadline_us(&l), UINT64_MAX);
+    take(&l, "P", &a, LEASE_LIVENESS_MAX_US, 0);
+    assert_int_equal(lease_deadline_us(&l), LEASE_LIVENESS_MAX_US);
+    take(&l, "Q", &b, LEASE_LIVENESS_MIN_US, 0);
+    assert_int_equal(lease_deadline_us(&l), LEASE_LIVENESS_MIN_US);
+    assert_true(lease_ping_us(&l) * 4 <= LEASE_LIVENESS_MIN_US);
+    assert_ptr_equal(lease_silent(&l, LEASE_LIVENESS_MIN_US)->owner, &b);
+    assert_true(lease_release(&l, "Q", &b));
+    assert_null(lease_silent(&l, LEASE_LIVENESS_MAX_US - 1));
+    assert_ptr_equal(lease_silent(&l, LEASE_LIVENESS_MAX_US)->owner, &a);
+    take(&l, "P", &a, LEASE_LIVENESS_MIN_US, 100); /* taken again: as it says now */
+    assert_int_equal(lease_deadline_us(&l), 100 + LEASE_LIVENESS_MIN_US);
+    leases_free(&l);
+}
+
+static void one_pen_has_one_owner(void **state)
+{
+    struct leases l = {0};
+
+    (void)state;
+    take(&l, "P", &a, LEASE_LIVENESS_US, 0);
+    assert_int_equal(lease_take(&l, "P", &b, "other", 2, LEASE_LIVENESS_US, 0, false), -EBUSY);
+    assert_ptr_equal(lease_of(&l, "P")->owner, &a);
+    assert_false(lease_release(&l, "P", &b));
+    assert_int_equal(lease_take(&l, "P", &b, "other", 2, LEASE_LIVENESS_US, 0, true), 0);
+    assert_int_equal(l.count, 1);
+    assert_ptr_equal(lease_of(&l, "P")->owner, &b);
+    assert_null(lease_any_of(&l, &a));
+    assert_non_null(lease_any_of(&l, &b));
+    leases_free(&l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nobody_s_answer_counts_for_another),
+        cmocka_unit_test(each_owner_has_its_own_liveness),
+        cmocka_unit_test(one_pen_has_one_owner),
+    };
+
+    return cmocka_run_group_tests_name("lease", tests, NULL, NULL);
+}

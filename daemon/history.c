@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "past.h"
 #include "pen.pb-c.h"
 
 enum { LIST_BYTES_MAX = 96 * 1024 };
@@ -387,10 +388,26 @@ static bool on_list(void *ctx, const struct journal_record *r)
     return !v->full && !v->failed;
 }
 
+/* Those in which a cartridge was used, one by one. */
+static int list_by_cartridge(struct store *s, struct listing *v)
+{
+    struct history_list *l = v->l;
+    uint32_t numbers[HISTORY_LIST_MAX + 1];
+    size_t n = 0;
+    int r = past_sessions_of(s, l->cartridge_uid, l->cartridge_lot, l->before, numbers, HISTORY_LIST_MAX + 1, &n);
+
+    for (size_t i = 0; r == 0 && i < n && !v->full && !v->failed; i++) {
+        l->number = numbers[i];
+        r = store_sessions(s, l->number + 1, on_list, v);
+    }
+    l->number = 0;
+    return r;
+}
+
 int history_list(struct store *s, struct history_list *l)
 {
     struct listing v = {.l = l};
-    int r = store_sessions(s, l->number != 0 ? l->number + 1 : l->before, on_list, &v);
+    int r = l->cartridge_uid != 0 || l->by_lot ? list_by_cartridge(s, &v) : store_sessions(s, l->number != 0 ? l->number + 1 : l->before, on_list, &v);
 
     l->next_before = v.full ? l->sessions[l->count - 1]->number : 0;
     return r < 0 ? r : v.failed ? -ENOMEM : 0;

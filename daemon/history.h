@@ -35,6 +35,9 @@ int history_restore(struct store *s, uint64_t journal_id, struct treatment *open
 struct history_list {
     uint32_t number, before; /* 0: all */
     char subject[33];        /* "": all */
+    uint64_t cartridge_uid;  /* 0: whatever it was */
+    bool by_lot;
+    uint32_t cartridge_lot;
     Mnc__Session *sessions[HISTORY_LIST_MAX]; /* free with history_list_free() */
     size_t count;
     uint32_t next_before;    /* 0: that was all */

@@ -145,7 +145,7 @@ static void inquire(struct inquiries *all, struct inquiry wanted)
 
 void inquiry_list(struct inquiries *all, struct client *c, uint32_t id, const Mnc__SessionList *m)
 {
-    struct inquiry q = {.client = c, .id = id, .list = {.number = m->number, .before = m->before}};
+    struct inquiry q = {.client = c, .id = id, .list = {.number = m->number, .before = m->before, .cartridge_uid = m->cartridge_uid, .by_lot = m->has_cartridge_lot, .cartridge_lot = m->cartridge_lot}};
 
     snprintf(q.list.subject, sizeof(q.list.subject), "%s", m->subject != NULL ? m->subject : "");
     inquire(all, q);

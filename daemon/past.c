@@ -302,9 +302,9 @@ uint64_t past_now_us(const struct past *p, uint64_t clock_us)
     return clock_us > p->latest_us ? clock_us : p->latest_us;
 }
 
-int past_sessions_of(struct store *s, uint64_t uid, uint32_t lot, uint32_t *numbers, size_t cap, size_t *count)
+int past_sessions_of(struct store *s, uint64_t uid, uint32_t lot, uint32_t below, uint32_t *numbers, size_t cap, size_t *count)
 {
-    const struct value v[] = {{NULL, uid != 0 ? uid : lot}, {NULL, store_id(s)}, {NULL, store_id(s) + UINT32_MAX}};
+    const struct value v[] = {{NULL, uid != 0 ? uid : lot}, {NULL, store_id(s)}, {NULL, store_id(s) + (below != 0 ? below - 1 : UINT32_MAX)}};
     sqlite3_stmt *q = NULL;
     int r = first(store_sqlite(s), uid != 0 ? "SELECT treatment FROM uses WHERE uid = ?1 AND treatment > ?2 AND treatment <= ?3 ORDER BY treatment DESC"
                                             : "SELECT DISTINCT treatment FROM uses WHERE lot = ?1 AND treatment > ?2 AND treatment <= ?3 ORDER BY treatment DESC",

@@ -53,8 +53,9 @@ uint32_t past_days(const struct past_time *then, uint64_t now_us);
 /* The latest time that is known: this clock's, or that of the journal if it is later. A clock that was set back makes nothing older. */
 uint64_t past_now_us(const struct past *p, uint64_t clock_us);
 
-/* The numbers of sessions in which a cartridge, or one of a lot, was used, the newest first; at most cap. uid 0: by lot. */
-int past_sessions_of(struct store *s, uint64_t uid, uint32_t lot, uint32_t *numbers, size_t cap, size_t *count);
+/* The numbers of sessions in which a cartridge, or one of a lot, was used, the newest first (of numbers below this one; 0: of all); at most cap. uid 0:
+ * by lot. */
+int past_sessions_of(struct store *s, uint64_t uid, uint32_t lot, uint32_t below, uint32_t *numbers, size_t cap, size_t *count);
 
 /* ---- for store.c ---- */
 

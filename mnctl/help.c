@@ -7,7 +7,8 @@
 #define PLAN_OPTIONS                                                                                                    \
     {"FILE", "a plan, as `session plan` writes it (--answers FILE is the same)"}, {"--subject KEY", "the clinic's own key; never a name"},            \
         {"--indication NAME", "what is treated: mnctl guide lists them"}, {"--zone ZONE:DEPTH:RATE", "where, how deep and how fast: cheek:1.2mm:120Hz; again for more zones"},     \
-        {"--numbed MINUTES", "how long ago the numbing was applied"}, {"--waive-numbing REASON", "why there is none"}, {"--product NAME", "PRP, GROWTH_FACTOR or SERUM; recorded"}
+        {"--numbed MINUTES", "how long ago the numbing was applied"}, {"--waive-numbing REASON", "why there is none"}, {"--product NAME", "PRP, GROWTH_FACTOR or SERUM; recorded"},                               \
+        {"--continue N", "this is the rest of session N, which was broken off today"}, {"--because REASON", "needed with it, and recorded"}
 
 static const struct command commands[] = {
     {"list", GROUP_LOOK, "the pens that are plugged in", "list [--watch]",
@@ -50,16 +51,16 @@ static const struct command commands[] = {
      "wrong before, the role service confirms it here; that is recorded, and no earlier treatment counts as later than now.",
      OPTIONS({"confirm", "the clock of the machine on which mnd runs is right"}), "mnctl clock confirm", cmd_clock},
     {"session", GROUP_TREAT, "a treatment, from its plan to its summary",
-     "session start [PLAN] [--yes]\nsession resume [--zone ZONE] [--yes]\nsession plan [PLAN] [--output FILE]\nsession check PLAN\nsession pause | end [--aborted] | status\nsession list [--subject KEY]\n"
+     "session start [PLAN] [--yes]\nsession resume [--zone ZONE] [--yes]\nsession plan [PLAN] [--output FILE]\nsession check PLAN\nsession pause | end [--aborted] | status\nsession list [--subject KEY | --cartridge UID | --lot LOT]\n"
      "session show [N] | aftercare [N] [--html FILE] | event N WHAT",
      "A treatment: `session start` asks all that it needs, shows what will be applied, asks once more, and arms. Only the pen's trigger starts the needles. It stays while the "
      "treatment is under way; Ctrl-C stops the needles and leaves the session open. A subject is a key of the clinic's own: nothing here may name a person.",
      OPTIONS({"start", "begins a session and arms the pen; what is missing in the plan is asked"}, {"resume", "goes on with the open session"},
              {"plan", "writes a plan to fill in; with --output, asks for all of it and writes it there"}, {"check", "what the policy finds in a plan; nothing begins. Exit code 5 if it would be refused"},
-             {"pause", "stops the needles"}, {"end", "ends the open session, with its summary"}, {"status", "the open sessions"}, {"list", "all sessions; of a subject also what is planned and due"},
+             {"pause", "stops the needles"}, {"end", "ends the open session, with its summary"}, {"status", "the open sessions"}, {"list", "all sessions; of a subject also what is planned and due; of a cartridge or a lot, those in which it was used"},
              {"show", "the last session, or session N"}, {"aftercare", "the card for whoever was treated in the last session, or in session N"}, {"event", "what was seen after session N; --table lists what can be"},
              {"--yes", "of start and resume: arm without asking"}, {"--aborted", "of end: it was not carried out as planned"}, {"--output FILE", "of plan"}, {"--html FILE", "of aftercare: a page to print"},
-             {"--table", "of event"}, PLAN_OPTIONS),
+             {"--table", "of event"}, {"--cartridge UID", "of list: sessions in which this cartridge was used"}, {"--lot LOT", "of list: in which one of this lot was used"}, PLAN_OPTIONS),
      "mnctl session start --subject K-0042 --zone cheek:1.2mm:120Hz", cmd_session},
     {"guide", GROUP_TREAT, "what a treatment of an indication asks for", "guide [INDICATION]",
      "Sessions, intervals, depths by zone with their numbing, questions beforehand, and care afterwards.", NULL, "mnctl guide scars", cmd_guide},
@@ -265,7 +266,7 @@ static void offer_sessions(struct app *a)
 {
     struct mn_sessions list = {0};
 
-    if (app_connect_quietly(a) && mn_session_list(a->client, NULL, 0, &list, a->timeout_ms) == MN_OK) {
+    if (app_connect_quietly(a) && mn_session_list(a->client, NULL, &list, a->timeout_ms) == MN_OK) {
         for (size_t i = 0; i < list.count && i < 10; i++)
             printf("%u\n", list.session[i].number);
     }

@@ -36,7 +36,7 @@ int past_read(struct app *a, const char *subject, struct past *out)
 
     *out = (struct past){0};
     do {
-        int r = mn_session_list(a->client, subject, before, &page, a->timeout_ms);
+        int r = mn_session_list(a->client, &(struct mn_session_filter){.subject = subject, .before = before}, &page, a->timeout_ms);
 
         if (r != MN_OK)
             return app_failed(a, r);

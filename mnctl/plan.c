@@ -112,6 +112,25 @@ bool plan_set_waiver(struct plan_words *w, const char *reason, char why[WHY_MAX]
     return true;
 }
 
+bool plan_set_continues(struct plan_words *w, const char *word, char why[WHY_MAX])
+{
+    char ignored[QUANTITY_WHY_MAX];
+    uint64_t number;
+
+    if (!parse_whole(word, 1, UINT32_MAX, &number, ignored))
+        return refuse(why, "a session has a number, not \"%s\": `mnctl session list` shows it", word);
+    w->plan.continues = (uint32_t)number;
+    return true;
+}
+
+bool plan_set_continues_why(struct plan_words *w, const char *reason, char why[WHY_MAX])
+{
+    if (!set_reason(w->continues_why, "a continuation", reason, why))
+        return false;
+    w->plan.continues_why = w->continues_why;
+    return true;
+}
+
 bool plan_set_override(struct plan_words *w, size_t step, const char *reason, char why[WHY_MAX])
 {
     if (!set_reason(w->overrides[step], "an override of the interval", reason, why))
@@ -324,7 +343,8 @@ int plan_option(struct plan_words *w, const char *option, const char *value)
         const char *name;
         bool (*set)(struct plan_words *w, const char *word, char why[WHY_MAX]);
     } options[] = {{"--subject", plan_set_subject},   {"--indication", plan_set_indication},  {"--zone", plan_set_zone},
-                   {"--numbed", plan_set_numbed},     {"--waive-numbing", plan_set_waiver},   {"--product", plan_set_product}, {"--answers", NULL}};
+                   {"--numbed", plan_set_numbed},     {"--waive-numbing", plan_set_waiver},   {"--product", plan_set_product},
+                   {"--continue", plan_set_continues}, {"--because", plan_set_continues_why}, {"--answers", NULL}};
     char why[WHY_MAX];
     size_t i = 0;
 

@@ -79,6 +79,7 @@ static void copy_plan(struct plan_words *to, const struct plan_words *from)
     *to = *from;
     to->plan.subject = from->plan.subject != NULL ? to->subject : NULL;
     to->plan.numbing_waiver = from->plan.numbing_waiver != NULL ? to->waiver : NULL;
+    to->plan.continues_why = from->plan.continues_why != NULL ? to->continues_why : NULL;
     for (size_t i = 0; i < MN_STEPS_MAX; i++)
         to->plan.step[i].interval_override = from->plan.step[i].interval_override != NULL ? to->overrides[i] : NULL;
     for (size_t i = 0; i < MN_QUESTIONS_MAX; i++)

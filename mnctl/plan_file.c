@@ -25,7 +25,7 @@ struct file_answer {
 };
 
 struct file {
-    char subject[40], indication[40], numbing_min[12], numbing_waiver[120];
+    char subject[40], indication[40], numbing_min[12], numbing_waiver[120], continues[12], continues_why[120];
     struct file_zone *zones;
     struct file_answer *answers;
     const struct node *products;
@@ -41,6 +41,8 @@ static const struct field file_fields[] = {
     FIELD_TEXT(struct file, indication),
     FIELD_TEXT(struct file, numbing_min),
     FIELD_TEXT(struct file, numbing_waiver),
+    FIELD_TEXT(struct file, continues),
+    FIELD_TEXT(struct file, continues_why),
     FIELD_ROWS(struct file, zones, struct file_zone, zone_fields, MN_STEPS_MAX, "zone"),
     FIELD_ROWS(struct file, answers, struct file_answer, answer_fields, MN_QUESTIONS_MAX, "item"),
     FIELD_VALUES(struct file, products, 8),
@@ -76,6 +78,8 @@ static const struct node *take_file(struct plan_words *w, const struct file *f, 
         {"indication", f->indication, plan_set_indication},
         {"numbing_min", f->numbing_min, plan_set_numbed},
         {"numbing_waiver", f->numbing_waiver, plan_set_waiver},
+        {"continues", f->continues, plan_set_continues},
+        {"continues_why", f->continues_why, plan_set_continues_why},
     };
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -213,6 +217,10 @@ void plan_write(FILE *out, const struct plan_words *w)
     fprintf(out, "%snumbing_min: %" PRIu32 "  # minutes ago\n", p->numbed ? "" : "# ", p->numbed ? p->numbing_min : 40);
     fprintf(out, "%snumbing_waiver: ", p->numbing_waiver != NULL ? "" : "# ");
     write_quoted(out, p->numbing_waiver != NULL ? p->numbing_waiver : "why there is none");
+    fprintf(out, "\n");
+    fprintf(out, "%scontinues: %" PRIu32 "  # the session of today that was broken off, of which this is the rest\n", p->continues != 0 ? "" : "# ", p->continues != 0 ? p->continues : 1);
+    fprintf(out, "%scontinues_why: ", p->continues_why != NULL ? "" : "# ");
+    write_quoted(out, p->continues_why != NULL ? p->continues_why : "why it was broken off");
     fprintf(out, "\n");
     for (size_t i = 0; i < mn_product_count(); i++) {
         if (p->products >> mn_product_at(i)->bit & 1)

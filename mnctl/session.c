@@ -1,4 +1,5 @@
 /* session: a treatment from its plan to its summary. */
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -173,22 +174,49 @@ static void print_listed(const struct mn_session *s)
         printf("%5" PRIu32 "  %s  %-12s %-10s %-11s %6" PRIu32 " strokes  %s\n", s->number, when, s->subject, s->serial, session_word(s), strokes, zones);
 }
 
+/* What `session list` is asked for; a line of usage, or EXIT_OK. */
+static int list_words(int argc, char **argv, bool open_only, struct mn_session_filter *f)
+{
+    uint64_t lot;
+    int used = 0;
+
+    if (argc == 1)
+        return EXIT_OK;
+    if (argc != 3 || open_only)
+        return usage_error("session %s takes %s, not %s", argv[0], open_only ? "nothing" : "--subject KEY, --cartridge UID or --lot LOT", argv[1]);
+    if (strcmp(argv[1], "--subject") == 0) {
+        f->subject = argv[2];
+    } else if (strcmp(argv[1], "--cartridge") == 0) {
+        if (sscanf(argv[2], "%16" SCNx64 "%n", &f->cartridge_uid, &used) != 1 || argv[2][used] != '\0' || f->cartridge_uid == 0 || !isxdigit((unsigned char)argv[2][0]))
+            return usage_error("--cartridge takes a uid of up to 16 hexadecimal digits, as `mnctl info` shows it, not %s", argv[2]);
+    } else if (strcmp(argv[1], "--lot") == 0) {
+        if (parse_number("--lot", argv[2], 0, UINT32_MAX, &lot) != EXIT_OK)
+            return EXIT_USAGE;
+        f->by_lot = true;
+        f->cartridge_lot = (uint32_t)lot;
+    } else {
+        return usage_error("session list takes --subject KEY, --cartridge UID or --lot LOT, not %s", argv[1]);
+    }
+    return EXIT_OK;
+}
+
 static int list(struct app *a, int argc, char **argv, bool open_only)
 {
-    const char *subject = argc == 3 && strcmp(argv[1], "--subject") == 0 && !open_only ? argv[2] : NULL;
+    struct mn_session_filter filter = {0};
     static struct figures figures;
     struct mn_sessions page = {0};
     struct past past = {0};
     json_t *all;
-    uint32_t before = 0;
     size_t shown = 0;
-    int r = argc > 1 && subject == NULL ? usage_error("session %s takes %s, not %s", argv[0], open_only ? "nothing" : "--subject KEY", argv[1]) : app_connect(a, false);
+    int r = list_words(argc, argv, open_only, &filter);
 
+    if (r == EXIT_OK)
+        r = app_connect(a, false);
     if (r != EXIT_OK)
         return r;
     all = json_array();
     do {
-        r = mn_session_list(a->client, subject, before, &page, a->timeout_ms);
+        r = mn_session_list(a->client, &filter, &page, a->timeout_ms);
         if (r != MN_OK) {
             json_decref(all);
             return app_failed(a, r);
@@ -207,15 +235,15 @@ static int list(struct app *a, int argc, char **argv, bool open_only)
             else
                 print_listed(s);
         }
-        before = page.before;
+        filter.before = page.before;
         mn_sessions_free(&page);
-    } while (before != 0);
+    } while (filter.before != 0);
     if (a->json)
         return print_json(all, false);
     json_decref(all);
     if (shown == 0)
         printf("%s\n", open_only ? "no session is open" : "no sessions");
-    if (subject != NULL) {
+    if (filter.subject != NULL) {
         figures_read(a, &figures);
         past_print(&past, &figures);
     }
@@ -238,7 +266,7 @@ static int get(struct app *a, const char *verb, const char *word, struct mn_sess
     if (r != EXIT_OK)
         return r;
     if (word == NULL) {
-        r = mn_session_list(a->client, NULL, 0, &page, a->timeout_ms);
+        r = mn_session_list(a->client, NULL, &page, a->timeout_ms);
         number = r == MN_OK && page.count > 0 ? page.session[0].number : 0;
         mn_sessions_free(&page);
         if (r == MN_OK && number == 0) {

@@ -17,6 +17,12 @@ json_t *session_json(const struct mn_session *s)
     json_object_set_new(j, "indication", s->indication[0] != '\0' ? json_string(s->indication) : json_null());
     json_object_set_new(j, "cartridge", json_pack("{s:o, s:I, s:I}", "uid", json_sprintf("%016" PRIx64, s->cartridge_uid), "lot",
                                                   (json_int_t)s->cartridge_lot, "needles", (json_int_t)s->needle_count));
+    json_object_set_new(j, "cartridges", list = json_array());
+    for (size_t i = 0; i < s->cartridge_count; i++)
+        json_array_append_new(list, json_pack("{s:o, s:I, s:I, s:I, s:I}", "uid", json_sprintf("%016" PRIx64, s->cartridge[i].uid), "lot", (json_int_t)s->cartridge[i].lot,
+                                              "needles", (json_int_t)s->cartridge[i].needle_count, "runs", (json_int_t)s->cartridge[i].runs, "strokes",
+                                              (json_int_t)s->cartridge[i].strokes));
+    json_object_set_new(j, "continues", s->continues != 0 ? json_integer(s->continues) : json_null());
     json_object_set_new(j, "config_generation", json_integer(s->config_generation));
     json_object_set_new(j, "zone_now", json_string(zone_name(s->zone_now)));
     for (size_t i = 0; s->policy_name[0] != '\0' && i < sizeof(s->policy_sha256); i++)
@@ -100,8 +106,17 @@ void print_session(const struct mn_session *s)
     snprintf(head, sizeof(head), "%ssession %" PRIu32 "%s  subject %s, pen %s, %s%s%s%s%s, begun %s by %s", colour(COLOUR_BOLD), s->number, colour(COLOUR_NONE), s->subject, s->serial,
              s->indication, s->indication[0] != '\0' ? ", " : "", colour(s->end == MN_END_COMPLETED ? COLOUR_GOOD : s->end == MN_END_NONE ? COLOUR_NONE : COLOUR_WARN), session_word(s), colour(COLOUR_NONE), when, s->by);
     text_wrap(stdout, head, 0, 2, text_page_columns());
-    snprintf(head, sizeof(head), "cartridge %016" PRIx64 ", lot %" PRIu32 ", %" PRIu32 " needles; policy: %s", s->cartridge_uid, s->cartridge_lot, s->needle_count,
-             s->policy_name[0] != '\0' ? s->policy_name : "the defaults");
+    if (s->continues != 0)
+        printf("  the rest of session %" PRIu32 "\n", s->continues);
+    for (size_t i = 0; i < s->cartridge_count; i++) {
+        const struct mn_session_cartridge *c = &s->cartridge[i];
+
+        snprintf(head, sizeof(head), "cartridge %016" PRIx64 ", lot %" PRIu32 ", %" PRIu32 " needles: %" PRIu32 " runs, %" PRIu32 " strokes%s", c->uid, c->lot, c->needle_count, c->runs,
+                 c->strokes, c->runs == 0 ? "; armed only" : "");
+        printf("  ");
+        text_wrap(stdout, head, 2, 4, text_page_columns());
+    }
+    snprintf(head, sizeof(head), "%spolicy: %s", s->cartridge_count == 0 ? "no cartridge was armed; " : "", s->policy_name[0] != '\0' ? s->policy_name : "the defaults");
     printf("  ");
     text_wrap(stdout, head, 2, 4, text_page_columns());
     print_zones(s);

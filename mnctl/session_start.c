@@ -13,7 +13,7 @@ static int find_open(struct app *a, struct mn_session *out, bool *found)
 
     *found = false;
     do {
-        int r = mn_session_list(a->client, NULL, before, &list, a->timeout_ms);
+        int r = mn_session_list(a->client, &(struct mn_session_filter){.before = before}, &list, a->timeout_ms);
 
         if (r != MN_OK)
             return r;

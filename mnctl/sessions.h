@@ -11,7 +11,7 @@ struct plan_words { /* a plan, with the strings that it points to */
     struct mn_plan plan;
     bool from_file;       /* it is whole but for what is needed: no indication is asked for */
     time_t numbed_at;     /* when the numbing was applied; 0: it was not said */
-    char subject[MN_KEY_MAX + 1], waiver[MN_REASON_MAX + 1];
+    char subject[MN_KEY_MAX + 1], waiver[MN_REASON_MAX + 1], continues_why[MN_REASON_MAX + 1];
     char confirmed[MN_QUESTIONS_MAX][MN_KEY_MAX + 1];
     char overrides[MN_STEPS_MAX][MN_REASON_MAX + 1];
 };
@@ -28,13 +28,16 @@ bool plan_set_override(struct plan_words *w, size_t step, const char *reason, ch
 /* "40", "40min", "1h", "13:40": how long ago, or when. */
 bool plan_set_numbed(struct plan_words *w, const char *word, char why[WHY_MAX]);
 bool plan_set_waiver(struct plan_words *w, const char *reason, char why[WHY_MAX]);
+/* The number of the session of which it is the rest, and why. */
+bool plan_set_continues(struct plan_words *w, const char *word, char why[WHY_MAX]);
+bool plan_set_continues_why(struct plan_words *w, const char *reason, char why[WHY_MAX]);
 /* yes, no; never, today, 5h, 3d ... */
 bool plan_set_answer(struct plan_words *w, size_t question, const char *word, char why[WHY_MAX]);
 /* Where it is, of an answer that counts only there: zones, or "" for everywhere. */
 bool plan_set_answer_zones(struct plan_words *w, size_t question, const char *words, char why[WHY_MAX]);
 bool plan_set_confirmed(struct plan_words *w, size_t question, const char *key, char why[WHY_MAX]);
 
-/* --subject, --indication, --zone, --numbed, --waive-numbing, --product, --answers with a value (NULL: there is none); -1: none of these. */
+/* --subject, --indication, --zone, --numbed, --waive-numbing, --product, --continue, --because, --answers with a value (NULL: there is none); -1: none of these. */
 int plan_option(struct plan_words *w, const char *option, const char *value);
 /* The plan as it is now: numbing counts on while a person thinks. */
 const struct mn_plan *plan_now(struct plan_words *w);

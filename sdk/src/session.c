@@ -8,7 +8,7 @@
 #include "client.h"
 #include "decode.h"
 
-enum { POLICY_TEXT_MAX = 64 * 1024 /* the daemon takes messages of 66 KiB */, CHECK_ALONE_MINOR = 6 };
+enum { POLICY_TEXT_MAX = 64 * 1024 /* the daemon takes messages of 66 KiB */, CHECK_ALONE_MINOR = 6, RECALL_MINOR = 7 };
 
 /* ---- what comes ---- */
 
@@ -282,37 +282,48 @@ int mn_session_end(mn_client *c, const char *serial, bool completed, struct mn_s
 
 /* ---- lists ---- */
 
-static int list(mn_client *c, const char *subject, uint32_t number, uint32_t before, int timeout_ms, mn_result_fn *done, void *user)
+static int list(mn_client *c, const struct mn_session_filter *f, uint32_t number, int timeout_ms, mn_result_fn *done, void *user)
 {
+    static const struct mn_session_filter all;
     Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
     Mnc__SessionList l = MNC__SESSION_LIST__INIT;
 
-    l.subject = text(subject);
+    f = f != NULL ? f : &all;
+    if ((f->subject != NULL) + (f->cartridge_uid != 0) + f->by_lot > 1)
+        return client_fail(c, MN_ERR_INVALID, "sessions are listed by subject, by cartridge or by lot");
+    if ((f->cartridge_uid != 0 || f->by_lot) && c->state == CLIENT_CONNECTED && c->daemon_minor < RECALL_MINOR)
+        return client_fail(c, MN_ERR_UNSUPPORTED, "mnd %s (client protocol 1.%u) does not list sessions by cartridge, which it does since 1.%d: update the daemon", c->daemon_version,
+                           c->daemon_minor, RECALL_MINOR);
+    l.subject = text(f->subject);
     l.has_number = number != 0;
     l.number = number;
-    l.has_before = before != 0;
-    l.before = before;
+    l.has_before = f->before != 0;
+    l.before = f->before;
+    l.has_cartridge_uid = f->cartridge_uid != 0;
+    l.cartridge_uid = f->cartridge_uid;
+    l.has_cartridge_lot = f->by_lot;
+    l.cartridge_lot = f->cartridge_lot;
     m.body_case = MNC__CLIENT_MESSAGE__BODY_SESSION_LIST;
     m.session_list = &l;
     return call_start(c, &m, NULL, timeout_ms, on_sessions, done, user);
 }
 
-int mn_session_list_async(mn_client *c, const char *subject, uint32_t before, int timeout_ms, mn_result_fn *done, void *user)
+int mn_session_list_async(mn_client *c, const struct mn_session_filter *filter, int timeout_ms, mn_result_fn *done, void *user)
 {
-    return list(c, subject, 0, before, timeout_ms, done, user);
+    return list(c, filter, 0, timeout_ms, done, user);
 }
 
-int mn_session_list(mn_client *c, const char *subject, uint32_t before, struct mn_sessions *out, int timeout_ms)
+int mn_session_list(mn_client *c, const struct mn_session_filter *filter, struct mn_sessions *out, int timeout_ms)
 {
     *out = (struct mn_sessions){0};
-    WAIT(c, out, mn_session_list_async(c, subject, before, timeout_ms, client_wake, &w));
+    WAIT(c, out, mn_session_list_async(c, filter, timeout_ms, client_wake, &w));
 }
 
 int mn_session_get(mn_client *c, uint32_t number, struct mn_session *out, int timeout_ms)
 {
     struct mn_sessions found = {0};
     struct waiter w = {.out = &found, .size = sizeof(found)};
-    int r = number != 0 ? client_finish(c, &w, list(c, NULL, number, 0, timeout_ms, client_wake, &w)) : MN_OK;
+    int r = number != 0 ? client_finish(c, &w, list(c, NULL, number, timeout_ms, client_wake, &w)) : MN_OK;
 
     if (r == MN_OK && found.count > 0 && found.session != NULL)
         *out = found.session[0];

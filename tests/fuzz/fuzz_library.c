@@ -120,7 +120,7 @@ static void read_sessions(mn_client *c)
 {
     struct mn_sessions sessions;
 
-    if (mn_session_list(c, "K", 0, &sessions, MS) == MN_OK)
+    if (mn_session_list(c, &(struct mn_session_filter){.subject = "K"}, &sessions, MS) == MN_OK)
         mn_sessions_free(&sessions);
 }
 

@@ -376,7 +376,7 @@ static void when_its_program_dies_the_needles_stop_and_another_one_ends_it(void 
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     harness_until(&h, harness_pen(&h, P)->state == MN_STATE_SAFE && h.session.state == MN_SESSION_PAUSED, T);
     other = harness_client(&h);
-    assert_int_equal(mn_session_list(other, NULL, 0, &list, T), MN_OK);
+    assert_int_equal(mn_session_list(other, NULL, &list, T), MN_OK);
     assert_int_equal(list.count, 1);
     assert_int_equal(list.session[0].state, MN_SESSION_PAUSED);
     mn_sessions_free(&list);
@@ -501,7 +501,7 @@ static void a_flood_of_plans_is_bounded(void **state)
     answered = 0;
     for (int i = 0; i < 50; i++) {
         harness_ok(&h, mn_session_check_async(h.c, P, &plan, T, on_checked, &busy_plans));
-        harness_ok(&h, mn_session_list_async(h.c, NULL, 0, T, on_checked, &busy_lists));
+        harness_ok(&h, mn_session_list_async(h.c, NULL, T, on_checked, &busy_lists));
     }
     harness_until(&h, answered == 100, T);
     assert_in_range(busy_plans, 1, 46); /* four of each at a time */
@@ -543,14 +543,14 @@ static void many_sessions_are_listed_by_pages_the_newest_first(void **state)
         end_session(false);
     }
     do {
-        harness_ok(&h, mn_session_list(h.c, NULL, before, &page, T));
+        harness_ok(&h, mn_session_list(h.c, &(struct mn_session_filter){.before = before}, &page, T));
         for (size_t i = 0; i < page.count; i++)
             assert_int_equal(page.session[i].number, expected--);
         before = page.before;
         mn_sessions_free(&page);
     } while (before != 0);
     assert_int_equal(expected, 0);
-    harness_ok(&h, mn_session_list(h.c, subject, 0, &page, T));
+    harness_ok(&h, mn_session_list(h.c, &(struct mn_session_filter){.subject = subject}, &page, T));
     assert_int_equal(page.count, 1);
     assert_int_equal(page.session[0].number, 70);
     mn_sessions_free(&page);

@@ -464,7 +464,7 @@ static bool is_interrupted(void)
     struct mn_sessions list = {0};
     bool ended = h.session.state == MN_SESSION_ENDED && h.session.end == MN_END_INTERRUPTED;
 
-    if (control != NULL && mn_session_list(h.c, NULL, 0, &list, T) == MN_OK)
+    if (control != NULL && mn_session_list(h.c, NULL, &list, T) == MN_OK)
         ended = list.count > 0 && list.session[0].end == MN_END_INTERRUPTED && list.session[0].state == MN_SESSION_ENDED;
     mn_sessions_free(&list);
     return ended;

@@ -131,6 +131,14 @@ def left_behind():
     ok("planned_against_done", "SCARS: 1 of 5 to 6 done" in run("mnctl", "session", "list", "--subject", "K-0042").stdout)
     ok("a_misspelt_event", "did you mean BLEEDING" in run("mnctl", "session", "event", "1", "bleding", show=False).stdout)
     ok("an_adverse_event", "SWELLING is recorded; call a doctor, at once" in run("mnctl", "session", "event", "1", "swelling").stdout)
+    uid, lot = s["cartridges"][0]["uid"], s["cartridges"][0]["lot"]
+    ok("what_was_used_has_its_uid_and_lot", len(s["cartridges"]) == 1 and s["cartridges"][0]["strokes"] == sum(z["strokes"] for z in s["zones"]) > 0, s["cartridges"])
+    p = run("mnctl", "session", "list", "--cartridge", uid, show=False)
+    ok("a_recall_by_cartridge", p.returncode == 0 and "K-0042" in p.stdout, p.stdout)
+    ok("a_recall_by_lot", "K-0042" in run("mnctl", "session", "list", "--lot", str(lot), show=False).stdout)
+    ok("of_another_lot_there_is_none", run("mnctl", "session", "list", "--lot", str(lot + 1), show=False).stdout == "no sessions\n")
+    p = run("mnctl", "session", "list", "--cartridge", "12xy", show=False)
+    ok("a_misspelt_cartridge", p.returncode == 2 and "up to 16 hexadecimal digits" in p.stdout, p.stdout)
     ok("stands_with_its_session", "afterwards SWELLING" in run("mnctl", "session", "show").stdout)
 
 

@@ -297,14 +297,17 @@ static void a_recall_finds_sessions_by_cartridge_and_by_lot(void **state)
     run("P", 2, 0xb, journal + 7, true);
     run("P", 3, 0xb, journal + 7, true);
     run("P", 4, 0xc, 9, true); /* of another journal: it has no number here */
-    assert_int_equal(past_sessions_of(fx.s, 0xb, 0, numbers, 8, &count), 0);
+    assert_int_equal(past_sessions_of(fx.s, 0xb, 0, 0, numbers, 8, &count), 0);
     assert_int_equal(count, 1);
     assert_int_equal(numbers[0], 7);
-    assert_int_equal(past_sessions_of(fx.s, 0, 2611, numbers, 8, &count), 0);
+    assert_int_equal(past_sessions_of(fx.s, 0, 2611, 0, numbers, 8, &count), 0);
     assert_int_equal(count, 2);
     assert_int_equal(numbers[0], 7);
     assert_int_equal(numbers[1], 3);
-    assert_int_equal(past_sessions_of(fx.s, 0, 2612, numbers, 8, &count), 0);
+    assert_int_equal(past_sessions_of(fx.s, 0, 2611, 7, numbers, 8, &count), 0); /* the next page */
+    assert_int_equal(count, 1);
+    assert_int_equal(numbers[0], 3);
+    assert_int_equal(past_sessions_of(fx.s, 0, 2612, 0, numbers, 8, &count), 0);
     assert_int_equal(count, 0);
 }
 

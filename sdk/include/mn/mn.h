@@ -646,10 +646,18 @@ struct mn_sessions {
     struct mn_session *session;
     uint32_t before;              /* to ask with again; 0: that was all */
 };
-/* Open and ended ones, the newest first, by pages: of this subject (NULL: all), with numbers below before (0: the newest). Free with
- * mn_sessions_free(). */
-MN_API int mn_session_list(mn_client *c, const char *subject, uint32_t before, struct mn_sessions *out, int timeout_ms);
-MN_API int mn_session_list_async(mn_client *c, const char *subject, uint32_t before, int timeout_ms, mn_result_fn *done, void *user);
+/* Which sessions are wanted; zeroed: all. One of subject, cartridge_uid and by_lot at the most. */
+struct mn_session_filter {
+    const char *subject;     /* NULL: of all */
+    uint64_t cartridge_uid;  /* in which it was used, or may have been; 0: whatever it was */
+    bool by_lot;             /* in which a cartridge of this lot was used */
+    uint32_t cartridge_lot;
+    uint32_t before;         /* those of lower numbers: the next page; 0: from the newest */
+};
+/* Open and ended ones, the newest first, by pages. filter NULL: all. By cartridge and lot: those of which the needles have moved, whose rows are still in
+ * the journal. Free with mn_sessions_free(). */
+MN_API int mn_session_list(mn_client *c, const struct mn_session_filter *filter, struct mn_sessions *out, int timeout_ms);
+MN_API int mn_session_list_async(mn_client *c, const struct mn_session_filter *filter, int timeout_ms, mn_result_fn *done, void *user);
 /* One, by its number: MN_ERR_NO_SESSION. */
 MN_API int mn_session_get(mn_client *c, uint32_t number, struct mn_session *out, int timeout_ms);
 MN_API void mn_sessions_free(struct mn_sessions *sessions);

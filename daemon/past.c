@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "pen.pb-c.h"
 #include "wire.h"
@@ -17,6 +18,9 @@ const char past_schema[] =
     "CREATE INDEX lots ON uses(lot);"
     "CREATE TABLE subjects(folded TEXT NOT NULL, subject TEXT NOT NULL, first_us INTEGER NOT NULL, PRIMARY KEY(folded, subject)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE known(one INTEGER PRIMARY KEY CHECK(one = 1), since_us INTEGER NOT NULL, latest_us INTEGER NOT NULL) STRICT;";
+
+/* 2026-01-01: this daemon is not older. A machine without a battery that has not heard of the time yet says 1970. */
+static const uint64_t CLOCK_FLOOR_US = UINT64_C(1767225600000000), CLOCK_TOLERANCE_US = UINT64_C(300000000);
 
 /* What a statement is given: numbers in their order, with texts among them. */
 struct value {
@@ -295,6 +299,30 @@ uint32_t past_days(const struct past_time *then, uint64_t now_us)
     if (then->ended_us == 0)
         return UINT32_MAX;
     return days < UINT32_MAX ? (uint32_t)days : UINT32_MAX - 1;
+}
+
+void past_date(uint64_t unix_us, char out[PAST_DATE])
+{
+    time_t s = (time_t)(unix_us / 1000000);
+    struct tm tm;
+
+    if (gmtime_r(&s, &tm) == NULL || strftime(out, PAST_DATE, "%Y-%m-%d %H:%M UTC", &tm) == 0)
+        snprintf(out, PAST_DATE, "?");
+}
+
+bool past_clock_is_right(const struct past *p, uint64_t clock_us, char *why, size_t cap)
+{
+    char said[PAST_DATE], known[PAST_DATE];
+
+    past_date(clock_us, said);
+    past_date(p->latest_us, known);
+    if (clock_us < CLOCK_FLOOR_US)
+        snprintf(why, cap, "this machine's clock says %s: set it right first", said);
+    else if (clock_us + CLOCK_TOLERANCE_US < p->latest_us)
+        snprintf(why, cap, "this machine's clock says %s, and the journal has seen %s: set it right, or let service confirm it", said, known);
+    else
+        return true;
+    return false;
 }
 
 uint64_t past_now_us(const struct past *p, uint64_t clock_us)

@@ -50,6 +50,13 @@ int past_ask(struct store *s, const struct past_question *q, struct past *out);
 
 /* Whole days from then until now; UINT32_MAX: never. What seems to be later than now is today. */
 uint32_t past_days(const struct past_time *then, uint64_t now_us);
+#define PAST_DATE 32
+/* "2026-11-26 08:30 UTC" */
+void past_date(uint64_t unix_us, char out[PAST_DATE]);
+/* False, and one sentence: the clock says what cannot be, 1970, or is more than five minutes (which setting it takes away by itself) behind what the
+ * journal has seen. */
+bool past_clock_is_right(const struct past *p, uint64_t clock_us, char *why, size_t cap);
+
 /* The latest time that is known: this clock's, or that of the journal if it is later. A clock that was set back makes nothing older. */
 uint64_t past_now_us(const struct past *p, uint64_t clock_us);
 

@@ -530,31 +530,12 @@ static void check_cartridge(const struct opening *o, struct findings *found)
 
 /* ---- what time it is, and what was before ---- */
 
-enum { CLOCK_TOLERANCE_S = 300 }; /* what setting a clock right takes away by itself */
-
-/* 2026-01-01: this daemon is not older. A machine without a battery that has not heard of the time yet says 1970. */
-static const uint64_t CLOCK_FLOOR_US = UINT64_C(1767225600000000);
-
-static void date_text(uint64_t unix_us, char out[32])
+static void check_clock(const struct past *past, uint64_t clock_us, struct findings *found)
 {
-    time_t s = (time_t)(unix_us / 1000000);
-    struct tm tm;
+    char why[160];
 
-    if (gmtime_r(&s, &tm) == NULL || strftime(out, 32, "%Y-%m-%d %H:%M UTC", &tm) == 0)
-        snprintf(out, 32, "?");
-}
-
-static void check_clock(uint64_t now, uint64_t latest, struct findings *found)
-{
-    struct finding f = {.decision = DECISION_BLOCK, .code = 2009, .name = "clock", .unit = "", .source = "P"};
-    char said[32], known[32];
-
-    date_text(now, said);
-    date_text(latest, known);
-    if (now < CLOCK_FLOOR_US)
-        policy_find(found, f, "this machine's clock says %s: set it right first", said);
-    else if (now + CLOCK_TOLERANCE_S * UINT64_C(1000000) < latest)
-        policy_find(found, f, "this machine's clock says %s, and the journal has seen %s: set it right, or let service confirm it", said, known);
+    if (!past_clock_is_right(past, clock_us, why, sizeof(why)))
+        policy_find(found, (struct finding){.decision = DECISION_BLOCK, .code = 2009, .name = "clock", .unit = "", .source = "P"}, "%s", why);
 }
 
 /* Is there a session to continue, and was it broken off, and just now? */
@@ -580,16 +561,16 @@ static void check_past(const struct opening *o, const struct policy *p, struct f
     uint64_t clock = unix_us(), now = past_now_us(&o->past, clock);
     bool begins = o->question != QUESTION_ARM, unknown = false;
     struct finding f = {.decision = DECISION_WARN, .unit = "", .source = "P"};
-    char since[32];
+    char since[PAST_DATE];
 
-    check_clock(clock, o->past.latest_us, found);
+    check_clock(&o->past, clock, found);
     if (!begins)
         return;
     check_continuation(o, p, now, found);
     for (size_t i = 0; i < o->t.input.step_count; i++)
         unknown |= o->t.input.steps[i].days_since_surface == POLICY_NEVER && o->t.input.steps[i].days_since_deeper == POLICY_NEVER;
     if (unknown && now < o->past.since_us + policy_longest_d(p) * UINT64_C(86400000000)) {
-        date_text(o->past.since_us, since);
+        past_date(o->past.since_us, since);
         f.name = "history";
         policy_find(found, f, "this journal goes back to %s only: ask when %s was treated before", since, o->t.subject);
     }
@@ -1057,12 +1038,13 @@ void session_end(struct sessions *all, struct client *c, uint32_t id, const Mnc_
 
 void session_confirm_clock(struct sessions *all, struct client *c, uint32_t id)
 {
-    char now[32], text[200];
+    static const struct past nothing;
+    char now[PAST_DATE], text[200], why[160];
 
-    date_text(unix_us(), now);
+    past_date(unix_us(), now);
     snprintf(text, sizeof(text), "%s has confirmed that it is %s", client_name(c), now);
-    if (unix_us() < CLOCK_FLOOR_US) {
-        client_refuse(c, id, MNC__ERROR_CODE__ERROR_STATE, "this machine's clock says %s: set it right first", now);
+    if (!past_clock_is_right(&nothing, unix_us(), why, sizeof(why))) {
+        client_refuse(c, id, MNC__ERROR_CODE__ERROR_STATE, "%s", why);
     } else if (hub_journal_error(all->env->hub)[0] != '\0') {
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_JOURNAL, "%s", hub_journal_error(all->env->hub));
     } else {

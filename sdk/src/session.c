@@ -348,7 +348,7 @@ int mn_clock_confirm_async(mn_client *c, int timeout_ms, mn_result_fn *done, voi
 
     m.body_case = MNC__CLIENT_MESSAGE__BODY_CLOCK_CONFIRM;
     m.clock_confirm = &confirm;
-    return call_start(c, &m, NULL, timeout_ms, NULL, done, user);
+    return call_start(c, &m, NULL, timeout_ms, client_on_done, done, user);
 }
 
 int mn_clock_confirm(mn_client *c, int timeout_ms)

@@ -185,6 +185,7 @@ static union {
     X(read_sessions(c))                                                                                                \
     X(mn_session_get(c, 1, &out.session, MS))                                                                          \
     X(mn_session_adverse(c, 1, 1, MS))                                                                                 \
+    X(mn_clock_confirm(c, MS))                                                                                         \
     X(mn_subscribe(c, PEN, true, MS))                                                                                  \
     X(mn_pace(c, 10, 100, MS))                                                                                         \
     X(read_records(c, &filter))                                                                                        \

@@ -82,7 +82,8 @@ RECORDS = [
     record(1, mnp.RECORD_BOOT, boot=mnp.BootRecord(reset_cause=1, boot_count=1, firmware_version="1.0")),
     record(2, mnp.RECORD_FAULT, fault=mnp.FaultRecord(code=1401, raised=True, state=3, fault_word=1)),
     record(3, mnp.RECORD_CONFIG, config=mnp.ConfigRecord(generation=1, config=mnp.Config(depth_um=500))),
-    record(4, mnp.RECORD_RUN, run=mnp.RunRecord(duration_ms=900, strokes=90, depth_peak_um=520, end=1, cartridge_uid=77, zone=8, treatment=1)),
+    record(4, mnp.RECORD_RUN, run=mnp.RunRecord(duration_ms=900, strokes=90, depth_peak_um=520, end=1, cartridge_uid=77, zone=8, treatment=1, cartridge_lot=5)),
+    record(5, mnp.RECORD_RUN_BEGUN, run_begun=mnp.RunBegunRecord(treatment=1, zone=8, cartridge_uid=77, cartridge_lot=5, depth_um=500, stroke_rate_dhz=1000)),
 ]
 RECORDS_REPLY = mnp.Records(record=RECORDS, oldest=1, newest=4, acked=0).SerializeToString()
 
@@ -235,7 +236,7 @@ def server_bodies():
                 yield "call_" + name, body(mnc.ServerMessage, "call", mnc.CallReply(pen_type=pen_type, payload=payload))
         elif f.name == "records":
             rows = [mnc.JournalRecord(position=i, serial=PEN, volume=1, kind=i, host_us=5, host_bound_us=3, record=r) for i, r in enumerate(RECORDS, 1)]
-            rows += [mnc.JournalRecord(position=9, serial=PEN, volume=1, kind=k, host_us=5, note=fill(mnc.Note())) for k in range(32, 40)]
+            rows += [mnc.JournalRecord(position=9, serial=PEN, volume=1, kind=k, host_us=5, note=fill(mnc.Note())) for k in range(32, 41)]
             yield "records", body(mnc.ServerMessage, "records", mnc.RecordsReply(next=mnc.Cursor(journal=1, position=20), end=True, missed=1, record=rows))
         elif f.name == "telemetry":
             yield "telemetry", body(mnc.ServerMessage, "telemetry", mnc.Telemetry(pen_id=1, serial=PEN, batch=batch(), decimation=1)) * 1

@@ -5,6 +5,8 @@
  */
 #include "harness.h"
 
+#include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,6 +320,37 @@ static void what_a_key_has_done_here_is_said(void **state)
     assert_int_equal(found.finding[2].decision, MN_DECISION_WARN);
 }
 
+/* The journal has seen a day of next month: what would be an interval then? */
+static void a_clock_that_is_behind_begins_nothing_until_service_confirms_it(void **state)
+{
+    static const char *const stub[] = {"--serial", "SIM-0001", "--pens", "1", NULL};
+    struct mn_plan plan = plan_of("K-1");
+    uint64_t reconnects;
+    struct mn_daemon daemon;
+    uint32_t generation;
+    sqlite3 *db;
+
+    (void)state;
+    harness_start(&h, 0, NULL);
+    harness_stub(&h, stub);
+    harness_wait_ready(&h, 1);
+    harness_ok(&h, mn_daemon_info(h.c, &daemon, T));
+    reconnects = h.reconnects;
+    harness_kill_daemon(&h, SIGTERM);
+    assert_int_equal(sqlite3_open(daemon.journal_path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "UPDATE known SET latest_us = (SELECT MAX(host_us) FROM records) + 30 * 86400000000", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    harness_restart_daemon(&h);
+    harness_until(&h, h.reconnects > reconnects && mn_lease_take(h.c, P, T) == MN_OK, 2 * T);
+    harness_until(&h, state_of(P) == MN_STATE_SAFE && harness_pen(&h, P)->link == MN_LINK_READY, T);
+    refused(P, &plan, "2009 CLOCK_NOT_CONFIRMED: this machine's clock says ");
+    harness_ok(&h, mn_clock_confirm(h.c, T));
+    generation = begin(P, &plan);
+    treat(P, generation);
+    end(P, NULL);
+    harness_stop(&h);
+}
+
 static void reasons_of_blanks_are_none(void **state)
 {
     struct mn_plan plan = plan_of("K-1");
@@ -341,6 +374,7 @@ int main(int argc, char **argv)
         T_(a_stop_while_an_arm_is_looked_into_wins),
         T_(what_a_key_has_done_here_is_said),
         T_(reasons_of_blanks_are_none),
+        cmocka_unit_test(a_clock_that_is_behind_begins_nothing_until_service_confirms_it),
     };
 
     if (argc > 1)

@@ -215,6 +215,31 @@ static void the_latest_time_is_known(void **state)
     assert_int_equal(days("A", PAST_DEEPER, NOW_US), 10);
 }
 
+static bool is_right(uint64_t latest_us, uint64_t clock_us, const char *words)
+{
+    struct past p = {.latest_us = latest_us};
+    char why[200] = "";
+    bool right = past_clock_is_right(&p, clock_us, why, sizeof(why));
+
+    assert_true(right || strstr(why, words) != NULL);
+    return right;
+}
+
+static void a_clock_that_cannot_be_right_is_said(void **state)
+{
+    static const uint64_t FLOOR_US = UINT64_C(1767225600000000), TOLERANCE_US = 300000000;
+
+    (void)state;
+    assert_false(is_right(0, 0, "1970-01-01 00:00 UTC: set it right first"));
+    assert_false(is_right(0, FLOOR_US - 1, "2025-12-31 23:59 UTC"));
+    assert_true(is_right(0, FLOOR_US, ""));
+    assert_true(is_right(NOW_US, NOW_US - TOLERANCE_US, ""));
+    assert_false(is_right(NOW_US, NOW_US - TOLERANCE_US - 1, "and the journal has seen 2027-01-15 08:00 UTC: set it right, or let service confirm it"));
+    assert_true(is_right(NOW_US, NOW_US + 1000 * DAY_US, ""));
+    assert_true(is_right(0, UINT64_C(2147483648) * 1000000, "")); /* a second after what 32 bits hold, in 2038 */
+    assert_true(is_right(UINT64_C(2147483647) * 1000000, UINT64_C(2147483648) * 1000000, ""));
+}
+
 /* ---- cartridges ---- */
 
 static void run(const char *serial, uint32_t number, uint64_t uid, uint64_t treatment_id, bool ended)
@@ -429,6 +454,7 @@ int main(void)
         TEST(what_counts_is_the_last_time_the_zone_was_treated_so_deep),
         TEST(a_wrong_clock_hides_nothing),
         TEST(the_latest_time_is_known),
+        TEST(a_clock_that_cannot_be_right_is_said),
         TEST(a_cartridge_is_known_by_every_run_of_every_pen),
         TEST(a_cartridge_of_an_incomplete_session_counts_as_used),
         TEST(a_recall_finds_sessions_by_cartridge_and_by_lot),

@@ -196,7 +196,8 @@ static void check_answer(const struct policy *p, const struct policy_input *in, 
 
 uint32_t policy_numbing_min(const struct policy *p, uint32_t depth_um)
 {
-    return numbing_min(depth_um, p->limits[POLICY_numbing_at_least], p->limits[POLICY_numbing_per_mm], p->limits[POLICY_numbing_at_most]);
+    return numbing_min(depth_um, p->limits[POLICY_numbing_at_least], p->limits[POLICY_numbing_per_mm], p->limits[POLICY_numbing_at_most],
+                       p->limits[POLICY_numbing_floor]);
 }
 
 static void check_numbing(const struct policy *p, const struct policy_input *in, struct findings *out)

@@ -96,7 +96,7 @@ void policy_find(struct findings *out, struct finding f, const char *format, ...
 /* The longest interval that is asked for. */
 uint32_t policy_longest_d(const struct policy *p);
 
-/* Minutes that a depth wants: clamp(15 + 20 x (mm - 0.5), 15, 45), rounded up. */
+/* Minutes that a depth wants: clamp(15 + 20 x (mm - 0.5), 30, 45), rounded up. */
 uint32_t policy_numbing_min(const struct policy *p, uint32_t depth_um);
 
 const char *policy_zone_name(enum policy_zone z); /* "FOREHEAD"; "?" */

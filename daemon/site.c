@@ -266,6 +266,11 @@ static bool take_all(struct site *s, const struct file *f, const struct node *ro
         good = take_zone(s, &f->zones[i], why);
     for (uint32_t i = 0; good && i < f->screening_count; i++)
         good = take_item(s, &f->screening[i], why);
+    if (good && s->policy.limits[POLICY_numbing_at_most] > s->policy.limits[POLICY_numbing_lasts])
+        return WRONG(why, document_find(root, limits_table), "limits: numbing_at_most is more than numbing_lasts");
+    if (good && s->policy.limits[POLICY_numbing_floor] > s->policy.limits[POLICY_numbing_at_most])
+        return WRONG(why, document_find(root, limits_table), "limits: numbing_floor is %u min, which is more than numbing_at_most: whose source is that?",
+                     s->policy.limits[POLICY_numbing_floor]);
     if (good && s->policy.limits[POLICY_numbing_at_least] > s->policy.limits[POLICY_numbing_at_most])
         return WRONG(why, document_find(root, limits_table), "limits: numbing_at_least is more than numbing_at_most");
     return good;

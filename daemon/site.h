@@ -9,7 +9,7 @@
  *     zones:
  *       - {zone: FOREHEAD, cap_um: 500}
  *     screening:
- *       - {item: NSAID, hours: 168, decision: BLOCK}
+ *       - {item: ALCOHOL, hours: 48, decision: BLOCK}
  */
 #pragma once
 

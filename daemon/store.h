@@ -19,7 +19,7 @@
 
 #define JOURNAL_SERIAL_MAX 32
 #define STORE_HASH 32                  /* bytes of a SHA-256 */
-#define STORE_NOTE_MAX 8192           /* bytes of a note; a pen's record is much less */
+#define STORE_NOTE_MAX 12288           /* bytes of a note; a pen's record is much less */
 #define STORE_BOUND_UNKNOWN UINT32_MAX /* host_us is that of the arrival; it happened before */
 
 struct store;

@@ -12,14 +12,14 @@ static uint64_t due_us(const struct mn_session *s, const struct mn_aftercare *ro
     return s->ended_us + (uint64_t)row->hours * 3600 * 1000000;
 }
 
-/* When a person may do it again: an hour of today or tomorrow; of what takes days, the first whole day. */
+/* When a person may do it again: an hour of today or tomorrow; of what takes more than a day, the first whole day. */
 static void format_due(const struct mn_session *s, const struct mn_aftercare *row, char *out, size_t cap)
 {
     uint64_t due = due_us(s, row);
     time_t t = (time_t)(due / 1000000);
     struct tm tm;
 
-    if (row->hours >= 24) {
+    if (row->hours > 24) {
         format_day(due + (uint64_t)(24 * 3600 - 1) * 1000000, out, cap);
     } else if (localtime_r(&t, &tm) == NULL || strftime(out, cap, "%a %-d %b, %H:%M", &tm) == 0) {
         snprintf(out, cap, "?");
@@ -65,6 +65,11 @@ static void print_text(const struct mn_session *s)
     printf("%sAfter-care%s  session %" PRIu32 ", %s, %s\nTreated%s: ", colour(COLOUR_BOLD), colour(COLOUR_NONE), s->number, s->subject, when,
            s->incomplete ? ", as far as is known" : "");
     text_wrap(stdout, treated, 9, 9, text_page_columns());
+    printf("\nFrom now on\n");
+    for (size_t i = 0; i < mn_care_count(); i++) {
+        printf("  ");
+        print_tail(2, mn_care_at(i)->text);
+    }
     printf("\nNot before\n");
     for (size_t i = 0; i < mn_aftercare_count(); i++) {
         format_due(s, mn_aftercare_at(i), when, sizeof(when));
@@ -72,8 +77,10 @@ static void print_text(const struct mn_session *s)
         print_tail(21, mn_aftercare_at(i)->text);
     }
     printf("\nTo be expected\n");
-    for (size_t i = 0; i < mn_expected_count(); i++)
-        printf("  %s\n", mn_expected_at(i)->text);
+    for (size_t i = 0; i < mn_expected_count(); i++) {
+        printf("  ");
+        print_tail(2, mn_expected_at(i)->text);
+    }
     for (size_t i = 0; i < mn_adverse_count(); i++) {
         if (is_first_of(i))
             printf("\n%sCall %s%s\n", colour(is_urgent(i) ? COLOUR_BAD : COLOUR_BOLD), mn_adverse_at(i)->who, colour(COLOUR_NONE));
@@ -91,6 +98,9 @@ static json_t *card_json(const struct mn_session *s)
         if (was_treated(s, i))
             json_array_append_new(list, json_string(zone_name(s->zone[i].zone)));
     }
+    json_object_set_new(j, "care", list = json_array());
+    for (size_t i = 0; i < mn_care_count(); i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", mn_care_at(i)->name, "source", mn_care_at(i)->source, "text", mn_care_at(i)->text));
     json_object_set_new(j, "not_before", list = json_array());
     for (size_t i = 0; i < mn_aftercare_count(); i++) {
         const struct mn_aftercare *row = mn_aftercare_at(i);
@@ -128,15 +138,18 @@ static void write_page(FILE *out, const struct mn_session *s)
     fputs("</style></head><body>\n", out);
     escape_markup(out, "<h1>After-care</h1>\n<p>Session %" PRIu32 ", ", s->number);
     escape_markup(out, "%s", s->subject);
-    escape_markup(out, ", %s</p>\n<p>Treated%s: %s</p>\n<h2>Not before</h2>\n<table>\n", when, s->incomplete ? ", as far as is known" : "", treated);
+    escape_markup(out, ", %s</p>\n<p>Treated%s: %s</p>\n<h2>From now on</h2>\n<ul>", when, s->incomplete ? ", as far as is known" : "", treated);
+    for (size_t i = 0; i < mn_care_count(); i++)
+        escape_markup(out, "<li>%s</li>", mn_care_at(i)->text);
+    fputs("</ul>\n<h2>Not before</h2>\n<table>\n", out);
     for (size_t i = 0; i < mn_aftercare_count(); i++) {
         format_due(s, mn_aftercare_at(i), when, sizeof(when));
         escape_markup(out, "<tr><td>%s</td><td>%s</td></tr>\n", when, mn_aftercare_at(i)->text);
     }
-    escape_markup(out, "</table>\n<h2>To be expected</h2>\n<p>");
+    fputs("</table>\n<h2>To be expected</h2>\n<ul>", out);
     for (size_t i = 0; i < mn_expected_count(); i++)
-        escape_markup(out, "%s%s", i == 0 ? "" : ", ", mn_expected_at(i)->text);
-    escape_markup(out, "</p>\n");
+        escape_markup(out, "<li>%s</li>", mn_expected_at(i)->text);
+    fputs("</ul>\n", out);
     for (size_t i = 0; i < mn_adverse_count(); i++) {
         if (is_first_of(i))
             fprintf(out, "%s<section%s><h2>Call %s</h2><ul>", i > 0 ? "</ul></section>\n" : "", is_urgent(i) ? " class=\"urgent\"" : "", mn_adverse_at(i)->who);

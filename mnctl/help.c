@@ -7,7 +7,7 @@
 #define PLAN_OPTIONS                                                                                                    \
     {"FILE", "a plan, as `session plan` writes it (--answers FILE is the same)"}, {"--subject KEY", "the clinic's own key; never a name"},            \
         {"--indication NAME", "what is treated: mnctl guide lists them"}, {"--zone ZONE:DEPTH:RATE", "where, how deep and how fast: cheek:1.2mm:120Hz; again for more zones"},     \
-        {"--numbed MINUTES", "how long ago the numbing was applied"}, {"--waive-numbing REASON", "why there is none"}, {"--product NAME", "PRP, GROWTH_FACTOR or SERUM; recorded"},                               \
+        {"--numbed MINUTES", "how long ago the numbing was applied"}, {"--waive-numbing REASON", "why there is none"}, {"--product NAME", "PRP, GROWTH_FACTOR, SERUM or VITAMINS_OR_PEPTIDES; recorded"},                               \
         {"--continue N", "this is the rest of session N, which was broken off today"}, {"--because REASON", "needed with it, and recorded"}
 
 static const struct command commands[] = {

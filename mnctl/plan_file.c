@@ -227,7 +227,7 @@ void plan_write(FILE *out, const struct plan_words *w)
             fprintf(out, "%s  - %s\n", products++ == 0 ? "products:\n" : "", mn_product_at(i)->name);
     }
     if (products == 0)
-        fprintf(out, "# products: [PRP, GROWTH_FACTOR, SERUM]\n");
+        fprintf(out, "# products: [PRP, GROWTH_FACTOR, SERUM, VITAMINS_OR_PEPTIDES]\n");
     fprintf(out, "answers:  # yes or no; how long ago: never, today, 5h, 3d, 2w, 6m, 1y. Unanswered is not \"no\"\n");
     for (size_t i = 0; i < mn_question_count(); i++)
         write_answer(out, mn_question_at(i), &p->answer[i]);

@@ -120,6 +120,9 @@ static void print_tables(void)
         format_decision(mn_question_at(i), text, sizeof(text));
         row(mn_question_at(i)->name, text, mn_question_at(i)->text, mn_question_at(i)->source);
     }
+    heading("Afterwards, from the end of the session on", (const char *const[]){"what", "", "", "source", NULL});
+    for (size_t i = 0; i < mn_care_count(); i++)
+        row(mn_care_at(i)->name, "", mn_care_at(i)->text, mn_care_at(i)->source);
     heading("Afterwards, not before", (const char *const[]){"what", "from the end of the session", "", "source", NULL});
     for (size_t i = 0; i < mn_aftercare_count(); i++) {
         format_hours(mn_aftercare_at(i)->hours, text, sizeof(text));
@@ -133,7 +136,7 @@ static void print_tables(void)
         row(mn_adverse_at(i)->name, mn_adverse_at(i)->who, mn_adverse_at(i)->text, mn_adverse_at(i)->source);
     heading("Recorded with a session, never claimed", (const char *const[]){"product", "", "", "source", NULL});
     for (size_t i = 0; i < mn_product_count(); i++)
-        row(mn_product_at(i)->name, "", "", mn_product_at(i)->source);
+        row(mn_product_at(i)->name, "", mn_product_at(i)->text, mn_product_at(i)->source);
     heading("What mnd refuses", (const char *const[]){"code", "name", "because", "source", NULL});
     for (size_t i = 0; i < mn_refusal_count(); i++) {
         snprintf(text, sizeof(text), "%u", mn_refusal_at(i)->code);
@@ -166,6 +169,9 @@ static json_t *json_tables(void)
                                               (json_int_t)q->hours[1], "decisions", mn_decision_name(q->decision[0]), mn_decision_name(q->decision[1]),
                                               "in_zone", q->in_zone, "source", q->source, "text", q->text));
     }
+    json_object_set_new(j, "care", list = json_array());
+    for (size_t i = 0; i < mn_care_count(); i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", mn_care_at(i)->name, "source", mn_care_at(i)->source, "text", mn_care_at(i)->text));
     json_object_set_new(j, "aftercare", list = json_array());
     for (size_t i = 0; i < mn_aftercare_count(); i++)
         json_array_append_new(list, json_pack("{s:s, s:I, s:s, s:s}", "name", mn_aftercare_at(i)->name, "hours", (json_int_t)mn_aftercare_at(i)->hours, "source",
@@ -307,14 +313,31 @@ static void print_guide(const struct mn_indication *n)
         printf("  ");
         print_tail(2, line);
     }
+    printf("\nafterwards, from now on\n");
+    for (size_t i = 0; i < mn_care_count(); i++) {
+        printf("  ");
+        print_tail(2, mn_care_at(i)->text);
+    }
     printf("\nafterwards, not before\n");
     for (size_t i = 0; i < mn_aftercare_count(); i++) {
         format_hours(mn_aftercare_at(i)->hours, text, sizeof(text));
-        printf("  %-6s %s\n", text, mn_aftercare_at(i)->text);
+        printf("  %-6s ", text);
+        print_tail(9, mn_aftercare_at(i)->text);
     }
+    printf("\nto be expected\n");
+    for (size_t i = 0; i < mn_expected_count(); i++) {
+        printf("  ");
+        print_tail(2, mn_expected_at(i)->text);
+    }
+    printf("\n");
     for (size_t i = 0; i < mn_adverse_count(); i++) {
         if (strcmp(mn_adverse_at(i)->name, "OTHER") != 0)
             printf("call %s: %s\n", mn_adverse_at(i)->who, mn_adverse_at(i)->text);
+    }
+    printf("\nmay be used with it, and is recorded\n");
+    for (size_t i = 0; i < mn_product_count(); i++) {
+        printf("  %-22s ", mn_product_at(i)->name);
+        print_tail(25, mn_product_at(i)->text);
     }
 }
 

@@ -57,7 +57,7 @@ static int make_plan(struct app *a, int argc, char **argv)
     if (r != EXIT_OK || path == NULL || !terminal_is_dialogue())
         return r == EXIT_OK ? write_plan(&w, path != NULL ? path : "-", force) : r;
     if (!may_write(path, force))
-        return EXIT_ERROR; /* before anybody answers 24 questions */
+        return EXIT_ERROR; /* before anybody answers all those questions */
     app_connect_quietly(a);
     r = person_begin();
     if (r == EXIT_OK)

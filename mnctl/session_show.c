@@ -111,8 +111,8 @@ void print_session(const struct mn_session *s)
     for (size_t i = 0; i < s->cartridge_count; i++) {
         const struct mn_session_cartridge *c = &s->cartridge[i];
 
-        snprintf(head, sizeof(head), "cartridge %016" PRIx64 ", lot %" PRIu32 ", %" PRIu32 " needles: %" PRIu32 " runs, %" PRIu32 " strokes%s", c->uid, c->lot, c->needle_count, c->runs,
-                 c->strokes, c->runs == 0 ? "; armed only" : "");
+        snprintf(head, sizeof(head), "cartridge %016" PRIx64 ", lot %" PRIu32 ", %" PRIu32 " needles: %" PRIu32 " run%s, %" PRIu32 " strokes%s", c->uid, c->lot, c->needle_count, c->runs,
+                 c->runs == 1 ? "" : "s", c->strokes, c->runs == 0 ? "; armed only" : "");
         printf("  ");
         text_wrap(stdout, head, 2, 4, text_page_columns());
     }

@@ -3,10 +3,11 @@
 
 #include <stdint.h>
 
-/* Minutes: least for 0.5 mm and less, per_mm more for each mm beyond, at most most; rounded up. */
-static inline uint32_t numbing_min(uint32_t depth_um, uint32_t least, uint32_t per_mm, uint32_t most)
+/* Minutes: least for 0.5 mm and less, per_mm more for each mm beyond, at most most; and never less than floor; rounded up. */
+static inline uint32_t numbing_min(uint32_t depth_um, uint32_t least, uint32_t per_mm, uint32_t most, uint32_t floor)
 {
     uint64_t wanted = depth_um > 500 ? least + ((uint64_t)per_mm * (depth_um - 500) + 999) / 1000 : least;
 
-    return wanted > most ? most : (uint32_t)wanted;
+    wanted = wanted > most ? most : wanted;
+    return wanted < floor ? floor : (uint32_t)wanted;
 }

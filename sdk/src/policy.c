@@ -38,13 +38,18 @@ static const struct mn_adverse adverse[] = {
 #include "policy/adverse.def"
 };
 
+static const struct mn_care care[] = {
+#define CARE(name, source, text) {#name, source, text},
+#include "policy/care.def"
+};
+
 static const struct mn_expected expected[] = {
 #define EXPECTED(text, source) {text, source},
 #include "policy/expected.def"
 };
 
 static const struct mn_product products[] = {
-#define PRODUCT(bit, name, source) {bit, #name, source},
+#define PRODUCT(bit, name, source, text) {bit, #name, source, text},
 #include "policy/products.def"
 };
 
@@ -69,6 +74,7 @@ ROWS(zone, zones)
 ROWS(indication, indications)
 ROWS(question, questions)
 ROWS(aftercare, aftercare)
+ROWS(care, care)
 ROWS(adverse, adverse)
 ROWS(expected, expected)
 ROWS(product, products)
@@ -83,5 +89,6 @@ const char *mn_decision_name(enum mn_decision decision)
 
 uint32_t mn_numbing_min(uint32_t depth_um)
 {
-    return numbing_min(depth_um, limits[LIMIT_numbing_at_least].value, limits[LIMIT_numbing_per_mm].value, limits[LIMIT_numbing_at_most].value);
+    return numbing_min(depth_um, limits[LIMIT_numbing_at_least].value, limits[LIMIT_numbing_per_mm].value, limits[LIMIT_numbing_at_most].value,
+                       limits[LIMIT_numbing_floor].value);
 }

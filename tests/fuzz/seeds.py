@@ -85,7 +85,7 @@ RECORDS = [
     record(4, mnp.RECORD_RUN, run=mnp.RunRecord(duration_ms=900, strokes=90, depth_peak_um=520, end=1, cartridge_uid=77, zone=8, treatment=1, cartridge_lot=5)),
     record(5, mnp.RECORD_RUN_BEGUN, run_begun=mnp.RunBegunRecord(treatment=1, zone=8, cartridge_uid=77, cartridge_lot=5, depth_um=500, stroke_rate_dhz=1000)),
 ]
-RECORDS_REPLY = mnp.Records(record=RECORDS, oldest=1, newest=4, acked=0).SerializeToString()
+RECORDS_REPLY = mnp.Records(record=RECORDS, oldest=1, newest=5, acked=0).SerializeToString()
 
 
 def pen_messages():

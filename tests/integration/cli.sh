@@ -92,9 +92,9 @@ says session_check_finds_what_is_missing 5 'BLOCK +2005 not answered: When was i
 says session_show_of_none 5 'there is no session 99' mnctl session show 99
 says session_end_of_none 5 'no session of pen SIM-0001 is open' $P session end
 says session_json 0 '^\[\]$' bash -c "mnctl --json session status | tr -d ' \n'; echo"
-says policy_in_the_terminal 0 'NSAID +within 3 d: BLOCK; within 7 d: WARN' mnctl policy show
+says policy_in_the_terminal 0 'NSAID +within 7 d: BLOCK' mnctl policy show
 says guide_lists_indications 0 'SCARS +5 to 6' mnctl guide
-says guide_says_how_deep_and_how_long_before 0 'FOREHEAD +0.75 mm +20 min +bony' mnctl guide scars
+says guide_says_how_deep_and_how_long_before 0 'FOREHEAD +0.75 mm +30 min +bony' mnctl guide scars
 says guide_knows_where_never 0 'LIP_VERMILION +never' mnctl guide fine-lines
 says guide_misspelt 2 'there is no indication scras; did you mean SCARS' mnctl guide scras
 says version 0 'mnctl 0.1.0, libmn 0.1.0, mnd 0.1.0' mnctl version

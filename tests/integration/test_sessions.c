@@ -84,10 +84,10 @@ static void a_session_from_plan_to_summary(void **state)
     plan.step[1].stroke_rate_dhz = 1200;
     plan.numbing_waiver = NULL;
     plan.numbed = true;
-    plan.numbing_min = 29; /* 1200 um want 29 */
+    plan.numbing_min = 30; /* 1200 um want 30, as S4 would have it for any depth */
     plan.answer[question("SHAVED")].ever = true;
-    plan.answer[question("HYPERPIGMENTATION")].yes = true;
-    plan.answer[question("HYPERPIGMENTATION")].confirmed_by = "dr-17";
+    plan.answer[question("BLOOD_DISORDER")].yes = true;
+    plan.answer[question("BLOOD_DISORDER")].confirmed_by = "dr-17";
     harness_ok(&h, mn_session_check(h.c, P, &plan, &found, T));
     assert_int_equal(found.worst, MN_DECISION_WARN);
     assert_int_equal(found.count, 4); /* and that this journal is new, and so is the subject */
@@ -98,7 +98,7 @@ static void a_session_from_plan_to_summary(void **state)
     assert_int_not_equal(s.config_generation, 0);
     assert_int_equal(s.finding_count, 4);
     assert_int_equal(s.override_count, 1);
-    assert_string_equal(s.override[0].name, "HYPERPIGMENTATION");
+    assert_string_equal(s.override[0].name, "BLOOD_DISORDER");
     assert_string_equal(s.override[0].reason, "dr-17");
     assert_int_equal(mn_session_arm(h.c, P, s.config_generation - 1, NULL, T), MN_ERR_CONFLICT); /* somebody who has not seen it */
     harness_ok(&h, mn_session_arm(h.c, P, s.config_generation, NULL, T));
@@ -147,7 +147,7 @@ static void every_refusal_has_its_code_and_its_sentence(void **state)
     plan.numbing_waiver = NULL;
     plan.numbed = true;
     plan.numbing_min = 14;
-    refused(&plan, "2001 NUMBING_NOT_ELAPSED: numbing for 14 min: 15 min for 500 um, or a waiver with a reason");
+    refused(&plan, "2001 NUMBING_NOT_ELAPSED: numbing for 14 min: 30 min for 500 um, or a waiver with a reason");
     plan = good;
     plan.step[0].zone = LIP_VERMILION;
     refused(&plan, "2003 ZONE_FORBIDDEN: LIP_VERMILION is never treated");
@@ -233,7 +233,7 @@ static void numbing_goes_on_and_is_looked_at_again_before_arm(void **state)
     (void)state;
     plan.numbing_waiver = NULL;
     plan.numbed = true;
-    plan.numbing_min = 15;
+    plan.numbing_min = 30;
     begin(&plan, &s);
     assert_int_equal(s.override_count, 0);
     harness_ok(&h, mn_session_arm(h.c, P, s.config_generation, NULL, T));
@@ -572,7 +572,11 @@ static void a_site_may_be_stricter_or_have_another_source(void **state)
     static struct mn_policy p;
 
     (void)state;
-    site("name: A\nlimits:\n  - {name: depth_limit, value: 1200}\nzones:\n  - {zone: FOREHEAD, cap_um: 500}\nscreening:\n  - {item: NSAID, hours: 168, decision: BLOCK}\n", "");
+    site("name: A\nlimits:\n  - {name: depth_limit, value: 1200}\nzones:\n  - {zone: FOREHEAD, cap_um: 500}\nscreening:\n  - {item: ALCOHOL, hours: 48, decision: BLOCK}\n", "");
+    site("name: A\nscreening:\n  - {item: NSAID, hours: 72, source: S2}\n", "");
+    site("name: A\nlimits:\n  - {name: interval_surface, value: 14, source: S1}\n  - {name: numbing_floor, value: 15, source: S0}\n", "");
+    site("name: A\nlimits:\n  - {name: numbing_at_most, value: 20, source: S3}\n", "the file, line 3, column 3: limits: numbing_floor is 30 min, which is more than numbing_at_most: whose source is that?");
+    site("name: A\nlimits:\n  - {name: numbing_lasts, value: 44}\n", "the file, line 3, column 3: limits: numbing_at_most is more than numbing_lasts");
     site("name: A\nlimits:\n  - {name: numbing_at_most, value: 30, source: S2}\n", "");
     site("name: A\nlimits:\n  - {name: numbing_at_most, value: 30}\n",
          "the file, line 3, column 36: limits: numbing_at_most is 45 min, and 30 is less strict: less strict is only 30 with source: S2, or 20 with source: S3");
@@ -604,7 +608,7 @@ static void the_site_s_policy_is_in_force_and_recorded(void **state)
     struct mn_plan plan = harness_plan();
     struct mn_session s;
     int fd = mkstemp(path);
-    const char text[] = "name: Clinic Nord\nlimits:\n  - {name: depth_limit, value: 450}\n  - {name: numbing_at_most, value: 20, source: S3}\n";
+    const char text[] = "name: Clinic Nord\nlimits:\n  - {name: depth_limit, value: 450}\n  - {name: numbing_at_most, value: 20, source: S3}\n  - {name: numbing_floor, value: 15, source: S3}\n";
 
     (void)state;
     assert_true(fd >= 0);
@@ -615,7 +619,7 @@ static void the_site_s_policy_is_in_force_and_recorded(void **state)
     harness_ok(&h, mn_lease_take(h.c, P, T));
     harness_ok(&h, mn_policy_get(h.c, NULL, &p, T));
     assert_string_equal(p.name, "Clinic Nord");
-    assert_int_equal(p.count, 2);
+    assert_int_equal(p.count, 3);
     assert_string_equal(p.row[1].source, "S3");
     harness_until(&h, mn_session_begin(h.c, P, &plan, NULL, T) != MN_ERR_BUSY, T);
     assert_string_equal(mn_message(h.c), "2006 DEPTH_OVER_POLICY: 500 um is deeper than this site's policy: 450 um");

@@ -59,18 +59,18 @@ def screen(t, what):
 
 def treat():
     """From an empty terminal to the card."""
-    answers = {"NSAID": "5d", "shaved": "today", "hyperpigmentation": "yes"}
+    answers = {"aspirin": "5d", "shaved": "today", "blood disorder": "yes"}
     t = d.terminal("mnctl", "session", "start", columns=COLUMNS, rows=ROWS)
     for question, answer in (("Subject", "K-0042"), ("Indication", "scars"), ("Zone, depth and stroke rate", "cheek:1.2mm:120Hz"), (r"Another zone\?", "forehead:0.6mm"), (r"Another zone\?", ""),
-                             ("It lasts 29 min for 1.20 mm", "35")):
+                             ("It lasts 30 min for 1.20 mm", "35")):
         t.until(question)
         t.until(r"> $")
         think()
         if question.startswith("Zone"):
             screen(t, "The zones, with what is allowed there")
         t.type(answer)
-    for i in range(1, 25):
-        question = t.until(rf"\b{i} of 24 ([^\n]*)\n").group(1)
+    for i in range(1, 29):
+        question = t.until(rf"\b{i} of 28 ([^\n]*)\n").group(1)
         t.until(r"> $")
         think()
         if i == 3:
@@ -78,7 +78,7 @@ def treat():
             t.until("no time: write 3h, 5d")
             think()
         t.type(next((a for word, a in answers.items() if word in question), "never" if question.startswith("When") else "no"))
-    t.until("HYPERPIGMENTATION: who has confirmed")
+    t.until("BLOOD_DISORDER: who has confirmed")
     think()
     t.type("dr-17")
     t.until("CHEEK, 1.20 mm at 120.0 Hz")
@@ -110,23 +110,24 @@ def treat():
     figures = r"{} +(\d+) +(\d+) +\d+\.\d s" if wide else r" *(\d+) +\d+\.\d s"
     rows = [re.search(zone + " Hz +" + figures.format(runs), t.plain()) for zone, runs in (("CHEEK +1.20 mm 120.0", 2), ("FOREHEAD +0.60 mm 100.0", 1))]
     ok("the_summary_says_what_was_done", all(row and int(row[1]) > 0 and (not wide or int(row[2]) == 12 * int(row[1])) for row in rows), t.plain()[-1500:])
-    ok("findings_are_shown", all(w in t.plain() for w in ("NSAID 5 days ago: a warning until", "SHAVED today: a warning until", "HYPERPIGMENTATION: confirmed by a clinician")), t.plain()[-3000:])
+    ok("findings_are_shown", all(w in t.plain() for w in ("ASPIRIN_OR_SUPPLEMENT 5 days ago: a warning until", "SHAVED today: a warning until", "BLOOD_DISORDER: confirmed by a clinician")), t.plain()[-3000:])
 
 
 def left_behind():
     card = run("mnctl", "session", "aftercare")
-    ok("the_card_has_due_days", card.returncode == 0 and "Treated: cheek, forehead" in card.stdout and len(re.findall(r"^  \w{3} \d+ \w{3}", card.stdout, re.M)) == 6, card.stdout)
+    ok("the_card_has_due_days", card.returncode == 0 and "Treated: cheek, forehead" in card.stdout and len(re.findall(r"^  \w{3} \d+ \w{3}", card.stdout, re.M)) == 10, card.stdout)
     j = json.loads(run("mnctl", "--json", "session", "aftercare", "1", show=False).stdout)
     due = {r["name"]: (r["due_us"] - j["ended_us"]) // 3600_000_000 for r in j["not_before"]}
-    ok("the_times_are_the_sources", due == {"WASH": 4, "MAKE_UP": 48, "EXERCISE": 72, "RETINOID": 168, "NSAID_AGAIN": 168, "SUN": 336}, due)
+    ok("the_times_are_the_sources", due == {"WASH": 4, "SUNSCREEN": 24, "BOTOX_OR_FILLER": 24, "MAKE_UP": 48, "EXERCISE": 72, "SUPPLEMENTS_AGAIN": 72, "EXFOLIANT_AGAIN": 168, "RETINOID": 168, "NSAID_AGAIN": 168,
+                                              "SUN": 336}, due)
     page = d.dir + "/card.html"
     run("mnctl", "session", "aftercare", "1", "--html", page, show=False)
     html = open(page).read()
-    ok("the_page_needs_nothing_else", "http" not in html and html.count("<tr>") == 6 and html.count("<section") == 2 and html.count('class="urgent"') == 1, html)
+    ok("the_page_needs_nothing_else", "http" not in html and html.count("<tr>") == 10 and html.count("<section") == 2 and html.count('class="urgent"') == 1, html)
     ok("of_ice_nothing_is_said", not re.search(r"\bice\b", html + card.stdout, re.I))
     s = json.loads(run("mnctl", "--json", "session", "show", "1", show=False).stdout)
-    ok("overrides_are_recorded", s["overrides"] == [{"name": "HYPERPIGMENTATION", "reason": "dr-17"}], s["overrides"])
-    ok("no_answers_are_stored_but_findings", "answer" not in json.dumps(s) and {f["name"] for f in s["findings"]} == {"NSAID", "SHAVED", "HYPERPIGMENTATION", "history", "subject"}, s["findings"])
+    ok("overrides_are_recorded", s["overrides"] == [{"name": "BLOOD_DISORDER", "reason": "dr-17"}], s["overrides"])
+    ok("no_answers_are_stored_but_findings", "answer" not in json.dumps(s) and {f["name"] for f in s["findings"]} == {"ASPIRIN_OR_SUPPLEMENT", "SHAVED", "BLOOD_DISORDER", "history", "subject"}, s["findings"])
     ok("it_is_completed", s["end"] == "COMPLETED" and not any(z["broken_off"] for z in s["zones"]), s)
     ok("planned_against_done", "SCARS: 1 of 5 to 6 done" in run("mnctl", "session", "list", "--subject", "K-0042").stdout)
     ok("a_misspelt_event", "did you mean BLEEDING" in run("mnctl", "session", "event", "1", "bleding", show=False).stdout)

@@ -234,11 +234,12 @@ static void the_largest_session_can_be_recorded(void **state)
         t.cartridges[t.cartridge_count] = (struct treatment_cartridge){UINT64_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
     while (treatment_add_override(&t, "PERIORBITAL_OUTSIDE_RIM", reason))
         ;
-    for (found.count = 0; found.count < SCREEN_ITEMS + POLICY_STEPS_MAX + 1; found.count++) /* none that forbids it: one of each item, zone, and numbing */
+    for (found.count = 0; found.count < SCREEN_ITEMS + 2 * POLICY_STEPS_MAX + 4; found.count++) /* none that forbids it: one of each item, two of each zone, numbing, history and subject */
         found.found[found.count] = (struct finding){.decision = DECISION_WARN, .code = 2004, .name = "CHEMOTHERAPY_OR_RADIATION", .value = UINT32_MAX, .limit = UINT32_MAX,
                                                     .unit = "min", .source = "S0, S1, S2, S4", .text = "left out"};
     assert_true(history_begun(&r, &t, &found, &fx.site, bytes));
     assert_in_range(r.length, 4000, STORE_NOTE_MAX);
+    print_message("%zu of %d bytes\n", r.length, STORE_NOTE_MAX);
     assert_true(history_ended(&r, &t, bytes));
 }
 

@@ -107,7 +107,7 @@ static const struct item_row {
     {"ISOTRETINOIN", SCREEN_ISOTRETINOIN, 183 * 24, BLOCK, 0, OK, false},
     {"TOPICAL_RETINOID", SCREEN_TOPICAL_RETINOID, 7 * 24, BLOCK, 0, OK, false},
     {"EXFOLIANT", SCREEN_EXFOLIANT, 7 * 24, WARN, 0, OK, false},
-    {"NSAID", SCREEN_NSAID, 3 * 24, BLOCK, 7 * 24, WARN, false},
+    {"NSAID", SCREEN_NSAID, 7 * 24, BLOCK, 0, OK, false},
     {"ASPIRIN_OR_SUPPLEMENT", SCREEN_ASPIRIN_OR_SUPPLEMENT, 7 * 24, WARN, 0, OK, false},
     {"BLOOD_THINNER", SCREEN_BLOOD_THINNER, 7 * 24, CONSULT, 0, OK, false},
     {"AUTOIMMUNE_THERAPY", SCREEN_AUTOIMMUNE_THERAPY, 24, CONSULT, 0, OK, false},
@@ -118,16 +118,20 @@ static const struct item_row {
     {"FILLER_OR_LASER_TODAY", SCREEN_FILLER_OR_LASER_TODAY, 24, BLOCK, 0, OK, false},
     {"COLD_SORES_UNCOVERED", SCREEN_COLD_SORES_UNCOVERED, 0, CONSULT, 0, OK, false},
     {"KELOID", SCREEN_KELOID, 0, BLOCK, 0, OK, false},
-    {"ACTIVE_SKIN_DISEASE", SCREEN_ACTIVE_SKIN_DISEASE, 0, BLOCK, 0, OK, true},
+    {"ACTIVE_SKIN_DISEASE", SCREEN_ACTIVE_SKIN_DISEASE, 0, BLOCK, 0, OK, false},
     {"WOUND_OR_LESION", SCREEN_WOUND_OR_LESION, 0, BLOCK, 0, OK, true},
     {"UNCONTROLLED_DIABETES", SCREEN_UNCONTROLLED_DIABETES, 0, BLOCK, 0, OK, false},
     {"IMMUNOCOMPROMISED", SCREEN_IMMUNOCOMPROMISED, 0, BLOCK, 0, OK, false},
-    {"HYPERPIGMENTATION", SCREEN_HYPERPIGMENTATION, 0, CONSULT, 0, OK, false},
+    {"HYPERPIGMENTATION", SCREEN_HYPERPIGMENTATION, 0, BLOCK, 0, OK, false},
     {"PREGNANT_OR_BREASTFEEDING", SCREEN_PREGNANT_OR_BREASTFEEDING, 0, CONSULT, 0, OK, false},
     {"CHEMOTHERAPY_OR_RADIATION", SCREEN_CHEMOTHERAPY_OR_RADIATION, 0, BLOCK, 0, OK, false},
     {"BLOOD_DISORDER", SCREEN_BLOOD_DISORDER, 0, CONSULT, 0, OK, false},
     {"LOTION_ON_ZONE", SCREEN_LOTION_ON_ZONE, 0, WARN, 0, OK, true},
     {"CHANGED_MEDICATION", SCREEN_CHANGED_MEDICATION, 0, CONSULT, 0, OK, false},
+    {"ACNE_MEDICATION", SCREEN_ACNE_MEDICATION, 0, CONSULT, 0, OK, false},
+    {"FREQUENT_RASHES", SCREEN_FREQUENT_RASHES, 0, CONSULT, 0, OK, false},
+    {"CHRONIC_SKIN_CONDITION", SCREEN_CHRONIC_SKIN_CONDITION, 0, CONSULT, 0, OK, false},
+    {"CHANGING_GROWTH", SCREEN_CHANGING_GROWTH, 0, BLOCK, 0, OK, false},
 };
 
 static int wanted(const struct item_row *row, uint32_t hours_ago)
@@ -173,7 +177,7 @@ static void numbing(void **state)
 {
     static const struct {
         uint32_t depth_um, min;
-    } rows[] = {{0, 15}, {499, 15}, {500, 15}, {501, 16}, {550, 16}, {551, 17}, {1000, 25}, {1500, 35}, {1950, 44}, {1951, 45}, {2000, 45}, {2500, 45}};
+    } rows[] = {{0, 30}, {500, 30}, {1250, 30}, {1251, 31}, {1300, 31}, {1301, 32}, {1500, 35}, {1950, 44}, {1951, 45}, {2000, 45}, {2500, 45}};
 
     (void)state;
     policy.limits[POLICY_depth_limit] = 2000;
@@ -213,7 +217,7 @@ static void interval(void **state)
     static const struct {
         bool deeper;
         uint32_t days;
-    } rows[] = {{false, 14}, {true, 28}};
+    } rows[] = {{false, 28}, {true, 28}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -236,6 +240,7 @@ static void interval_of_each_depth(void **state)
     struct findings out;
 
     (void)state;
+    policy.limits[POLICY_interval_surface] = 14; /* S1 */
     in.steps[0].days_since_surface = 20;
     in.steps[0].days_since_deeper = 25;
     finds(&in, BLOCK, 2002, "CHEEK");
@@ -338,9 +343,12 @@ static const struct text_row {
     /* sessions */
     {"FINE_LINES", 3, 4}, {"WRINKLES", 4, 8}, {"SCARS", 5, 6}, {"HAIR_LOSS", 0, 0}, {"HYPERHIDROSIS", 0, 0}, {"MAINTENANCE", 1, 1},
     /* hours after the session */
-    {"WASH", 4, 0}, {"MAKE_UP", 48, 0}, {"EXERCISE", 72, 0}, {"RETINOID", 7 * 24, 0}, {"NSAID_AGAIN", 7 * 24, 0}, {"SUN", 14 * 24, 0},
+    {"WASH", 4, 0}, {"SUNSCREEN", 24, 0}, {"BOTOX_OR_FILLER", 24, 0}, {"MAKE_UP", 48, 0}, {"EXERCISE", 72, 0}, {"SUPPLEMENTS_AGAIN", 72, 0}, {"EXFOLIANT_AGAIN", 7 * 24, 0},
+    {"RETINOID", 7 * 24, 0}, {"NSAID_AGAIN", 7 * 24, 0}, {"SUN", 14 * 24, 0},
     /* single figures that nothing above has */
-    {"motor_notice", 45, 0}, {"depth_deep", 1000, 0}, {"depth_medium", 500, 0}, {"continuation", 12, 0},
+    {"motor_notice", 45, 0}, {"depth_deep", 1000, 0}, {"depth_medium", 500, 0}, {"continuation", 12, 0}, {"numbing_floor", 30, 0}, {"numbing_at_least", 15, 0},
+    /* and those that it has, by their names */
+    {"numbing_per_mm", 20, 0}, {"numbing_at_most", 45, 0}, {"interval_floor", 7, 0}, {"interval_surface", 28, 0}, {"interval_deeper", 28, 0},
 };
 
 static const struct text_row all_rows[] = {
@@ -378,8 +386,8 @@ static void no_row_is_untested(void **state)
     (void)state;
     assert_int_equal(sizeof(zone_rows) / sizeof(zone_rows[0]), ZONE_END - 1);
     assert_int_equal(sizeof(item_rows) / sizeof(item_rows[0]), SCREEN_ITEMS);
-    assert_int_equal(sizeof(all_rows) / sizeof(all_rows[0]), 6 + 6 + POLICY_LIMITS);
-    assert_int_equal(POLICY_LIMITS, 14);
+    assert_int_equal(sizeof(all_rows) / sizeof(all_rows[0]), 6 + 10 + POLICY_LIMITS);
+    assert_int_equal(POLICY_LIMITS, 15);
 }
 
 static int fresh(void **state)

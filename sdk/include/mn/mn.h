@@ -424,11 +424,17 @@ struct mn_expected {
     const char *text, *source;
 };
 
+/* What to do from the session's end on. */
+struct mn_care {
+    const char *name; /* "CLEAN_HANDS" */
+    const char *source, *text;
+};
+
 /* What is used with a session: recorded, never claimed. */
 struct mn_product {
     unsigned bit;     /* in mn_plan.products */
     const char *name; /* "PRP" */
-    const char *source;
+    const char *source, *text;
 };
 
 /* What the daemon refuses, beside what a pen does. */
@@ -455,6 +461,8 @@ MN_API size_t mn_adverse_count(void);
 MN_API const struct mn_adverse *mn_adverse_at(size_t i);
 MN_API size_t mn_expected_count(void);
 MN_API const struct mn_expected *mn_expected_at(size_t i);
+MN_API size_t mn_care_count(void);
+MN_API const struct mn_care *mn_care_at(size_t i);
 MN_API size_t mn_product_count(void);
 MN_API const struct mn_product *mn_product_at(size_t i);
 MN_API size_t mn_refusal_count(void);
@@ -498,8 +506,8 @@ MN_API int mn_policy_get_async(mn_client *c, const char *text, int timeout_ms, m
 #define MN_REASON_MAX 100
 #define MN_STEPS_MAX 17
 #define MN_QUESTIONS_MAX 32
-#define MN_FINDINGS_MAX 128
-#define MN_SESSION_FINDINGS_MAX 48 /* none of those that forbid it */
+#define MN_FINDINGS_MAX 144
+#define MN_SESSION_FINDINGS_MAX 96 /* none of those that forbid it */
 
 struct mn_answer {
     bool answered;           /* unanswered is not "no" */

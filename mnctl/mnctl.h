@@ -146,5 +146,7 @@ int cmd_lease(struct app *a, int argc, char **argv);
 int cmd_policy(struct app *a, int argc, char **argv);
 int cmd_guide(struct app *a, int argc, char **argv);
 int cmd_records(struct app *a, int argc, char **argv);
+/* overrides.c: what was overridden since then, 0: since ever. */
+int records_overrides(struct app *a, uint64_t since_us);
 int cmd_monitor(struct app *a, int argc, char **argv);
 int cmd_sim(struct app *a, int argc, char **argv);

@@ -21,7 +21,7 @@ struct records {
     bool sessions;    /* those of sessions, which no filter of the daemon knows: then all come, and are looked at here */
     char serial[MN_SERIAL_MAX + 1], priorities[4];
     enum format format;
-    bool follow, export, force;
+    bool follow, export, force, overrides;
     const char *path; /* of the export; NULL: stdout */
     FILE *out;
     long last;        /* only so many; 0: all */
@@ -378,7 +378,7 @@ static int parse_value(struct records *x, const char *option, const char *value)
 
 int cmd_records(struct app *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--since", "--until", "--kind", "--priority", "--last", "--after", "--export", "--output", "--follow", "--force", "verify", "backup"};
+    static const char *const names[] = {"--since", "--until", "--kind", "--priority", "--last", "--after", "--export", "--output", "--follow", "--force", "--overrides", "verify", "backup"};
     static struct records x; /* the client may call back until it is closed, behind us */
 
     if (argc == 2 && strcmp(argv[1], "verify") == 0)
@@ -395,6 +395,8 @@ int cmd_records(struct app *a, int argc, char **argv)
             known++;
         if (strcmp(argv[i], "--follow") == 0) {
             x.follow = true;
+        } else if (strcmp(argv[i], "--overrides") == 0) {
+            x.overrides = true;
         } else if (strcmp(argv[i], "--force") == 0) {
             x.force = true;
         } else if (known < 8 && i + 1 < argc) {
@@ -411,6 +413,11 @@ int cmd_records(struct app *a, int argc, char **argv)
             return near != NULL ? usage_error("there is no records %s; did you mean %s?", argv[i], near)
                                 : usage_error("records does not take %s", argv[i]);
         }
+    }
+    if (x.overrides) {
+        bool more = x.follow || x.export || x.kinds != 0 || x.sessions || x.filter.priorities != NULL || x.filter.until_us != 0 || x.last >= 0 || x.has_place || a->pen != NULL;
+
+        return more ? usage_error("--overrides goes with --since alone") : records_overrides(a, x.filter.since_us);
     }
     x.filter.kinds = x.sessions ? 0 : x.kinds;
     if (x.path != NULL && (!x.export || x.follow))

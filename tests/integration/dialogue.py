@@ -24,7 +24,7 @@ def state(d, pen=0):
 
 
 def answer_questions(t, first=1, pause=0, answers={}):
-    for i in range(first, 25):
+    for i in range(first, 29):
         question = t.until(rf"\b{i} of 28 ([^\n]*)\n").group(1)
         t.until(PROMPT)  # a person answers what is asked, not what is being written
         time.sleep(pause)
@@ -247,7 +247,7 @@ def interrupted(d, ok):
         t.key(strike)
         ok(name + "_ends_the_dialogue", t.end() == 5 and "what was answered is kept" in t.folded(), t.seen())
     t = d.terminal("mnctl", "session", "start")
-    t.until(r"subject K-9, 1 zones, 1 of\s+24")
+    t.until(r"subject K-9, 1 zones, 1 of\s+28")
     t.type("perhaps")
     t.until("neither yes nor no")
     t.type("yes")
@@ -303,7 +303,7 @@ def typed_ahead(d, ok):
     t.end()
     t = d.terminal("mnctl", "session", "start", "--subject", "K-2", "--indication", "scars", "--numbed", "40", "--zone", "chin:1mm")
     t.until(r"\b1 of 28")
-    for i in range(24):
+    for i in range(28):
         t.type("never" if i < 12 else "no")
     t.type("yes")
     t.until(r"Arm it\?")
@@ -572,7 +572,7 @@ def terminals(d, ok):
         d.sim("cartridge", "insert", "uid=" + ("4d4e0000000000c1" if term == "dumb" else "4d4e0000000000c3"))
         d.clear_faults()
         t = Terminal("mnctl", "session", "start", "--subject", "K-" + term, "--indication", "scars", "--numbed", "40", "--zone", zone, env={**d.env, "TERM": term}, columns=20, rows=5)
-        for i in range(1, 25):
+        for i in range(1, 29):
             t.until(rf"\b{i} of 28")
             t.until(PROMPT)
             t.type("never" if i < 13 else "no")

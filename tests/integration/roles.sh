@@ -57,6 +57,7 @@ wait $holder; code=$?
 says the_one_before_is_told 0 '^5$' echo $code
 says with_a_sentence 0 'has taken control of pen SIM-0001 over from mnctl \(pid [0-9]+\); the needles were stopped' cat "$dir/held"
 says and_it_is_recorded 0 'CONTROL .*has taken control of pen SIM-0001' mnctl records
+says and_stands_among_the_overrides 0 'TAKEN_OVER +.*has taken control of pen SIM-0001 over from' mnctl records --overrides
 kill -INT $taker; wait $taker
 until mnctl lease | grep -q free; do sleep 0.02; done
 $operator lease take --give > "$dir/held" 2>&1 & holder=$!

@@ -127,6 +127,11 @@ def left_behind():
     ok("of_ice_nothing_is_said", not re.search(r"\bice\b", html + card.stdout, re.I))
     s = json.loads(run("mnctl", "--json", "session", "show", "1", show=False).stdout)
     ok("overrides_are_recorded", s["overrides"] == [{"name": "BLOOD_DISORDER", "reason": "dr-17"}], s["overrides"])
+    rows = json.loads(run("mnctl", "--json", "records", "--overrides", show=False).stdout)
+    ok("overrides_are_audited", [(r["code"], r["name"], r["reason"], r["session"], r["subject"]) for r in rows] == [("CONFIRMED", "BLOOD_DISORDER", "dr-17", 1, "K-0042")] and
+       rows[0]["by"].startswith("mnctl (pid "), rows)
+    text = run("mnctl", "records", "--overrides").stdout
+    ok("in_words", "CONFIRMED" in text and "session 1 of K-0042, pen SIM-0001: BLOOD_DISORDER: dr-17 (mnctl (pid " in " ".join(text.split()), text)
     ok("no_answers_are_stored_but_findings", "answer" not in json.dumps(s) and {f["name"] for f in s["findings"]} == {"ASPIRIN_OR_SUPPLEMENT", "SHAVED", "BLOOD_DISORDER", "history", "subject"}, s["findings"])
     ok("it_is_completed", s["end"] == "COMPLETED" and not any(z["broken_off"] for z in s["zones"]), s)
     ok("planned_against_done", "SCARS: 1 of 5 to 6 done" in run("mnctl", "session", "list", "--subject", "K-0042").stdout)

@@ -1,0 +1,200 @@
+#!/usr/bin/python3
+"""Does a mistake in what keeps a patient safe show? Mistakes are put into the code by rule, one at a time: every comparison, every "and" and "or", every
+"not", every constant of a limit, every statement that is a call, every returned truth, in the files below. Each must make a test fail.
+
+usage: mutate.py BUILD [--every N] [--from N] [--files NAME[,NAME...]] [--list] [--limit SECONDS]
+  BUILD     a release build: its generated headers and libraries are used
+  --every N every N-th mutant of each file [1]; --from K: the K-th first
+  --files   only these, by a part of their names
+  --list    says which there are, and runs none
+
+It prints TAP: one line for each file, behind it the survivors. Survivors that change nothing are named in tests/explore/equivalent.txt, with the reason."""
+import concurrent.futures
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CORE, DAEMON = "firmware-stub/core", "daemon"
+# The files, and the tests that must notice: unit programs, each built of the sources and libraries behind it.
+FIRMWARE = ["cartridge.c", "command.c", "detect.c", "factory.c", "faults.c", "link.c", "motor.c", "nvm.c", "pen.c", "records.c", "settings.c", "used.c"]
+TREATMENT = ["lease.c", "treatment.c", "policy.c", "plan.c", "past.c", "history.c"]
+RIG = ["cartridge", "detect", "core", "faults", "running", "used", "factory"]
+UNITS = ["lease", "treatment", "outcome", "policy", "plan", "past", "history"]
+EXPLORED = ["lease.c", "treatment.c", "policy.c"]  # and the exploration of leases and sessions is for these
+
+
+def option(name, default=None):
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else default
+
+
+def code_of(line):
+    """The line without its comment and with its strings and preprocessor lines blanked, of the same length."""
+    if line.lstrip().startswith(("#", "*", "/*", "//")):
+        return " " * len(line)
+    line = re.sub(r"/\*.*?(\*/|$)|//.*$", lambda m: " " * len(m.group()), line)
+    return re.sub(r'"(\\.|[^"\\])*"|\'(\\.|[^\'\\])*\'', lambda m: " " * len(m.group()), line)
+
+
+COMPARISONS = {"==": ["!="], "!=": ["=="], "<=": ["<", ">"], ">=": [">", "<"], "<": ["<=", ">="], ">": [">=", "<="]}
+
+
+def mutants_of(path):
+    """(line number, column, old, new) by rule, in the order of the text."""
+    with open(os.path.join(TOP, path)) as source:
+        lines = source.read().split("\n")
+    comment = False
+    for number, line in enumerate(lines):
+        if comment or (line.lstrip().startswith("/*") and "*/" not in line):
+            comment = "*/" not in line
+            continue
+        code = code_of(line)
+        tie = re.search(r"(\S+) ([<>]) (\S+) \? (\S+) : (\S+);", code)  # the greater, or the less, of two: where they are equal it is the same
+        for m in re.finditer(r"==|!=|<=|>=|(?<![<\-])<(?![<=])|(?<![>\-])>(?![>=])", code):
+            if m.group() in "<>" and "#include" in line:
+                continue
+            for new in COMPARISONS[m.group()]:
+                if tie and m.start() == tie.start(2) and new[0] == m.group() and {tie[1], tie[3]} == {tie[4], tie[5]}:
+                    continue
+                yield number, m.start(), m.group(), new
+        for m in re.finditer(r"&&|\|\|", code):
+            yield number, m.start(), m.group(), "||" if m.group() == "&&" else "&&"
+        for m in re.finditer(r"(?<![\w=])!(?=[\w(])", code):
+            yield number, m.start(), "!", ""
+        for m in re.finditer(r"\breturn (true|false);", code):
+            yield number, m.start(1), m.group(1), "false" if m.group(1) == "true" else "true"
+        for m in re.finditer(r"^    [A-Z][A-Z0-9_]+ = (\d+),", code):
+            yield number, m.start(1), m.group(1), str(int(m.group(1)) * 2 + 1)
+        m = re.match(r"^\s+([a-z_]+\([^;]*\);)\s*$", code)
+        if m and not re.match(r"(return|if|for|while|switch|sizeof|assert|static_assert)\b", m.group(1)) and "=" not in m.group(1).split("(")[0]:
+            yield number, m.start(1), line[m.start(1):m.start(1) + len(m.group(1))], ";"
+        m = re.match(r"^\s+(?:[\w>.\-\[\]]+) (\|=|&=|\+=|-=)", code)
+        if m:
+            yield number, m.start(1), m.group(1), {"|=": "&=", "&=": "|=", "+=": "-=", "-=": "+="}[m.group(1)]
+
+
+def apply(path, mutant, out):
+    number, column, old, new = mutant
+    with open(os.path.join(TOP, path)) as source:
+        lines = source.read().split("\n")
+    line = lines[number]
+    assert line[column:column + len(old)] == old, (path, mutant, line)
+    lines[number] = line[:column] + new + line[column + len(old):]
+    with open(out, "w") as f:
+        f.write("\n".join(lines))
+
+
+class Bench:
+    """The sources compiled once; a mutant is one object more, linked into each test."""
+
+    def __init__(self, build, work):
+        self.build, self.work = os.path.abspath(build), work
+        self.flags = ["-O1", "-g0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-w", "-std=gnu17", "-D_GNU_SOURCE", f'-DMN_SOURCE_DIR="{TOP}"', '-DMN_USB_VID=0x1209', '-DMN_USB_PID=0x0001'] + [
+            "-I" + os.path.join(TOP, d) for d in (CORE, "firmware-stub/port", "proto", "daemon", "common", "tests/unit", "tests/explore")] + ["-I" + os.path.join(self.build, "generated")] + subprocess.run(
+            ["pkg-config", "--cflags", "libsystemd", "libusb-1.0"], capture_output=True, text=True).stdout.split()
+        self.objects = {}
+
+    def compile(self, source, out):
+        return subprocess.run(["gcc", *self.flags, "-c", source, "-o", out], capture_output=True, text=True)
+
+    def prepare(self):
+        sources = [f"{CORE}/{f}" for f in sorted(os.listdir(os.path.join(TOP, CORE))) if f.endswith(".c")] + ["firmware-stub/port/vpen.c", "firmware-stub/port/line.c", "tests/unit/rig.c"]
+        sources += [f"tests/unit/test_{t}.c" for t in RIG + UNITS] + [f"daemon/{f}" for f in TREATMENT] + ["tests/explore/explore.c", "tests/explore/test_explore.c"]
+        for s in sources:
+            out = os.path.join(self.work, s.replace("/", "+") + ".o")
+            r = self.compile(os.path.join(TOP, s), out)
+            if r.returncode != 0:
+                sys.exit(r.stderr)
+            self.objects[s] = out
+
+    def links(self, path, mutated, folder):
+        """The tests of a file, as commands to link and programs to run."""
+        firmware = path.startswith(CORE)
+        for t in RIG if firmware else UNITS:
+            program = os.path.join(folder, t)
+            if firmware:
+                parts = [o for s, o in self.objects.items() if (s.startswith(CORE) or s.startswith("firmware-stub/port") or s == "tests/unit/rig.c") and s != path]
+                libraries = [f"{self.build}/proto/libpen_nanopb.a", f"{self.build}/proto/libframe.a", "-lprotobuf-nanopb", "-lnettle", "-lcmocka", "-lm", "-lpthread"]
+            else:
+                parts = [o for s, o in self.objects.items() if s.startswith("daemon/") and s != path]
+                libraries = [f"{self.build}/daemon/libmnd_core.a", f"{self.build}/proto/libpen_pbc.a", f"{self.build}/proto/libclient_pbc.a", f"{self.build}/proto/libframe.a",
+                             f"{self.build}/common/libcommon.a", "-lprotobuf-c", "-lsqlite3", "-lnettle", "-lsystemd", "-lusb-1.0", "-lyaml", "-lcmocka", "-lm", "-lpthread"]
+            yield ["gcc", self.objects[f"tests/unit/test_{t}.c"], mutated, *parts, *libraries, "-o", program], [program]
+        if os.path.basename(path) in EXPLORED:
+            program = os.path.join(folder, "explore")
+            parts = [o for s, o in self.objects.items() if (s.startswith((CORE, "firmware-stub/port", "tests/explore")) or s in [f"daemon/{f}" for f in EXPLORED]) and s != path]
+            yield ["gcc", mutated, *parts, f"{self.build}/proto/libpen_nanopb.a", f"{self.build}/proto/libframe.a", "-lprotobuf-nanopb", "-lnettle", "-lcmocka", "-lm", "-lpthread", "-o",
+                   program], [program, "*leases*"]
+
+    def killed(self, path, mutant, limit):
+        """By what; "" if by nothing, None if it does not compile (which is no mutant)."""
+        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+            source, mutated = os.path.join(folder, os.path.basename(path)), os.path.join(folder, "mutated.o")
+            apply(path, mutant, source)
+            if self.compile(source, mutated).returncode != 0:
+                return None
+            for link, program in self.links(path, mutated, folder):
+                r = subprocess.run([*link, "-fsanitize=address,undefined"], capture_output=True, text=True)
+                if r.returncode != 0:
+                    sys.exit(r.stderr)
+                try:
+                    if subprocess.run(program, capture_output=True, timeout=limit).returncode != 0:
+                        return os.path.basename(program[0])
+                except subprocess.TimeoutExpired:
+                    return os.path.basename(program[0]) + ", in time"
+        return ""
+
+
+def equivalents():
+    with open(os.path.join(TOP, "tests/explore/equivalent.txt")) as f:
+        return {tuple(line.split(" | ")[:3]) for line in f.read().split("\n") if line.count(" | ") == 3}
+
+
+def name_of(path, mutant):
+    number, column, old, new = mutant
+    with open(os.path.join(TOP, path)) as source:
+        line = source.read().split("\n")[number]
+    return os.path.basename(path), line.strip(), f"{old} -> {new or 'nothing'}" + (f" ({line[:column].count(old) + 1})" if line.count(old) > 1 else "")
+
+
+def main():
+    every, first, limit = int(option("--every", 1)), int(option("--from", 0)), float(option("--limit", 60))
+    wanted = option("--files")
+    paths = [f"{CORE}/{f}" for f in FIRMWARE] + [f"{DAEMON}/{f}" for f in TREATMENT]
+    paths = [p for p in paths if wanted is None or any(w in p for w in wanted.split(","))]
+    work = tempfile.mkdtemp()
+    failed, totals = False, [0, 0, 0, 0]
+    try:
+        bench = Bench(sys.argv[1], work)
+        if "--list" not in sys.argv:
+            bench.prepare()
+        known = equivalents()
+        for i, path in enumerate(paths, 1):
+            mutants = list(mutants_of(path))[first::every]
+            if "--list" in sys.argv:
+                print(len(mutants), path)
+                continue
+            with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                results = list(pool.map(lambda m: bench.killed(path, m, limit), mutants))
+            none = sum(r is None for r in results)
+            survivors = [name_of(path, m) for m, r in zip(mutants, results) if r == ""]
+            equivalent = [s for s in survivors if s in known]
+            survivors = [s for s in survivors if s not in known]
+            tried = len(mutants) - none - len(equivalent)
+            good = tried == 0 or len(survivors) <= 0.03 * tried
+            totals = [a + b for a, b in zip(totals, (tried, tried - len(survivors), len(equivalent), len(survivors)))]
+            failed |= not good
+            print(f"{'ok' if good else 'not ok'} {i} - mutate.{os.path.basename(path)} ({tried - len(survivors)} of {tried} are noticed, {len(equivalent)} change nothing)", flush=True)
+            for s in survivors:
+                print("# survives: " + " | ".join(s), flush=True)
+        print(f"1..{len(paths)}")
+        print("# in all: {} mutants, {} noticed, {} that change nothing, {} survive".format(*totals))
+    finally:
+        shutil.rmtree(work)
+    sys.exit(failed)
+
+
+main()

@@ -15,19 +15,17 @@
 
 enum { RETRY_S = 1, TRIM_EVERY = 64 /* commits */, TOLD_AT_ONCE = 64 };
 
-struct item {
-    struct item *next;
-    enum { ITEM_RECORD, ITEM_FLIGHT, ITEM_WORK } type;
-    union {
-        struct journal_record r; /* of a flight, too: whose it is */
-        struct journal_work *work;
-    };
+enum { ITEM_RECORD, ITEM_FLIGHT, ITEM_WORK };
+
+struct entry { /* of the first two types */
+    struct journal_item item;
+    struct journal_record r; /* of a flight: whose it is */
     uint8_t *flight;
     uint8_t bytes[];
 };
 
 struct list {
-    struct item *first, **end;
+    struct journal_item *first, **end;
 };
 
 struct journal {
@@ -62,16 +60,16 @@ static void list_init(struct list *l)
     l->end = &l->first;
 }
 
-static void list_add(struct list *l, struct item *e)
+static void list_add(struct list *l, struct journal_item *e)
 {
     e->next = NULL;
     *l->end = e;
     l->end = &e->next;
 }
 
-static struct item *list_pop(struct list *l)
+static struct journal_item *list_pop(struct list *l)
 {
-    struct item *e = l->first;
+    struct journal_item *e = l->first;
 
     if (e != NULL && (l->first = e->next) == NULL)
         l->end = &l->first;
@@ -88,31 +86,45 @@ static void list_move(struct list *to, struct list *from)
     list_init(from);
 }
 
-static void item_free(struct item *e)
+static struct entry *entry_of(struct journal_item *i)
 {
-    if (e->type == ITEM_FLIGHT)
+    return (struct entry *)i;
+}
+
+static struct journal_work *work_of(struct journal_item *i)
+{
+    return (struct journal_work *)i;
+}
+
+/* Work belongs to who asked for it. */
+static void entry_free(struct journal_item *i)
+{
+    struct entry *e = entry_of(i);
+
+    if (i->type == ITEM_FLIGHT)
         free(e->flight);
     free(e);
 }
 
 static void list_free(struct list *l)
 {
-    struct item *e;
+    struct journal_item *i;
 
-    while ((e = list_pop(l)) != NULL) {
-        if (e->type == ITEM_WORK)
-            e->work->done(e->work, false);
-        item_free(e);
+    while ((i = list_pop(l)) != NULL) {
+        if (i->type == ITEM_WORK)
+            work_of(i)->done(work_of(i), false);
+        else
+            entry_free(i);
     }
 }
 
-static struct item *record_item(const struct journal_record *r)
+static struct entry *record_entry(const struct journal_record *r)
 {
-    struct item *e = r->length <= STORE_NOTE_MAX ? malloc(sizeof(*e) + r->length) : NULL;
+    struct entry *e = r->length <= STORE_NOTE_MAX ? malloc(sizeof(*e) + r->length) : NULL;
 
     if (e == NULL)
         return NULL;
-    *e = (struct item){.type = ITEM_RECORD, .r = *r};
+    *e = (struct entry){.item = {.type = ITEM_RECORD}, .r = *r};
     if (r->length > 0)
         memcpy(e->bytes, r->bytes, r->length);
     e->r.bytes = e->bytes;
@@ -126,8 +138,8 @@ static int write_batch(struct journal *j, const struct list *batch)
 {
     int r = store_begin(j->store);
 
-    for (struct item *e = batch->first; r == 0 && e != NULL; e = e->next)
-        r = e->type == ITEM_RECORD ? store_insert(j->store, &e->r) : store_insert_flight(j->store, &e->r);
+    for (struct journal_item *i = batch->first; r == 0 && i != NULL; i = i->next)
+        r = i->type == ITEM_RECORD ? store_insert(j->store, &entry_of(i)->r) : store_insert_flight(j->store, &entry_of(i)->r);
     if (r == 0)
         r = store_commit(j->store);
     if (r < 0)
@@ -140,14 +152,14 @@ static void trim(struct journal *j, struct list *told)
 {
     uint8_t bytes[STORE_NOTE_MAX];
     struct journal_record note;
-    struct item *e;
+    struct entry *e;
 
     if (j->commits++ % TRIM_EVERY != 0)
         return;
     if (store_trim(j->store, &j->limits, &note, bytes) < 0)
         log_warning("old records cannot be dropped from the journal %s: %s", j->path, store_why(j->store));
-    else if (note.position != 0 && (e = record_item(&note)) != NULL)
-        list_add(told, e);
+    else if (note.position != 0 && (e = record_entry(&note)) != NULL)
+        list_add(told, &e->item);
 }
 
 /* Under the lock. Wakes the loop. */
@@ -204,8 +216,8 @@ static void run_work(struct journal *j)
     list_init(&some);
     list_move(&some, &j->working);
     pthread_mutex_unlock(&j->lock);
-    for (struct item *e = some.first; e != NULL; e = e->next)
-        e->work->run(e->work, j->store);
+    for (struct journal_item *i = some.first; i != NULL; i = i->next)
+        work_of(i)->run(work_of(i), j->store);
     pthread_mutex_lock(&j->lock);
     list_move(&j->done, &some);
     tell(j);
@@ -314,13 +326,13 @@ static void tell_committed(struct journal *j, struct list *done)
 {
     const struct journal_record *told[TOLD_AT_ONCE];
     struct list items;
-    struct item *e;
     size_t n = 0;
 
     list_init(&items);
     while (n < TOLD_AT_ONCE && done->first != NULL && done->first->type == ITEM_RECORD) {
-        e = list_pop(done);
-        list_add(&items, e);
+        struct entry *e = entry_of(list_pop(done));
+
+        list_add(&items, &e->item);
         if (has_come(j, &e->r))
             told[n++] = &e->r;
     }
@@ -352,23 +364,24 @@ static int on_done(sd_event_source *source, int fd, uint32_t revents, void *user
     if (is_new)
         j->observer.state(j->observer.ctx, writable, sentence);
     while (done.first != NULL) {
-        struct item *e;
+        struct journal_item *i;
 
         if (done.first->type == ITEM_RECORD) {
             tell_committed(j, &done);
             continue;
         }
-        e = list_pop(&done);
-        if (e->type == ITEM_WORK)
-            e->work->done(e->work, true);
-        else
+        i = list_pop(&done);
+        if (i->type == ITEM_WORK) {
+            work_of(i)->done(work_of(i), true);
+        } else {
             j->queued--;
-        item_free(e);
+            entry_free(i);
+        }
     }
     return 0;
 }
 
-static void hand_over(struct journal *j, struct list *to, struct item *e)
+static void hand_over(struct journal *j, struct list *to, struct journal_item *e)
 {
     pthread_mutex_lock(&j->lock);
     list_add(to, e);
@@ -379,44 +392,38 @@ static void hand_over(struct journal *j, struct list *to, struct item *e)
 bool journal_append(struct journal *j, const struct journal_record *r)
 {
     struct store_pen *p = pen_for(j, r->serial);
-    struct item *e;
+    struct entry *e;
 
-    if (p == NULL || j->queued >= JOURNAL_QUEUE_MAX || (e = record_item(r)) == NULL)
+    if (p == NULL || j->queued >= JOURNAL_QUEUE_MAX || (e = record_entry(r)) == NULL)
         return false;
     e->r.volume = p->volume;
     j->queued++;
-    hand_over(j, &j->waiting, e);
+    hand_over(j, &j->waiting, &e->item);
     return true;
 }
 
 void journal_append_flight(struct journal *j, const struct journal_record *r, uint8_t *bytes, size_t n)
 {
     const struct store_pen *p = pen_of(j, r->serial);
-    struct item *e = p != NULL && j->queued < JOURNAL_QUEUE_MAX ? malloc(sizeof(*e)) : NULL;
+    struct entry *e = p != NULL && j->queued < JOURNAL_QUEUE_MAX ? malloc(sizeof(*e)) : NULL;
 
     if (e == NULL) {
         log_warning("pen %s: the telemetry around record %u is not kept: too much waits for the disk", r->serial, r->number);
         free(bytes);
         return;
     }
-    *e = (struct item){.type = ITEM_FLIGHT, .r = *r, .flight = bytes};
+    *e = (struct entry){.item = {.type = ITEM_FLIGHT}, .r = *r, .flight = bytes};
     e->r.volume = p->volume;
     e->r.bytes = bytes;
     e->r.length = n;
     j->queued++;
-    hand_over(j, &j->waiting, e);
+    hand_over(j, &j->waiting, &e->item);
 }
 
 void journal_work(struct journal *j, struct journal_work *w)
 {
-    struct item *e = malloc(sizeof(*e));
-
-    if (e == NULL) {
-        w->done(w, false);
-        return;
-    }
-    *e = (struct item){.type = ITEM_WORK, .work = w};
-    hand_over(j, &j->working, e);
+    w->item.type = ITEM_WORK;
+    hand_over(j, &j->working, &w->item);
 }
 
 uint32_t journal_newest(const struct journal *j, const char *serial)

@@ -53,9 +53,13 @@ uint32_t journal_newest(const struct journal *j, const char *serial);
  * record of the newest number may be shown with it (NULL: the pen has it no more); else only the numbers tell. */
 bool journal_recognise(struct journal *j, const char *serial, uint32_t newest_of_pen, uint32_t acked_of_pen, const struct journal_record *r);
 
-/* Something for the worker, in its turn. Embedded in what is asked. */
+/* Something for the worker, in its turn. Embedded in what is asked, so that handing it over needs no memory and cannot fail: done() is called
+ * once in any case, not before journal_work() has returned; ran is false only when the journal ends before its turn. */
 struct journal_work {
-    struct journal_work *next;
+    struct journal_item {
+        struct journal_item *next;
+        unsigned type;
+    } item; /* the journal's */
     void (*run)(struct journal_work *w, struct store *s); /* on the worker */
     void (*done)(struct journal_work *w, bool ran);       /* from the loop */
 };

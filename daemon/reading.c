@@ -86,6 +86,8 @@ static bool add(void *ctx, const struct journal_record *r)
 
 static void fill_record(Mnc__JournalRecord *m, Mnc__Note **note, const struct journal_record *r)
 {
+    static const Mnc__Note unreadable = {.base = {.descriptor = &mnc__note__descriptor}, .text = (char *)(uintptr_t)"this note cannot be read"};
+
     *m = (Mnc__JournalRecord)MNC__JOURNAL_RECORD__INIT;
     m->has_position = m->has_volume = m->has_kind = m->has_host_us = true;
     m->position = r->position;
@@ -99,7 +101,8 @@ static void fill_record(Mnc__JournalRecord *m, Mnc__Note **note, const struct jo
         m->has_record = true;
         m->record = (ProtobufCBinaryData){.len = r->length, .data = (uint8_t *)(uintptr_t)r->bytes};
     } else {
-        m->note = *note = mnc__note__unpack(NULL, r->length, r->bytes);
+        *note = mnc__note__unpack(NULL, r->length, r->bytes);
+        m->note = *note != NULL ? *note : (Mnc__Note *)(uintptr_t)&unreadable;
     }
 }
 

@@ -154,10 +154,15 @@ static int turn(struct chain *c, uint64_t wait_us)
     return r;
 }
 
+struct pause {
+    struct journal_work work;
+    bool over;
+};
+
 static void note_ran(struct journal_work *w, bool ran)
 {
     (void)ran;
-    w->next = w; /* it is in no list any more */
+    ((struct pause *)w)->over = true;
 }
 
 static void run_nothing(struct journal_work *w, struct store *s)
@@ -169,14 +174,14 @@ static void run_nothing(struct journal_work *w, struct store *s)
 /* Until the journal's worker has done all that it was given, and what runs beside it is through. */
 static void wait_for_journal(struct chain *c)
 {
-    struct journal_work w = {.run = run_nothing, .done = note_ran};
+    struct pause p = {.work = {.run = run_nothing, .done = note_ran}};
 
     for (int i = 0; i < 100 && tasks > 0; i++)
         turn(c, 100000);
     if (hub_journal(c->hub) == NULL)
         return;
-    journal_work(hub_journal(c->hub), &w);
-    while (w.next != &w)
+    journal_work(hub_journal(c->hub), &p.work);
+    while (!p.over)
         turn(c, 100000);
 }
 

@@ -506,6 +506,61 @@ static void batches_are_as_long_as_the_host_asks_until_the_session_ends(void **s
     assert_int_equal(batch_ms(), 50);
 }
 
+/* A payload that is no message, one with nothing in it, and one without a field that is needed. */
+static void what_lacks_a_field_or_does_not_decode_is_refused_and_changes_nothing(void **state)
+{
+    static const uint8_t garbage[] = {0x0a, 0x7f, 0x01};
+    static const struct {
+        uint16_t type;
+        bool empty_is_good;
+    } cases[] = {{mnp_FrameType_TYPE_CONFIG_SET, false}, {mnp_FrameType_TYPE_CONFIG_RESET, true}, {mnp_FrameType_TYPE_ARM, false},
+                 {mnp_FrameType_TYPE_FAULT_CLEAR, true}, {mnp_FrameType_TYPE_RECORDS_GET, false}, {mnp_FrameType_TYPE_RECORDS_ACK, false},
+                 {mnp_FrameType_TYPE_PACE, false}, {mnp_FrameType_TYPE_FACTORY_ENTER, true}};
+    static const mnp_Hello greetings[] = {{.has_nonce = true, .nonce = 5}, {.has_minor = true}, {0}};
+    const struct mn_frame *f;
+
+    (void)state;
+    rig_set(&rig, SETTING_depth_um, 600);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct settings before = rig.v.pen.settings;
+
+        rig_send(&rig, cases[i].type, ++rig.correlation, garbage, sizeof(garbage));
+        assert_int_equal(rig_error(rig_reply(&rig, rig.correlation)), mnp_ErrorCode_ERROR_MALFORMED);
+        if (!cases[i].empty_is_good)
+            assert_int_equal(rig_error(rig_call(&rig, cases[i].type, NULL, NULL)), mnp_ErrorCode_ERROR_MALFORMED);
+        assert_memory_equal(&rig.v.pen.settings, &before, sizeof(before));
+        assert_int_equal(rig.v.pen.records.acked, 0);
+    }
+    for (size_t i = 0; i < sizeof(greetings) / sizeof(greetings[0]); i++) {
+        uint32_t session = rig.v.pen.link.session;
+
+        f = rig_call(&rig, mnp_FrameType_TYPE_HELLO, mnp_Hello_fields, &greetings[i]);
+        assert_int_equal(rig_error(f), mnp_ErrorCode_ERROR_MALFORMED);
+        assert_int_not_equal(rig.v.pen.link.session, session); /* it has ended what was before, all the same */
+        rig.session = rig.v.pen.link.session;
+    }
+    assert_int_equal(rig_error(rig_call(&rig, mnp_FrameType_TYPE_FAULT_CLEAR, mnp_FaultClear_fields, &(mnp_FaultClear){.has_code = true, .code = 1999})),
+                     mnp_ErrorCode_ERROR_MALFORMED);
+    assert_int_equal(rig_error(rig_call(&rig, mnp_FrameType_TYPE_FAULT_CLEAR, mnp_FaultClear_fields, &(mnp_FaultClear){.has_code = true, .code = 1401})), 0);
+}
+
+static void a_reset_sets_every_setting_to_its_default(void **state)
+{
+    mnp_Info info = mnp_Info_init_zero;
+    struct settings defaults;
+
+    (void)state;
+    settings_default(&defaults);
+    rig_set(&rig, SETTING_depth_um, 600);
+    rig_set(&rig, SETTING_stroke_rate_dhz, 700);
+    assert_int_equal(rig_error(rig_call(&rig, mnp_FrameType_TYPE_CONFIG_RESET, NULL, NULL)), 0);
+    for (int i = 0; i < SETTING_COUNT; i++)
+        assert_int_equal(rig.v.pen.settings.value[i], defaults.value[i]);
+    rig_decode(rig_call(&rig, mnp_FrameType_TYPE_INFO, NULL, NULL), mnp_Info_fields, &info);
+    assert_string_equal(info.serial, rig.v.pen.factory.serial);
+    assert_true(info.serial[0] != '\0');
+}
+
 static void an_unknown_request_is_refused_not_ignored(void **state)
 {
     (void)state;
@@ -583,6 +638,8 @@ int main(void)
         T(a_run_is_recorded_with_what_it_was),
         T(a_host_of_another_major_gets_info_and_stop_only),
         T(batches_are_as_long_as_the_host_asks_until_the_session_ends),
+        T(what_lacks_a_field_or_does_not_decode_is_refused_and_changes_nothing),
+        T(a_reset_sets_every_setting_to_its_default),
         T(an_unknown_request_is_refused_not_ignored),
         T(telemetry_that_nobody_takes_drops_its_oldest_and_counts),
         T(a_self_test_says_how_far_it_is_and_then_its_result),

@@ -61,8 +61,10 @@ enum answer ask_indication(struct asking *d)
     const char *before = d->w->plan.indication != NULL ? d->w->plan.indication : d->past.indication;
     const struct question q = {"Indication", hint, "By its number, its name or the beginning of it. Planned sessions are counted by it; \"none\" plans nothing."};
 
-    for (size_t i = 0; i < mn_indication_count(); i++)
-        printf("  %zu  %-14s %s\n", i + 1, mn_indication_at(i)->name, mn_indication_at(i)->text);
+    for (size_t i = 0; i < mn_indication_count(); i++) {
+        printf("  %zu  %-14s ", i + 1, mn_indication_at(i)->name);
+        print_tail(20, mn_indication_at(i)->text);
+    }
     snprintf(hint, sizeof(hint), "a number or a name, or none%s%s", before != NULL ? "; Enter: " : "", before != NULL ? before : "");
     for (;;) {
         enum answer r = dialogue_ask(d->app, &q, line);

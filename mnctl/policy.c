@@ -93,6 +93,20 @@ static void row(const char *name, const char *value, const char *text, const cha
     }
 }
 
+/* One that has no name. */
+static void sentence(const char *text, const char *source)
+{
+    char line[400];
+
+    if (markdown) {
+        printf("| %s |  |  | %s |\n", text, source);
+        return;
+    }
+    snprintf(line, sizeof(line), "%s  %s", text, source);
+    printf("  ");
+    print_tail(2, line);
+}
+
 static void print_tables(void)
 {
     char text[120];
@@ -130,7 +144,7 @@ static void print_tables(void)
     }
     heading("To be expected", (const char *const[]){"what", "", "", "source", NULL});
     for (size_t i = 0; i < mn_expected_count(); i++)
-        row(mn_expected_at(i)->text, "", "", mn_expected_at(i)->source);
+        sentence(mn_expected_at(i)->text, mn_expected_at(i)->source);
     heading("Adverse events, and whom to call", (const char *const[]){"event", "whom", "what", "source", NULL});
     for (size_t i = 0; i < mn_adverse_count(); i++)
         row(mn_adverse_at(i)->name, mn_adverse_at(i)->who, mn_adverse_at(i)->text, mn_adverse_at(i)->source);

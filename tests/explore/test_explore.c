@@ -514,7 +514,8 @@ static void firmware_key(const void *state, uint8_t key[EXPLORE_KEY])
     const struct pen *p = &s->pen;
     uint8_t *at = key;
     bool waiting = p->state == mnp_State_STATE_ARMED || p->state == mnp_State_STATE_SELFTEST || p->state == mnp_State_STATE_STOPPING;
-    bool could_be_armed = p->state == mnp_State_STATE_SAFE && p->link.session != 0 && (p->faults.word & ~faults_of_effect(EFFECT_FLAG)) == 0;
+    bool could_be_armed = p->state == mnp_State_STATE_SAFE && p->link.session != 0 && p->faults.word == 0 && p->cartridge.state == mnp_CartridgeState_CARTRIDGE_NEW &&
+                          s->released_ms >= TRIGGER_BOUNCE_MS;
 
     put32(&at, fault_classes(&p->faults));
     put32(&at, s->model.causes);
@@ -529,7 +530,8 @@ static void firmware_key(const void *state, uint8_t key[EXPLORE_KEY])
     *at++ = (uint8_t)(waiting || p->state == mnp_State_STATE_RUNNING ? bucket(p->now_ms - p->heartbeat_ms, 60, 130, 260) : 0);
     *at++ = (uint8_t)(s->model.rate_hz > 0.5 ? bucket(s->unwanted_ms, 0, 70, 260) : 0);
     *at++ = (uint8_t)((link_bad_recent(&p->link, p->now_ms) >= 3) | p->in_factory << 1 | (s->pressed_ms >= TRIGGER_BOUNCE_MS) << 2 |
-                      (s->released_ms >= TRIGGER_BOUNCE_MS) << 3 | ((waiting || could_be_armed) && p->settings.value[SETTING_depth_um] > SHALLOW_UM) << 4);
+                      (s->released_ms >= TRIGGER_BOUNCE_MS) << 3 | (could_be_armed && p->settings.value[SETTING_depth_um] > SHALLOW_UM) << 4 |
+                      (p->state == mnp_State_STATE_ARMED && (int32_t)p->settings.value[SETTING_depth_um] != s->armed_depth_um) << 5);
     *at = (uint8_t)(waiting || p->state == mnp_State_STATE_RUNNING ? p->armed.treatment : 0);
 }
 

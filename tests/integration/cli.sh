@@ -65,7 +65,7 @@ soon back_in_the_list 0 'SIM-0001.*READY' mnctl list
 says sim_of_nonsense 5 'error: unknown command' $P sim dance
 says stop_all 0 'all pens: stopped' mnctl stop --all
 says policy_page_is_the_policy 0 '^ok$' bash -c "mnctl policy show --markdown | diff - $(cd "$(dirname "$0")/../.." && pwd)/docs/policy.md && echo ok"
-says policy_json 0 '^17 24$' bash -c 'mnctl --json policy show | python3 -c "import json,sys; p = json.load(sys.stdin); print(len(p[\"zones\"]), len(p[\"questions\"]))"'
+says policy_json 0 '^17 28$' bash -c 'mnctl --json policy show | python3 -c "import json,sys; p = json.load(sys.stdin); print(len(p[\"zones\"]), len(p[\"questions\"]))"'
 printf 'name: Nord\nlimits:\n  - {name: depth_limit, value: 1200}\n' > "$dir/site.yaml"
 says policy_check 0 'a good policy of Nord; 1 figures are not the defaults' mnctl policy check "$dir/site.yaml"
 says policy_diff 1 'limits +depth_limit +1500 um -> 1200 um' mnctl policy diff "$dir/site.yaml"

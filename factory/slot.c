@@ -172,6 +172,11 @@ bool slot_has_cartridge(const struct slot *s, uint64_t state)
     return s->pen.cartridge == (enum mn_cartridge)state;
 }
 
+bool slot_was_emptied(const struct slot *s, uint64_t removals)
+{
+    return s->pen.cartridge == MN_CARTRIDGE_ABSENT || s->removals != removals;
+}
+
 bool slot_has_fault(const struct slot *s, uint64_t bit)
 {
     return (s->pen.fault_word >> bit & 1) != 0;
@@ -234,12 +239,14 @@ enum outcome slot_restart(struct slot *s, const char *operation)
 static enum outcome insert_gauge(struct slot *s)
 {
     struct mn_info info;
+    unsigned removals;
 
     TRY(slot_ok(s, mn_pen_info(s->client, s->address, &info, SLOT_CALL_MS), "ask for the cartridge"));
     if ((info.cartridge == MN_CARTRIDGE_NEW || info.cartridge == MN_CARTRIDGE_IN_USE) && info.cartridge_max_depth_um >= 2500)
         return DONE;
+    removals = s->removals;
     TRY(slot_ask(s, "cartridge", json_pack("{s:s}", "kind", "gauge"), NULL));
-    TRY(slot_await(s, slot_has_cartridge, MN_CARTRIDGE_ABSENT, 500, "the cartridge's removal"));
+    TRY(slot_await(s, slot_was_emptied, removals, 2000, "the cartridge's removal"));
     TRY(slot_await(s, slot_has_cartridge, MN_CARTRIDGE_NEW, 2000, "the gauge cartridge"));
     return slot_ok(s, mn_faults_clear(s->client, s->address, 0, true, &s->cleared, SLOT_CALL_MS), "clear faults");
 }
@@ -345,6 +352,7 @@ static void on_event(mn_client *c, const struct mn_event *e, void *user)
         bool was = s->present;
 
         s->present = e->pen->link != MN_LINK_GONE;
+        s->removals += e->pen->cartridge == MN_CARTRIDGE_ABSENT && s->pen.cartridge != MN_CARTRIDGE_ABSENT;
         s->pen = *e->pen;
         if (was && !s->present && !s->expected_gone) {
             s->gone_ms = station_now_ms();

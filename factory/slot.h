@@ -42,6 +42,7 @@ struct slot {
     mn_client *client;
     struct fixture *fixture;
     struct mn_pen pen;       /* the daemon's last word on it */
+    unsigned removals;       /* how often a cartridge was taken out of it, also between two looks at pen */
     bool present;
     uint64_t gone_ms;        /* when it went without having been told to; 0: it did not */
     bool expected_gone;      /* the step itself pulls it out, or restarts it */
@@ -105,6 +106,7 @@ bool slot_is_gone(const struct slot *s, uint64_t unused);
 bool slot_is_in(const struct slot *s, uint64_t state);          /* enum mn_state */
 bool slot_is_another(const struct slot *s, uint64_t boot_id);   /* READY, in another life than this */
 bool slot_has_cartridge(const struct slot *s, uint64_t state);  /* enum mn_cartridge */
+bool slot_was_emptied(const struct slot *s, uint64_t removals);  /* since there were so many, or it is empty */
 bool slot_has_fault(const struct slot *s, uint64_t bit);
 bool slot_lacks_fault(const struct slot *s, uint64_t bit);
 bool slot_has_trigger(const struct slot *s, uint64_t pressed);

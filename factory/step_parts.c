@@ -72,9 +72,10 @@ enum outcome step_cartridge(struct slot *s)
 
     for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
         uint64_t began_ms = station_now_ms();
+        unsigned removals = s->removals;
 
         TRY(slot_ask(s, "cartridge", json_pack("{s:s}", "kind", tags[i].kind), NULL));
-        TRY(slot_await(s, slot_has_cartridge, MN_CARTRIDGE_ABSENT, 1000, "the last cartridge's removal"));
+        TRY(slot_await(s, slot_was_emptied, removals, 2000, "the last cartridge's removal"));
         TRY(slot_wait_for(s, slot_has_cartridge, tags[i].wanted, 1500, &held));
         slot_measure_text(s, tags[i].kind, mn_cartridge_name(s->pen.cartridge));
         snprintf(name, sizeof(name), "%s_ms", tags[i].kind);

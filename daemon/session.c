@@ -766,7 +766,8 @@ static void ask_past(struct opening *o)
     q->cartridge_uid = o->cartridge.uid;
     q->treatment = o->t.id;
     o->working = true;
-    o->work = (struct journal_work){.run = run_past, .done = done_past};
+    o->work.run = run_past;
+    o->work.done = done_past;
     journal_work(hub_journal(o->all->env->hub), &o->work);
 }
 

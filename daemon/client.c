@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -632,10 +633,15 @@ int client_pidfd(const struct client *c)
 
     if (c->pid <= 0)
         return -ENODATA; /* of another namespace */
-    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERPIDFD, &fd, &size) == 0)
-        return fd;
-    fd = pidfd_open(c->pid, 0);
-    return fd < 0 ? -errno : fd;
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERPIDFD, &fd, &size) < 0)
+        fd = pidfd_open(c->pid, 0);
+    if (fd < 0)
+        return -errno;
+    if (poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0) > 0) { /* Linux 6.16 gives one of a process that has ended, too */
+        close(fd);
+        return -ESRCH;
+    }
+    return fd;
 }
 
 bool client_is_greeted(const struct client *c)

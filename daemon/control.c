@@ -208,16 +208,19 @@ static void refuse_give(struct client *c, uint32_t id, int r)
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_BUSY, r == -ENOMEM ? "the daemon is out of memory" : "no process can be watched now: %s", strerror(-r));
 }
 
-/* It is free now: the next one has it. */
+/* It is free now: the next one has it that can. */
 static void freed(struct control *k, const char *serial)
 {
-    for (struct waiting **at = &k->waiting; *at != NULL; at = &(*at)->next) {
-        struct waiting w = **at;
+    struct waiting **at = &k->waiting;
 
-        if (strcmp(w.serial, serial) != 0)
-            continue;
+    while (*at != NULL) {
+        struct waiting w = **at;
         int r;
 
+        if (strcmp(w.serial, serial) != 0) {
+            at = &(*at)->next;
+            continue;
+        }
         free_waiting(k, at);
         r = give(k, serial, w.client, w.liveness_us, false);
         if (r == 0) {
@@ -225,7 +228,6 @@ static void freed(struct control *k, const char *serial)
             return;
         }
         refuse_give(w.client, w.id, r);
-        break;
     }
     show(k, serial);
 }
@@ -342,6 +344,11 @@ static void take_over(struct control *k, struct client *c, uint32_t id, const ch
         client_refuse(c, id, MNC__ERROR_CODE__ERROR_FORBIDDEN, "only the service role takes a lease over; your user is %s", role_name(client_role(c)));
         return;
     }
+    r = watch(k, c);
+    if (r < 0) { /* before anybody is told */
+        refuse_give(c, id, r);
+        return;
+    }
     if (l != NULL && l->owner != c) {
         snprintf(text, sizeof(text), "%s has taken control of pen %s over from %s; the needles were stopped", client_name(c), serial, l->name);
         log_warning("%s", text);
@@ -386,18 +393,20 @@ static void hand_on(struct control *k, struct client *c, uint32_t id, const char
 {
     for (struct waiting **at = &k->waiting; *at != NULL; at = &(*at)->next) {
         struct waiting w = **at;
+        int r;
 
         if (strcmp(w.serial, serial) != 0 || (pid != 0 && (uint32_t)client_pid(w.client) != pid))
             continue;
-        int r;
-
         free_waiting(k, at);
-        stop(k, lease_of(&k->leases, serial));
-        r = give(k, serial, w.client, w.liveness_us, true);
-        if (r == 0)
-            client_say_done(w.client, w.id);
-        else
+        r = watch(k, w.client);
+        if (r < 0) {
             refuse_give(w.client, w.id, r);
+            client_refuse(c, id, MNC__ERROR_CODE__ERROR_LEASE, "%s cannot have it now: you keep control of pen %s", client_name(w.client), serial);
+            return;
+        }
+        stop(k, lease_of(&k->leases, serial));
+        give(k, serial, w.client, w.liveness_us, true); /* there is room: it replaces one */
+        client_say_done(w.client, w.id);
         client_say_done(c, id);
         return;
     }

@@ -7,6 +7,7 @@
 
 #include "past.h"
 #include "pen.pb-c.h"
+#include "wire.h"
 
 enum { LIST_BYTES_MAX = 96 * 1024 };
 
@@ -205,6 +206,7 @@ struct restoring {
     size_t cap, count;
     uint64_t positions[256]; /* of their beginnings */
     uint32_t newest;
+    bool out_of_memory;
 };
 
 static void restore(struct treatment *t, const Mnc__Session *m)
@@ -225,6 +227,7 @@ static void restore(struct treatment *t, const Mnc__Session *m)
 static bool on_restore(void *ctx, const struct journal_record *r)
 {
     struct restoring *v = ctx;
+    ProtobufCAllocator noting = wire_allocator(&v->out_of_memory);
     bool same = v->count > 0 && v->open[v->count - 1].number == r->code;
     Mnc__Note *note;
 
@@ -233,13 +236,13 @@ static bool on_restore(void *ctx, const struct journal_record *r)
         v->count--;
     if (r->kind != MNC__JOURNAL_KIND__JOURNAL_SESSION_BEGUN || v->count == v->cap || v->count == sizeof(v->positions) / sizeof(v->positions[0]))
         return true;
-    note = mnc__note__unpack(NULL, r->length, r->bytes);
+    note = mnc__note__unpack(&noting, r->length, r->bytes);
     if (note != NULL && note->session != NULL) {
         v->positions[v->count] = r->position;
         restore(&v->open[v->count++], note->session);
     }
-    mnc__note__free_unpacked(note, NULL);
-    return true;
+    mnc__note__free_unpacked(note, &noting);
+    return !v->out_of_memory;
 }
 
 static void add_run(struct treatment *t, const struct journal_record *r)
@@ -283,6 +286,8 @@ int history_restore(struct store *s, uint64_t journal_id, struct treatment *open
     struct restoring v = {.open = open, .cap = cap};
     int r = store_sessions(s, 0, on_restore, &v);
 
+    if (r == 0 && v.out_of_memory)
+        r = -ENOMEM;
     for (size_t i = 0; r == 0 && i < v.count; i++) {
         uint64_t missed, position = v.positions[i];
         bool end = false;

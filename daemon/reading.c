@@ -13,6 +13,7 @@
 #include "journal.h"
 #include "log.h"
 #include "task.h"
+#include "wire.h"
 
 enum { PAGE_RECORDS = 64, PAGE_BYTES = 12 * 1024, PIECE = PAGE_BYTES };
 
@@ -84,9 +85,12 @@ static bool add(void *ctx, const struct journal_record *r)
     return true;
 }
 
-static void fill_record(Mnc__JournalRecord *m, Mnc__Note **note, const struct journal_record *r)
+/* False: there is no memory for its note. */
+static bool fill_record(Mnc__JournalRecord *m, Mnc__Note **note, const struct journal_record *r)
 {
-    static const Mnc__Note unreadable = {.base = {.descriptor = &mnc__note__descriptor}, .text = (char *)(uintptr_t)"this note cannot be read"};
+    static const Mnc__Note damaged = {.base = {.descriptor = &mnc__note__descriptor}, .text = (char *)(uintptr_t)"this note is damaged"};
+    bool out_of_memory = false;
+    ProtobufCAllocator noting = wire_allocator(&out_of_memory);
 
     *m = (Mnc__JournalRecord)MNC__JOURNAL_RECORD__INIT;
     m->has_position = m->has_volume = m->has_kind = m->has_host_us = true;
@@ -101,9 +105,10 @@ static void fill_record(Mnc__JournalRecord *m, Mnc__Note **note, const struct jo
         m->has_record = true;
         m->record = (ProtobufCBinaryData){.len = r->length, .data = (uint8_t *)(uintptr_t)r->bytes};
     } else {
-        *note = mnc__note__unpack(NULL, r->length, r->bytes);
-        m->note = *note != NULL ? *note : (Mnc__Note *)(uintptr_t)&unreadable;
+        *note = mnc__note__unpack(&noting, r->length, r->bytes);
+        m->note = *note != NULL ? *note : (Mnc__Note *)(uintptr_t)&damaged;
     }
+    return !out_of_memory;
 }
 
 static void answer(struct reading *g, const struct journal_record *const *records, size_t n)
@@ -113,9 +118,10 @@ static void answer(struct reading *g, const struct journal_record *const *record
     Mnc__Cursor next = MNC__CURSOR__INIT;
     Mnc__JournalRecord messages[PAGE_RECORDS], *pointers[PAGE_RECORDS];
     Mnc__Note *notes[PAGE_RECORDS] = {0};
+    bool complete = true;
 
     for (size_t i = 0; i < n; i++) {
-        fill_record(&messages[i], &notes[i], records[i]);
+        complete &= fill_record(&messages[i], &notes[i], records[i]);
         pointers[i] = &messages[i];
     }
     next.has_journal = next.has_position = reply.has_end = reply.has_missed = true;
@@ -128,7 +134,10 @@ static void answer(struct reading *g, const struct journal_record *const *record
     reply.record = pointers;
     m.body_case = MNC__SERVER_MESSAGE__BODY_RECORDS;
     m.records = &reply;
-    client_say(g->client, &m, g->id);
+    if (complete)
+        client_say(g->client, &m, g->id);
+    else /* it asks again, from where it was */
+        client_refuse(g->client, g->id, MNC__ERROR_CODE__ERROR_JOURNAL, "the daemon has no memory for these records");
     for (size_t i = 0; i < n; i++)
         mnc__note__free_unpacked(notes[i], NULL);
 }

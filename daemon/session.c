@@ -722,7 +722,9 @@ static void decide(struct opening *o)
             decide_arm(o, s, found);
     } else if (o->question == QUESTION_CHECK) {
         say_findings(&o->asker, found);
-    } else if (o->question == QUESTION_BEGIN && decide_beginning(o, found)) {
+    } else if (o->question == QUESTION_ARM) {
+        refuse_with(&o->asker, MNC__ERROR_CODE__ERROR_NO_SESSION, o->t.serial, "its session has ended meanwhile");
+    } else if (decide_beginning(o, found)) {
         return;
     }
     free(found);

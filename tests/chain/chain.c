@@ -73,6 +73,7 @@ ssize_t __wrap_getrandom(void *bytes, size_t n, unsigned flags)
 }
 
 static unsigned tasks; /* one at a time */
+static unsigned damaged_notes;
 static void (*task_done)(void *ctx);
 
 static void on_task_done(void *ctx)
@@ -193,6 +194,8 @@ static bool read_answers(int fd)
 
     if (n > 0 && getenv("MN_CHAIN_LOG") != NULL)
         fwrite(bytes, 1, (size_t)n, stdout);
+    if (n > 0 && memmem(bytes, (size_t)n, "this note is damaged", 20) != NULL)
+        damaged_notes++;
     return n > 0;
 }
 
@@ -227,6 +230,11 @@ static void pong(struct chain *c)
 
     ask(c, 0, body, sizeof(body));
     ask(c, 1, body, sizeof(body));
+}
+
+unsigned chain_damaged_notes(void)
+{
+    return damaged_notes;
 }
 
 void chain_wait(struct chain *c, uint32_t ms)

@@ -37,6 +37,8 @@ void chain_set_journal(struct chain *c, bool there);
 void chain_sleep(struct chain *c, uint32_t ms);
 /* The newest record of a kind that is in the journal: when it happened, by the daemon's reckoning, give or take, in the time of chain_unix_us(). False: there is none. */
 bool chain_record_time(struct chain *c, uint32_t kind, uint64_t *host_us, uint64_t *bound_us);
+/* How many notes programs were given as damaged, in all chains so far. */
+unsigned chain_damaged_notes(void);
 /* What CLOCK_REALTIME is now. */
 uint64_t chain_unix_us(void);
 /* A request of a program (0, 1); its id is put in. The answer is not looked at. */

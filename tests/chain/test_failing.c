@@ -169,6 +169,7 @@ static void check_after(struct chain *c)
         chain_wait(c, TURN_MS);
     assert_in_range(ms, 0, ALL_IN_MS - 1);
     assert_false(chain_record_time(c, MNC__JOURNAL_KIND__JOURNAL_LOST, &host_us, &bound_us));
+    assert_int_equal(chain_damaged_notes(), 0); /* what there is no memory for is refused, not told as something else */
 }
 
 /* Whether there were so many. */

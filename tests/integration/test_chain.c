@@ -869,6 +869,67 @@ static void control_is_asked_for_given_and_taken_over(void **state)
     harness_stop(&h);
 }
 
+/* A program that asks for control and is killed; a child of it, which is *heir, has its socket. Its pid, which is no process any more. */
+static pid_t a_dead_one_that_waits(pid_t *heir)
+{
+    unsigned requested = h.lease_requested;
+    int asked = -1, told[2];
+    pid_t program;
+
+    assert_int_equal(pipe(told), 0);
+    program = fork();
+    assert_true(program >= 0);
+    if (program == 0) {
+        mn_client *c = harness_client(&h);
+
+        mn_lease_request_async(c, P, 4 * T, on_asked, &asked);
+        *heir = fork();
+        if (*heir == 0) {
+            alarm(30); /* should the test fail */
+            for (;;)
+                pause();
+        }
+        if (write(told[1], heir, sizeof(*heir)) == sizeof(*heir))
+            for (;;)
+                poll(NULL, 0, 10), mn_process(c);
+        _exit(1);
+    }
+    assert_int_equal(read(told[0], heir, sizeof(*heir)), sizeof(*heir));
+    close(told[0]);
+    close(told[1]);
+    harness_until(&h, h.lease_requested == requested + 1, T);
+    kill(program, SIGKILL);
+    assert_int_equal(waitpid(program, NULL, 0), program);
+    return program;
+}
+
+static void who_waits_for_control_and_dies_is_passed_over(void **state)
+{
+    pid_t dead, heirs[2];
+    mn_client *third;
+    int asked = -1;
+
+    (void)state;
+    harness_start(&h, 1, NULL);
+    harness_ok(&h, mn_lease_take(h.c, P, T));
+    dead = a_dead_one_that_waits(&heirs[0]);
+    assert_int_equal(mn_lease_give(h.c, P, (uint32_t)dead, T), MN_ERR_LEASE);
+    assert_non_null(strstr(mn_message(h.c), "you keep control"));
+    assert_int_equal(h.lease_lost, 0);
+    a_dead_one_that_waits(&heirs[1]);
+    third = harness_client(&h);
+    assert_int_equal(mn_lease_request_async(third, P, 4 * T, on_asked, &asked), MN_OK);
+    harness_until(&h, h.lease_requested == 3, T);
+    harness_ok(&h, mn_lease_release(h.c, P, T));
+    for (unsigned ms = 0; ms < T && asked == -1; ms += 10)
+        poll(NULL, 0, 10), mn_process(third);
+    assert_int_equal(asked, MN_OK);
+    mn_close(third);
+    for (int i = 0; i < 2; i++)
+        kill(heirs[i], SIGKILL);
+    harness_stop(&h);
+}
+
 /* A program that is connected, and does not live. */
 static void a_frozen_program_loses_control_and_the_needles_stop(void **state)
 {
@@ -1008,6 +1069,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(without_a_journal_records_stay_in_the_pen_and_nothing_is_armed),
         cmocka_unit_test(one_program_controls_a_pen),
         cmocka_unit_test(control_is_asked_for_given_and_taken_over),
+        cmocka_unit_test(who_waits_for_control_and_dies_is_passed_over),
         cmocka_unit_test(a_frozen_program_loses_control_and_the_needles_stop),
         cmocka_unit_test(two_programs_race_for_control_and_one_has_it),
         cmocka_unit_test(a_program_with_a_cursor_sees_each_record_once_over_its_own_deaths),

@@ -307,29 +307,25 @@ static void say_timed_commands(struct stub *s, uint64_t pen_ms)
     }
 }
 
+/* In their order, in which the daemon numbers them: behind one that nobody takes the others wait. */
 static void connect_ports(struct stub *s, uint64_t real_ms)
 {
-    bool missing = false;
-
     if (s->o.connect == NULL || real_ms < s->reconnect_at_ms)
         return;
     for (unsigned i = 0; i < s->o.pens; i++) {
-        struct port *p = &s->ports[i];
-        int fd;
+        int fd = s->ports[i].fd < 0 ? connect_to(s->o.connect) : -1;
 
-        if (p->fd >= 0)
-            continue;
-        fd = connect_to(s->o.connect);
-        if (fd >= 0)
-            port_attach(p, fd, fd, fd);
-        else
-            missing = true;
+        if (fd >= 0) {
+            port_attach(&s->ports[i], fd, fd, fd);
+        } else if (s->ports[i].fd < 0) {
+            if (!s->waiting_said)
+                fprintf(stderr, "penstub: nobody listens at %s yet (%s); trying again\n", s->o.connect, strerror(errno));
+            s->waiting_said = true;
+            s->reconnect_at_ms = real_ms + RECONNECT_MS;
+            return;
+        }
     }
-    if (missing && !s->waiting_said)
-        fprintf(stderr, "penstub: nobody listens at %s yet (%s); trying again\n", s->o.connect, strerror(errno));
-    s->waiting_said = missing;
-    if (missing)
-        s->reconnect_at_ms = real_ms + RECONNECT_MS;
+    s->waiting_said = false;
 }
 
 static int tick_ms(const struct stub *s)

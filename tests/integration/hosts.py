@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""How hosts are set up: closed descriptors, signals, sockets that a service manager passes, a log that nobody reads, no descriptors left, other users, two pens of one name, udev's links.
+"""How hosts are set up: closed descriptors, signals, sockets that a service manager passes, a log that nobody reads, no descriptors left, other users, pens in their order, two of one name, udev's links.
 usage: hosts.py BIN [PART...]. TAP."""
 import json
 import os
@@ -248,6 +248,21 @@ def no_descriptors():
     tap.ok("no_descriptors_mnd_ends_cleanly", mnd.wait(20) == 0, log)
 
 
+def pens_in_their_order():
+    """A daemon that begins to listen while they connect."""
+    path = tempfile.mkdtemp() + "/sim"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(path)
+    listener.listen(16)
+    listener.settimeout(10)
+    stub = subprocess.Popen(["penstub_refused", "--connect", path, "--pens", "8"], stderr=subprocess.DEVNULL)
+    pens = [listener.accept()[0] for _ in range(8)]
+    serials = [re.search(rb"SIM-\d+", pen.recv(4096)).group().decode() for pen in pens]
+    tap.ok("pens_come_in_their_order_whenever_the_daemon_comes", serials == sorted(serials), serials)
+    stub.terminate()
+    tap.ok("and_penstub_ends", stub.wait(20) == 0)
+
+
 def twins():
     folder = tempfile.mkdtemp()
     d = Daemon("1", "--sim-socket", folder + "/sim")
@@ -334,7 +349,7 @@ def udev_links():
     tap.ok("a_serial_number_makes_a_link_or_none", not wrong, wrong)
 
 
-for part in (closed_descriptors, signals, reload, passed_sockets, process_groups, the_log, no_descriptors, twins, other_users, udev_links):
+for part in (closed_descriptors, signals, reload, passed_sockets, process_groups, the_log, no_descriptors, pens_in_their_order, twins, other_users, udev_links):
     if sys.argv[2:] == [] or part.__name__ in sys.argv[2:]:
         part()
 tap.end()

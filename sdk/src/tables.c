@@ -1,8 +1,12 @@
 /* The tables of settings and faults, and the names of the enums: taken from proto/, where they stand once. */
 #include "mn/mn.h"
-#include "version.h"
 
 #include <stddef.h>
+#include <string.h>
+
+#include "client.pb-c.h"
+#include "pen.pb-c.h"
+#include "version.h"
 
 static const struct mn_setting settings[] = {
 #define SETTING(name, tag, unit, min, max, step, default_value, text) {#name, #unit, min, max, step, default_value, text},
@@ -71,8 +75,6 @@ const struct mn_fault *mn_fault_by_code(unsigned code)
     return NULL;
 }
 
-#define NAME_OF(table, i) ((size_t)(i) < sizeof(table) / sizeof((table)[0]) ? (table)[i] : "UNKNOWN")
-
 const char *mn_strerror(int error)
 {
     static const char *const names[MN_ERR_COUNT] = {
@@ -107,55 +109,49 @@ const char *mn_strerror(int error)
     return error >= 0 && error < MN_ERR_COUNT ? names[error] : "unknown error";
 }
 
+/* The protocol's own word for it, without the prefix that all of its enum have. */
+static const char *name_of(const ProtobufCEnumDescriptor *d, int value, size_t prefix)
+{
+    const ProtobufCEnumValue *v = value != 0 ? protobuf_c_enum_descriptor_get_value(d, value) : NULL;
+
+    return v != NULL ? v->name + prefix : "UNKNOWN";
+}
+
 const char *mn_link_name(enum mn_link link)
 {
-    static const char *const names[] = {"UNKNOWN", "OPENING", "READY", "FAILED", "GONE"};
-
-    return NAME_OF(names, link);
+    return name_of(&mnc__pen_link__descriptor, (int)link, strlen("LINK_"));
 }
 
 const char *mn_state_name(enum mn_state state)
 {
-    static const char *const names[] = {"UNKNOWN", "BOOT",     "SELFTEST", "SAFE",    "ARMED",
-                                        "RUNNING", "STOPPING", "FAULT",    "FACTORY", "DFU"};
-
-    return NAME_OF(names, state);
+    return name_of(&mnp__state__descriptor, (int)state, strlen("STATE_"));
 }
 
 const char *mn_cartridge_name(enum mn_cartridge cartridge)
 {
-    static const char *const names[] = {"UNKNOWN", "ABSENT", "NEW", "IN_USE", "USED", "EXPIRED", "UNREADABLE", "REJECTED"};
-
-    return NAME_OF(names, cartridge);
+    return name_of(&mnp__cartridge_state__descriptor, (int)cartridge, strlen("CARTRIDGE_"));
 }
 
 const char *mn_record_kind_name(enum mn_record_kind kind)
 {
-    static const char *const names[] = {"UNKNOWN", "BOOT", "FAULT", "CONFIG", "RUN"};
-    static const char *const notes[] = {"BEGUN", "LOST", "RENEWED", "DROPPED", "CONTROL", "SESSION_BEGUN", "SESSION_ENDED", "ADVERSE", "CLOCK"};
-
-    return kind >= MN_RECORD_BEGUN && kind <= MN_RECORD_CLOCK ? notes[kind - MN_RECORD_BEGUN] : NAME_OF(names, kind);
+    return name_of(&mnc__journal_kind__descriptor, (int)kind, strlen("JOURNAL_"));
 }
 
 const char *mn_session_state_name(enum mn_session_state state)
 {
-    static const char *const names[] = {"UNKNOWN", "PREPARED", "ARMING", "ARMED", "RUNNING", "PAUSED", "ENDING", "ENDED"};
-
-    return NAME_OF(names, state);
+    return name_of(&mnc__session_state__descriptor, (int)state, strlen("SESSION_"));
 }
 
 const char *mn_session_end_name(enum mn_session_end end)
 {
-    static const char *const names[] = {"NONE", "COMPLETED", "ABORTED", "INTERRUPTED", "PARTIAL", "UNTREATED"};
-
-    return NAME_OF(names, end);
+    return end != MN_END_NONE ? name_of(&mnc__session_end__descriptor, (int)end, strlen("END_")) : "NONE";
 }
 
 const char *mn_role_name(enum mn_role role)
 {
     static const char *const names[] = {"observer", "operator", "service", "factory"};
 
-    return NAME_OF(names, role);
+    return (size_t)role < sizeof(names) / sizeof(names[0]) ? names[role] : "UNKNOWN";
 }
 
 const char *mn_version(void)

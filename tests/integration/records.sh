@@ -28,6 +28,7 @@ kill $arm 2> /dev/null; wait $arm 2> /dev/null
 says list_shows_what_happened 0 'SIM-0001 +5 +FAULT +raised 1101 MOTOR_STALL \(H\) in RUNNING' mnctl records
 says with_the_time_and_its_bound 0 '20[0-9-]+ [0-9:.]+ \+-[0-9.]+ ms +SIM-0001 +5 +FAULT' mnctl records
 says one_pen 0 '^2$' bash -c 'mnctl --pen SIM-0002 records --json | wc -l' # the journal's beginning, and its boot
+says a_run_is_recorded_before_the_needles_move 0 'RUN_BEGUN +the needles start: [0-9.]+ mm, [0-9.]+ Hz, CHEEK, cartridge' mnctl records
 says one_kind 0 '^ +[0-9]+ .*RUN +[0-9.]+ s, [0-9]+ strokes, to 1[.][0-9]+ mm, CHEEK, ended by fault' mnctl records --kind run
 says since 0 '^1$' bash -c 'mnctl records --since 10s --kind fault --json | grep -c MOTOR_STALL'
 says until_long_ago 0 '^0$' bash -c 'mnctl records --until 2020-01-01 --json | wc -l'

@@ -64,8 +64,12 @@ void format_record(const struct mn_record *r, char *out, size_t cap)
         }
         break;
     case MN_RECORD_RUN:
+        if (r->run.end == MN_RUN_POWER) {
+            snprintf(out, cap, "for an unknown time, %s, ended by %s", r->run.zone != 0 ? zone_name(r->run.zone) : "no zone", ends[MN_RUN_POWER]);
+            break;
+        }
         snprintf(out, cap, "%.1f s, %" PRIu32 " strokes, to %.2f mm, %s, ended by %s", r->run.duration_ms / 1000.0, r->run.strokes, r->run.depth_peak_um / 1000.0,
-                 r->run.zone != 0 ? zone_name(r->run.zone) : "no zone", ends[r->run.end < sizeof(ends) / sizeof(ends[0]) ? r->run.end : 0]);
+                 r->run.zone != 0 ? zone_name(r->run.zone) : "no zone", ends[r->run.end <= MN_RUN_POWER ? r->run.end : MN_RUN_UNKNOWN]);
         break;
     case MN_RECORD_RUN_BEGUN:
         snprintf(out, cap, "the needles start: %.2f mm, %.1f Hz, %s, cartridge %016" PRIx64 " of lot %" PRIu32, r->run_begun.depth_um / 1000.0,

@@ -127,7 +127,7 @@ static bool take_body(struct mn_record *out, const Mnp__Record *r)
         out->run.duration_ms = r->run->duration_ms;
         out->run.strokes = r->run->strokes;
         out->run.depth_peak_um = r->run->depth_peak_um;
-        out->run.end = (uint32_t)r->run->end;
+        out->run.end = (uint32_t)r->run->end <= MNP__END_REASON__END_POWER ? (enum mn_run_end)r->run->end : MN_RUN_UNKNOWN;
         out->run.fault_code = r->run->fault_code;
         out->run.cartridge_uid = r->run->cartridge_uid;
         out->run.cartridge_lot = r->run->cartridge_lot;

@@ -91,3 +91,14 @@ says followed_over_a_death_of_the_daemon 0 '^1101 None 1403$' /usr/bin/python3 -
 import json
 print(*[json.loads(line).get('code') for line in open('$dir/followed')])"
 says and_said_so 0 'no record is missed' cat "$dir/followed.err"
+ready
+P="mnctl --pen SIM-0002"
+plan K-2 cheek:1.2mm:120Hz > "$dir/plan.yaml"
+$P sim clear 1403 > /dev/null
+soon the_other_pen_is_well_again 0 'left none' $P faults clear --service
+$P session start "$dir/plan.yaml" --yes > /dev/null 2>&1 <&7 & arm=$!; running+=($!)
+until mnctl list | grep -q 'SIM-0002 .*ARMED'; do sleep 0.05; done
+$P sim trigger press > /dev/null; sleep 1
+$P sim power-cycle > /dev/null
+until $P records --kind run | grep -q RUN; do sleep 0.05; done
+says a_run_whose_power_went_has_no_figures 0 'RUN +for an unknown time, CHEEK, ended by loss of power' mnctl records --kind run

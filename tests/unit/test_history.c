@@ -1,107 +1,13 @@
 /* What the journal has of treatment sessions: those that were never ended, and lists. (Intervals and cartridges are in test_past.c.) */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "history.h"
 #include "pen.pb-c.h"
-
-static const uint64_t NOW_US = UINT64_C(1800000000000000), DAY_US = UINT64_C(86400000000);
-
-static struct {
-    char dir[32], path[64];
-    struct store *s;
-    struct site site;
-} fx;
-
-static int begin(void **state)
-{
-    char why[300];
-
-    (void)state;
-    strcpy(fx.dir, "/tmp/mn-history-XXXXXX");
-    assert_non_null(mkdtemp(fx.dir));
-    snprintf(fx.path, sizeof(fx.path), "%s/j", fx.dir);
-    assert_int_equal(store_open(&fx.s, fx.path, why, sizeof(why)), 0);
-    site_default(&fx.site);
-    return 0;
-}
-
-static int end(void **state)
-{
-    char command[64];
-
-    (void)state;
-    store_close(fx.s);
-    snprintf(command, sizeof(command), "rm -r %s", fx.dir);
-    assert_int_equal(system(command), 0);
-    return 0;
-}
-
-static void insert(struct journal_record *r)
-{
-    r->volume = 1;
-    assert_int_equal(store_begin(fx.s), 0);
-    assert_int_equal(store_insert(fx.s, r), 0);
-    assert_int_equal(store_commit(fx.s), 0);
-    assert_true(r->position != 0);
-}
-
-static struct treatment treatment(uint32_t number, const char *subject, uint32_t depth_um, uint64_t begun_us)
-{
-    struct treatment t = {.state = TREATMENT_PREPARED, .number = number, .id = store_id(fx.s) + number, .zone_count = 1, .needle_count = 12, .begun_us = begun_us};
-
-    strcpy(t.serial, "P");
-    snprintf(t.subject, sizeof(t.subject), "%s", subject);
-    strcpy(t.by, "test");
-    t.zones[0] = (struct treatment_zone){.zone = ZONE_CHEEK, .depth_um = depth_um, .stroke_rate_dhz = 1000};
-    return t;
-}
-
-static void write_beginning(const struct treatment *t)
-{
-    static const struct findings nothing;
-    uint8_t bytes[STORE_NOTE_MAX];
-    struct journal_record r;
-
-    assert_true(history_begun(&r, t, &nothing, &fx.site, bytes));
-    r.host_us = t->begun_us;
-    insert(&r);
-}
-
-static void write_end(struct treatment *t, enum treatment_end how, uint32_t strokes, uint64_t ended_us, bool incomplete)
-{
-    uint8_t bytes[STORE_NOTE_MAX];
-    struct journal_record r;
-
-    t->zones[0].strokes = strokes;
-    t->zones[0].punctures = 12 * strokes;
-    treatment_end(t, how);
-    treatment_ended(t, ended_us, incomplete);
-    assert_true(history_ended(&r, t, bytes));
-    r.host_us = ended_us;
-    insert(&r);
-}
-
-static void session(uint32_t number, const char *subject, uint32_t depth_um, uint64_t days_ago, uint32_t strokes, bool incomplete)
-{
-    struct treatment t = treatment(number, subject, depth_um, NOW_US - days_ago * DAY_US - 600000000);
-
-    write_beginning(&t);
-    write_end(&t, incomplete ? END_INTERRUPTED : END_COMPLETED, strokes, NOW_US - days_ago * DAY_US, incomplete);
-}
+#include "visits.h"
 
 static void what_was_never_ended_is_found_with_its_runs(void **state)
 {
     static struct treatment open[8];
-    struct treatment t = treatment(1, "A", 500, NOW_US), other = treatment(2, "B", 500, NOW_US);
+    struct treatment t = visits_plan(1, "A", 500, NOW_US), other = visits_plan(2, "B", 500, NOW_US);
     Mnp__Record run = MNP__RECORD__INIT;
     Mnp__RunRecord body = MNP__RUN_RECORD__INIT;
     struct journal_record r = {.number = 1, .kind = MNC__JOURNAL_KIND__JOURNAL_RUN, .host_us = NOW_US};
@@ -110,12 +16,12 @@ static void what_was_never_ended_is_found_with_its_runs(void **state)
     size_t count;
 
     (void)state;
-    assert_int_equal(history_restore(fx.s, store_id(fx.s), open, 8, &count, &next), 0);
+    assert_int_equal(history_restore(visits.s, store_id(visits.s), open, 8, &count, &next), 0);
     assert_int_equal(count, 0);
     assert_int_equal(next, 1);
-    write_beginning(&t);
-    write_beginning(&other);
-    write_end(&other, END_COMPLETED, 5, NOW_US, false);
+    visits_write_beginning(&t);
+    visits_write_beginning(&other);
+    visits_write_end(&other, END_COMPLETED, 5, NOW_US, false);
     body.has_zone = body.has_treatment = body.has_strokes = body.has_duration_ms = body.has_depth_peak_um = true;
     body.zone = ZONE_CHEEK;
     body.strokes = 77;
@@ -125,17 +31,17 @@ static void what_was_never_ended_is_found_with_its_runs(void **state)
     run.run = &body;
     strcpy(r.serial, "P");
     for (uint32_t i = 0; i < 3; i++) {
-        body.treatment = store_id(fx.s) + (i == 1 ? 2 : 1); /* one of them is the other's */
+        body.treatment = store_id(visits.s) + (i == 1 ? 2 : 1); /* one of them is the other's */
         r.number = i + 1;
         r.length = mnp__record__pack(&run, bytes);
         r.bytes = bytes;
-        insert(&r);
+        visits_insert(&r);
     }
     r = (struct journal_record){.serial = "P", .number = 4, .kind = MNC__JOURNAL_KIND__JOURNAL_FAULT, .code = 1601, .host_us = NOW_US + 1, .bytes = bytes};
-    insert(&r);
+    visits_insert(&r);
     r = (struct journal_record){.serial = "Q", .number = 1, .kind = MNC__JOURNAL_KIND__JOURNAL_FAULT, .code = 1101, .host_us = NOW_US + 1, .bytes = bytes};
-    insert(&r);
-    assert_int_equal(history_restore(fx.s, store_id(fx.s), open, 8, &count, &next), 0);
+    visits_insert(&r);
+    assert_int_equal(history_restore(visits.s, store_id(visits.s), open, 8, &count, &next), 0);
     assert_int_equal(count, 1);
     assert_int_equal(next, 3);
     assert_int_equal(open[0].number, 1);
@@ -159,7 +65,7 @@ static void a_run_without_its_end_makes_a_session_incomplete(void **state)
 
     (void)state;
     for (size_t i = 0; i < 4; i++) {
-        struct treatment t = treatment(1, "A", 500, NOW_US);
+        struct treatment t = visits_plan(1, "A", 500, NOW_US);
         struct journal_record r = {.serial = "P", .number = 1, .kind = kinds[i], .host_us = NOW_US, .bytes = bytes};
         Mnp__Record m = MNP__RECORD__INIT;
 
@@ -191,13 +97,13 @@ static void lists_have_what_began_and_how_it_ended(void **state)
     struct journal_record r;
 
     (void)state;
-    session(1, "A", 500, 40, 100, false);
-    session(2, "B", 600, 30, 200, false);
+    visits_session(1, "A", 500, 40, 100, false);
+    visits_session(2, "B", 600, 30, 200, false);
     assert_true(history_adverse(&r, "P", 1, 3, bytes));
     assert_false(history_adverse(&r, "P", 1, 0, bytes) || history_adverse(&r, "P", 1, 99, bytes));
     assert_true(history_adverse(&r, "P", 1, 3, bytes));
-    insert(&r);
-    assert_int_equal(history_list(fx.s, &l), 0);
+    visits_insert(&r);
+    assert_int_equal(history_list(visits.s, &l), 0);
     assert_int_equal(l.count, 2);
     assert_int_equal(l.sessions[0]->number, 2);
     assert_int_equal(l.sessions[1]->n_adverse, 1);
@@ -205,11 +111,11 @@ static void lists_have_what_began_and_how_it_ended(void **state)
     assert_int_equal(l.sessions[1]->zone[0]->punctures, 1200);
     history_list_free(&l);
     l = (struct history_list){.subject = "A"};
-    assert_int_equal(history_list(fx.s, &l), 0);
+    assert_int_equal(history_list(visits.s, &l), 0);
     assert_int_equal(l.count, 1);
     history_list_free(&l);
     l = (struct history_list){.number = 2};
-    assert_int_equal(history_list(fx.s, &l), 0);
+    assert_int_equal(history_list(visits.s, &l), 0);
     assert_int_equal(l.count, 1);
     assert_int_equal(l.sessions[0]->number, 2);
     history_list_free(&l);
@@ -218,7 +124,7 @@ static void lists_have_what_began_and_how_it_ended(void **state)
 /* The largest plan that is taken fits a row. */
 static void the_largest_session_can_be_recorded(void **state)
 {
-    struct treatment t = treatment(1, "12345678901234567890123456789012", 2000, NOW_US);
+    struct treatment t = visits_plan(1, "12345678901234567890123456789012", 2000, NOW_US);
     static struct findings found;
     uint8_t bytes[STORE_NOTE_MAX];
     struct journal_record r;
@@ -237,13 +143,13 @@ static void the_largest_session_can_be_recorded(void **state)
     for (found.count = 0; found.count < SCREEN_ITEMS + 2 * POLICY_STEPS_MAX + 4; found.count++) /* none that forbids it: one of each item, two of each zone, numbing, history and subject */
         found.found[found.count] = (struct finding){.decision = DECISION_WARN, .code = 2004, .name = "CHEMOTHERAPY_OR_RADIATION", .value = UINT32_MAX, .limit = UINT32_MAX,
                                                     .unit = "min", .source = "S0, S1, S2, S4", .text = "left out"};
-    assert_true(history_begun(&r, &t, &found, &fx.site, bytes));
+    assert_true(history_begun(&r, &t, &found, &visits.site, bytes));
     assert_in_range(r.length, 4000, STORE_NOTE_MAX);
     print_message("%zu of %d bytes\n", r.length, STORE_NOTE_MAX);
     assert_true(history_ended(&r, &t, bytes));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, visits_open, visits_close)
 
 int main(void)
 {

@@ -1,105 +1,13 @@
 /* What must never be forgotten: intervals at their boundaries, cartridges, subjects, the time. In the journal as it is, with rows dropped, and in one of before. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <stdio.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "history.h"
 #include "past.h"
 #include "pen.pb-c.h"
-
-static const uint64_t NOW_US = UINT64_C(1800000000000000), DAY_US = UINT64_C(86400000000);
-
-static struct {
-    char dir[32], path[64];
-    struct store *s;
-    struct site site;
-} fx;
-
-static int begin(void **state)
-{
-    char why[300];
-
-    (void)state;
-    strcpy(fx.dir, "/tmp/mn-history-XXXXXX");
-    assert_non_null(mkdtemp(fx.dir));
-    snprintf(fx.path, sizeof(fx.path), "%s/j", fx.dir);
-    assert_int_equal(store_open(&fx.s, fx.path, why, sizeof(why)), 0);
-    site_default(&fx.site);
-    return 0;
-}
-
-static int end(void **state)
-{
-    char command[64];
-
-    (void)state;
-    store_close(fx.s);
-    snprintf(command, sizeof(command), "rm -r %s", fx.dir);
-    assert_int_equal(system(command), 0);
-    return 0;
-}
-
-static void insert(struct journal_record *r)
-{
-    r->volume = 1;
-    assert_int_equal(store_begin(fx.s), 0);
-    assert_int_equal(store_insert(fx.s, r), 0);
-    assert_int_equal(store_commit(fx.s), 0);
-    assert_true(r->position != 0);
-}
-
-static struct treatment treatment(uint32_t number, const char *subject, uint32_t depth_um, uint64_t begun_us)
-{
-    struct treatment t = {.state = TREATMENT_PREPARED, .number = number, .id = store_id(fx.s) + number, .zone_count = 1, .needle_count = 12, .begun_us = begun_us};
-
-    strcpy(t.serial, "P");
-    snprintf(t.subject, sizeof(t.subject), "%s", subject);
-    strcpy(t.by, "test");
-    t.zones[0] = (struct treatment_zone){.zone = ZONE_CHEEK, .depth_um = depth_um, .stroke_rate_dhz = 1000};
-    return t;
-}
-
-static void write_beginning(const struct treatment *t)
-{
-    static const struct findings nothing;
-    uint8_t bytes[STORE_NOTE_MAX];
-    struct journal_record r;
-
-    assert_true(history_begun(&r, t, &nothing, &fx.site, bytes));
-    r.host_us = t->begun_us;
-    insert(&r);
-}
-
-static void write_end(struct treatment *t, enum treatment_end how, uint32_t strokes, uint64_t ended_us, bool incomplete)
-{
-    uint8_t bytes[STORE_NOTE_MAX];
-    struct journal_record r;
-
-    t->zones[0].strokes = strokes;
-    t->zones[0].punctures = 12 * strokes;
-    treatment_end(t, how);
-    treatment_ended(t, ended_us, incomplete);
-    assert_true(history_ended(&r, t, bytes));
-    r.host_us = ended_us;
-    insert(&r);
-}
-
-static void session(uint32_t number, const char *subject, uint32_t depth_um, uint64_t days_ago, uint32_t strokes, bool incomplete)
-{
-    struct treatment t = treatment(number, subject, depth_um, NOW_US - days_ago * DAY_US - 600000000);
-
-    write_beginning(&t);
-    write_end(&t, incomplete ? END_INTERRUPTED : END_COMPLETED, strokes, NOW_US - days_ago * DAY_US, incomplete);
-}
-
+#include "visits.h"
 
 static struct past ask(const char *subject, enum policy_zone zone, uint32_t continued)
 {
@@ -107,7 +15,7 @@ static struct past ask(const char *subject, enum policy_zone zone, uint32_t cont
     struct past p;
 
     snprintf(q.subject, sizeof(q.subject), "%s", subject);
-    assert_int_equal(past_ask(fx.s, &q, &p), 0);
+    assert_int_equal(past_ask(visits.s, &q, &p), 0);
     return p;
 }
 
@@ -150,7 +58,7 @@ static void intervals_at_their_boundaries(void **state)
     (void)state;
     for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         snprintf(subject, sizeof(subject), "S%u", i);
-        session(i + 1, subject, cases[i].depth_um, cases[i].days_ago, 100, false);
+        visits_session(i + 1, subject, cases[i].depth_um, cases[i].days_ago, 100, false);
         assert_int_equal(days(subject, cases[i].depth_um < 500 ? PAST_SURFACE : PAST_DEEPER, NOW_US), cases[i].days_ago);
         assert_int_equal(decision(subject, false), cases[i].plain);
         assert_int_equal(decision(subject, true), cases[i].overridden);
@@ -160,16 +68,16 @@ static void intervals_at_their_boundaries(void **state)
 static void what_counts_is_the_last_time_the_zone_was_treated_so_deep(void **state)
 {
     (void)state;
-    session(1, "A", 500, 40, 100, false);
-    session(2, "A", 500, 20, 100, false);
-    session(3, "A", 500, 10, 0, false); /* nothing was done */
-    session(4, "B", 500, 1, 100, false);
-    session(5, "A", 200, 3, 100, false); /* SURFACE: it hides nothing */
+    visits_session(1, "A", 500, 40, 100, false);
+    visits_session(2, "A", 500, 20, 100, false);
+    visits_session(3, "A", 500, 10, 0, false); /* nothing was done */
+    visits_session(4, "B", 500, 1, 100, false);
+    visits_session(5, "A", 200, 3, 100, false); /* SURFACE: it hides nothing */
     assert_int_equal(days("A", PAST_DEEPER, NOW_US), 20);
     assert_int_equal(days("A", PAST_SURFACE, NOW_US), 3);
     assert_int_equal(ask("A", ZONE_CHIN, 0).zones[0][PAST_DEEPER].ended_us, 0);
     assert_int_equal(days("C", PAST_DEEPER, NOW_US), POLICY_NEVER);
-    session(6, "A", 500, 5, 0, true); /* nobody knows what was done */
+    visits_session(6, "A", 500, 5, 0, true); /* nobody knows what was done */
     assert_int_equal(days("A", PAST_DEEPER, NOW_US), 5);
     assert_int_equal(days("A", PAST_DEEPER, NOW_US - 6 * DAY_US), 0); /* a clock that was set back makes it today */
 }
@@ -177,17 +85,17 @@ static void what_counts_is_the_last_time_the_zone_was_treated_so_deep(void **sta
 /* A session under a clock that was years ahead, or behind, hides nothing of before. */
 static void a_wrong_clock_hides_nothing(void **state)
 {
-    struct treatment t = treatment(2, "B", 500, NOW_US + 4000 * DAY_US);
+    struct treatment t = visits_plan(2, "B", 500, NOW_US + 4000 * DAY_US);
 
     (void)state;
-    session(1, "A", 500, 3, 100, false);
-    write_beginning(&t);
-    write_end(&t, END_COMPLETED, 10, NOW_US + 4000 * DAY_US, false);
-    t = treatment(3, "B", 500, 1000000);
-    write_beginning(&t);
-    write_end(&t, END_COMPLETED, 10, 2000000, false);
+    visits_session(1, "A", 500, 3, 100, false);
+    visits_write_beginning(&t);
+    visits_write_end(&t, END_COMPLETED, 10, NOW_US + 4000 * DAY_US, false);
+    t = visits_plan(3, "B", 500, 1000000);
+    visits_write_beginning(&t);
+    visits_write_end(&t, END_COMPLETED, 10, 2000000, false);
     assert_int_equal(days("A", PAST_DEEPER, NOW_US), 3);
-    session(4, "A", 500, 900, 100, false); /* very old, and written last */
+    visits_session(4, "A", 500, 900, 100, false); /* very old, and written last */
     assert_int_equal(days("A", PAST_DEEPER, NOW_US), 3);
 }
 
@@ -199,16 +107,16 @@ static void the_latest_time_is_known(void **state)
     struct past p;
 
     (void)state;
-    session(1, "A", 500, 10, 100, false);
-    session(2, "B", 500, 0, 100, false);
-    session(3, "A", 500, 400, 100, false);
+    visits_session(1, "A", 500, 10, 100, false);
+    visits_session(2, "B", 500, 0, 100, false);
+    visits_session(3, "A", 500, 400, 100, false);
     p = ask("A", ZONE_CHEEK, 0);
     assert_int_equal(p.latest_us, NOW_US);
     assert_int_equal(past_now_us(&p, NOW_US - DAY_US), NOW_US);
     assert_int_equal(past_now_us(&p, NOW_US + 1), NOW_US + 1);
     store_note(&r, MNC__JOURNAL_KIND__JOURNAL_CLOCK, &note, bytes); /* service: it is the day before */
     r.host_us = NOW_US - DAY_US;
-    insert(&r);
+    visits_insert(&r);
     p = ask("B", ZONE_CHEEK, 0);
     assert_int_equal(p.latest_us, NOW_US - DAY_US);
     assert_int_equal(p.zones[0][PAST_DEEPER].ended_us, NOW_US - DAY_US); /* it cannot have been later than now */
@@ -262,7 +170,7 @@ static void run(const char *serial, uint32_t number, uint64_t uid, uint64_t trea
     snprintf(r.serial, sizeof(r.serial), "%s", serial);
     r.length = mnp__record__pack(&m, bytes);
     r.bytes = bytes;
-    insert(&r);
+    visits_insert(&r);
 }
 
 static uint64_t used_in(uint64_t uid, uint64_t treatment_id)
@@ -270,14 +178,14 @@ static uint64_t used_in(uint64_t uid, uint64_t treatment_id)
     struct past_question q = {.subject = "A", .cartridge_uid = uid, .treatment = treatment_id};
     struct past p;
 
-    assert_int_equal(past_ask(fx.s, &q, &p), 0);
+    assert_int_equal(past_ask(visits.s, &q, &p), 0);
     assert_true((p.used_in != 0) == (p.used_with[0] != '\0'));
     return p.used_in;
 }
 
 static void a_cartridge_is_known_by_every_run_of_every_pen(void **state)
 {
-    uint64_t journal = store_id(fx.s);
+    uint64_t journal = store_id(visits.s);
 
     (void)state;
     run("P", 1, 0xabc, journal + 1, false);
@@ -297,23 +205,23 @@ static void a_cartridge_is_known_by_every_run_of_every_pen(void **state)
 /* It was armed, and the pen has gone without a word: perhaps it was used. */
 static void a_cartridge_of_an_incomplete_session_counts_as_used(void **state)
 {
-    struct treatment t = treatment(1, "A", 500, NOW_US);
+    struct treatment t = visits_plan(1, "A", 500, NOW_US);
 
     (void)state;
     t.cartridges[t.cartridge_count++] = (struct treatment_cartridge){.uid = 0x77, .lot = 5};
-    write_beginning(&t);
-    write_end(&t, END_ABORTED, 0, NOW_US, true);
-    assert_int_equal(used_in(0x77, 0), store_id(fx.s) + 1);
-    t = treatment(2, "A", 500, NOW_US);
+    visits_write_beginning(&t);
+    visits_write_end(&t, END_ABORTED, 0, NOW_US, true);
+    assert_int_equal(used_in(0x77, 0), store_id(visits.s) + 1);
+    t = visits_plan(2, "A", 500, NOW_US);
     t.cartridges[t.cartridge_count++] = (struct treatment_cartridge){.uid = 0x78, .lot = 5};
-    write_beginning(&t);
-    write_end(&t, END_ABORTED, 0, NOW_US, false);
+    visits_write_beginning(&t);
+    visits_write_end(&t, END_ABORTED, 0, NOW_US, false);
     assert_int_equal(used_in(0x78, 0), 0);
 }
 
 static void a_recall_finds_sessions_by_cartridge_and_by_lot(void **state)
 {
-    uint64_t journal = store_id(fx.s);
+    uint64_t journal = store_id(visits.s);
     uint32_t numbers[8];
     size_t count;
 
@@ -322,17 +230,17 @@ static void a_recall_finds_sessions_by_cartridge_and_by_lot(void **state)
     run("P", 2, 0xb, journal + 7, true);
     run("P", 3, 0xb, journal + 7, true);
     run("P", 4, 0xc, 9, true); /* of another journal: it has no number here */
-    assert_int_equal(past_sessions_of(fx.s, 0xb, 0, 0, numbers, 8, &count), 0);
+    assert_int_equal(past_sessions_of(visits.s, 0xb, 0, 0, numbers, 8, &count), 0);
     assert_int_equal(count, 1);
     assert_int_equal(numbers[0], 7);
-    assert_int_equal(past_sessions_of(fx.s, 0, 2611, 0, numbers, 8, &count), 0);
+    assert_int_equal(past_sessions_of(visits.s, 0, 2611, 0, numbers, 8, &count), 0);
     assert_int_equal(count, 2);
     assert_int_equal(numbers[0], 7);
     assert_int_equal(numbers[1], 3);
-    assert_int_equal(past_sessions_of(fx.s, 0, 2611, 7, numbers, 8, &count), 0); /* the next page */
+    assert_int_equal(past_sessions_of(visits.s, 0, 2611, 7, numbers, 8, &count), 0); /* the next page */
     assert_int_equal(count, 1);
     assert_int_equal(numbers[0], 3);
-    assert_int_equal(past_sessions_of(fx.s, 0, 2612, 0, numbers, 8, &count), 0);
+    assert_int_equal(past_sessions_of(visits.s, 0, 2612, 0, numbers, 8, &count), 0);
     assert_int_equal(count, 0);
 }
 
@@ -345,21 +253,21 @@ static void keys_that_are_almost_the_same_are_shown(void **state)
     (void)state;
     assert_true(p.subject_is_new);
     assert_string_equal(p.doubles, "");
-    session(1, "K-20", 500, 40, 100, false);
-    session(2, "K-200", 500, 40, 100, false);
+    visits_session(1, "K-20", 500, 40, 100, false);
+    visits_session(2, "K-200", 500, 40, 100, false);
     p = ask("K-20", ZONE_CHEEK, 0);
     assert_false(p.subject_is_new);
     assert_string_equal(p.doubles, "");
     p = ask("k_020", ZONE_CHEEK, 0);
     assert_true(p.subject_is_new);
     assert_string_equal(p.doubles, "K-20");
-    session(3, "k20", 500, 40, 100, false);
+    visits_session(3, "k20", 500, 40, 100, false);
     assert_string_equal(ask("K/20", ZONE_CHEEK, 0).doubles, "K-20, k20");
     for (uint32_t i = 0; i < 40; i++) { /* as many as there is room for */
         char subject[33];
 
         snprintf(subject, sizeof(subject), "%.*sK20", (int)(i % 28) + 1, "----------------------------");
-        session(4 + i, subject, 500, 40, 100, false);
+        visits_session(4 + i, subject, 500, 40, 100, false);
     }
     assert_true(strlen(ask("K20", ZONE_CHEEK, 0).doubles) > 50);
 }
@@ -368,11 +276,11 @@ static void keys_that_are_almost_the_same_are_shown(void **state)
 
 static void what_is_continued_counts_as_the_same_treatment(void **state)
 {
-    struct treatment t = treatment(2, "A", 500, NOW_US);
+    struct treatment t = visits_plan(2, "A", 500, NOW_US);
     struct past p;
 
     (void)state;
-    session(1, "A", 500, 0, 100, false);
+    visits_session(1, "A", 500, 0, 100, false);
     assert_int_equal(days("A", PAST_DEEPER, NOW_US), 0);
     p = ask("A", ZONE_CHEEK, 1);
     assert_true(p.continued.found);
@@ -380,14 +288,14 @@ static void what_is_continued_counts_as_the_same_treatment(void **state)
     assert_int_equal(p.continued.ended_us, NOW_US);
     assert_int_equal(p.zones[0][PAST_DEEPER].ended_us, 0);
     t.continues = 1;
-    write_beginning(&t);
-    write_end(&t, END_ABORTED, 5, NOW_US + 1, false);
+    visits_write_beginning(&t);
+    visits_write_end(&t, END_ABORTED, 5, NOW_US + 1, false);
     p = ask("A", ZONE_CHEEK, 2); /* and the one that continued it, too */
     assert_int_equal(p.continued.origin, 1);
     assert_int_equal(p.zones[0][PAST_DEEPER].ended_us, 0);
     assert_false(ask("B", ZONE_CHEEK, 1).continued.found); /* it is another's */
     assert_false(ask("A", ZONE_CHEEK, 9).continued.found);
-    session(3, "A", 500, 30, 100, false);
+    visits_session(3, "A", 500, 30, 100, false);
     assert_int_equal(past_days(&ask("A", ZONE_CHEEK, 2).zones[0][PAST_DEEPER], NOW_US), 30); /* what was before counts */
 }
 
@@ -402,22 +310,22 @@ static void nothing_is_forgotten_when_rows_are_dropped(void **state)
     char why[300];
 
     (void)state;
-    session(1, "A", 500, 10, 100, false);
-    run("P", 1, 0xabc, store_id(fx.s) + 1, true);
+    visits_session(1, "A", 500, 10, 100, false);
+    run("P", 1, 0xabc, store_id(visits.s) + 1, true);
     for (uint32_t i = 0; i < 4; i++)
-        session(10 + i, "Z", 500, 2, 1, false);
-    assert_int_equal(store_exported(fx.s, 1000), 0);
+        visits_session(10 + i, "Z", 500, 2, 1, false);
+    assert_int_equal(store_exported(visits.s, 1000), 0);
     for (int i = 0; i < 8; i++)
-        assert_int_equal(store_trim(fx.s, &limits, &note, bytes), 0);
-    assert_int_equal(history_list(fx.s, &l), 0);
+        assert_int_equal(store_trim(visits.s, &limits, &note, bytes), 0);
+    assert_int_equal(history_list(visits.s, &l), 0);
     assert_int_equal(l.count, 0); /* its rows are gone */
     history_list_free(&l);
     for (int again = 0; again < 2; again++) {
         assert_int_equal(days("A", PAST_DEEPER, NOW_US), 10);
-        assert_int_equal(used_in(0xabc, 0), store_id(fx.s) + 1);
+        assert_int_equal(used_in(0xabc, 0), store_id(visits.s) + 1);
         assert_false(ask("A", ZONE_CHEEK, 0).subject_is_new);
-        store_close(fx.s);
-        assert_int_equal(store_open(&fx.s, fx.path, why, sizeof(why)), 0);
+        store_close(visits.s);
+        assert_int_equal(store_open(&visits.s, visits.path, why, sizeof(why)), 0);
     }
 }
 
@@ -430,22 +338,22 @@ static void a_journal_of_before_gets_its_past(void **state)
     char why[300];
 
     (void)state;
-    session(1, "A", 500, 10, 100, false);
-    run("P", 1, 0xabc, store_id(fx.s) + 1, true);
+    visits_session(1, "A", 500, 10, 100, false);
+    run("P", 1, 0xabc, store_id(visits.s) + 1, true);
     p = ask("A", ZONE_CHEEK, 0);
-    store_close(fx.s);
-    assert_int_equal(sqlite3_open(fx.path, &db), SQLITE_OK);
+    store_close(visits.s);
+    assert_int_equal(sqlite3_open(visits.path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, undo, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
-    assert_int_equal(store_open(&fx.s, fx.path, why, sizeof(why)), 0);
+    assert_int_equal(store_open(&visits.s, visits.path, why, sizeof(why)), 0);
     assert_int_equal(days("A", PAST_DEEPER, NOW_US), 10);
-    assert_int_equal(used_in(0xabc, 0), store_id(fx.s) + 1);
+    assert_int_equal(used_in(0xabc, 0), store_id(visits.s) + 1);
     assert_int_equal(ask("A", ZONE_CHEEK, 0).since_us, p.since_us);
     assert_int_equal(ask("A", ZONE_CHEEK, 0).latest_us, p.latest_us);
     assert_string_equal(ask("a", ZONE_CHEEK, 0).doubles, "A");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, visits_open, visits_close)
 
 int main(void)
 {

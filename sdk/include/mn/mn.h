@@ -764,6 +764,16 @@ enum mn_record_kind {
     MN_RECORD_CLOCK       /* service has confirmed the daemon's clock: note.text */
 };
 
+/* What has ended a run. */
+enum mn_run_end {
+    MN_RUN_UNKNOWN, /* a later one than this libmn knows */
+    MN_RUN_TRIGGER, /* released */
+    MN_RUN_STOP,
+    MN_RUN_FAULT,
+    MN_RUN_LINK,
+    MN_RUN_POWER    /* for how long the needles moved, and how often, is not known */
+};
+
 #define MN_BOUND_UNKNOWN UINT32_MAX
 
 struct mn_record {
@@ -789,7 +799,7 @@ struct mn_record {
         struct mn_config config;
         struct {
             uint32_t duration_ms, strokes, depth_peak_um;
-            uint32_t end; /* 1 trigger released, 2 STOP, 3 fault, 4 link, 5 power: how long the needles moved is not known */
+            enum mn_run_end end;
             uint32_t fault_code;
             uint64_t cartridge_uid;
             uint32_t cartridge_lot;

@@ -8,7 +8,7 @@ mnd=$!
 trap 'kill $mnd; wait $mnd; rm -rf "$dir"' EXIT
 n=0
 check() { local name=$1; shift; n=$((n + 1)); if "$@" > "$dir/why" 2>&1; then echo "ok $n - examples.$name"; else echo "not ok $n - examples.$name"; sed 's/^/# /' "$dir/why"; fi; }
-until "$bin/mnctl" list 2>/dev/null | grep -q READY; do sleep 0.05; done
+until "$bin/mnctl" list 2>/dev/null | grep -q "READY *SAFE"; do sleep 0.05; done
 telemetry() { "$bin/example_telemetry" 5 | tee /dev/stderr | grep -c "samples from" | grep -qx 5; }
 set_depth() { "$bin/example_set_depth" SIM-0001 900 | grep -q "depth 900 um, generation 1" && ! "$bin/example_set_depth" SIM-0001 901; }
 wait_fault() {

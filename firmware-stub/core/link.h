@@ -26,10 +26,10 @@ struct link {
     uint16_t sequence_in; /* expected next */
     uint32_t bad_frames, sequence_gaps, foreign_frames;
     uint64_t bad_until_ms[3]; /* until when each of the last three bad ones counts; 0: none came */
-    struct link_reply replies[MN_REPLIES_KEPT];
-    uint8_t next_reply; /* the oldest, reused next */
     uint16_t progress_correlation; /* a PROGRESS that waits; 0: none */
     uint16_t progress_permille;
+    uint8_t next_reply; /* the oldest, reused next */
+    struct link_reply replies[MN_REPLIES_KEPT];
 };
 
 /* Forgets session, replies and half-read frames; counters stay. */

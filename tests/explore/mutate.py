@@ -22,7 +22,7 @@ CORE, DAEMON = "firmware-stub/core", "daemon"
 # The files, and the tests that must notice: unit programs, each built of the sources and libraries behind it.
 FIRMWARE = ["cartridge.c", "command.c", "detect.c", "factory.c", "faults.c", "link.c", "motor.c", "nvm.c", "pen.c", "records.c", "settings.c", "used.c"]
 TREATMENT = ["lease.c", "treatment.c", "policy.c", "plan.c", "past.c", "history.c"]
-RIG = ["cartridge", "detect", "core", "faults", "running", "used", "factory"]
+RIG = ["calibration", "cartridge", "detect", "link", "motor", "nvm", "core", "faults", "running", "used", "factory"]
 UNITS = ["lease", "treatment", "outcome", "policy", "plan", "past", "history"]
 EXPLORED = ["lease.c", "treatment.c", "policy.c"]  # and the exploration of leases and sessions is for these
 
@@ -46,8 +46,11 @@ def mutants_of(path):
     """(line number, column, old, new) by rule, in the order of the text."""
     with open(os.path.join(TOP, path)) as source:
         lines = source.read().split("\n")
-    comment = False
+    comment = asserted = False
     for number, line in enumerate(lines):
+        if asserted or line.lstrip().startswith("static_assert("):  # nothing of it runs
+            asserted = not line.endswith(";")
+            continue
         if comment or (line.lstrip().startswith("/*") and "*/" not in line):
             comment = "*/" not in line
             continue
@@ -101,7 +104,7 @@ class Bench:
         return subprocess.run(["gcc", *self.flags, "-c", source, "-o", out], capture_output=True, text=True)
 
     def prepare(self):
-        sources = [f"{CORE}/{f}" for f in sorted(os.listdir(os.path.join(TOP, CORE))) if f.endswith(".c")] + ["firmware-stub/port/vpen.c", "firmware-stub/port/line.c", "tests/unit/rig.c"]
+        sources = [f"{CORE}/{f}" for f in sorted(os.listdir(os.path.join(TOP, CORE))) if f.endswith(".c")] + ["firmware-stub/port/vpen.c", "firmware-stub/port/line.c", "tests/unit/rig.c", "tests/unit/memory.c", "tests/unit/visits.c"]
         sources += [f"tests/unit/test_{t}.c" for t in RIG + UNITS] + [f"daemon/{f}" for f in TREATMENT] + ["tests/explore/explore.c", "tests/explore/test_explore.c"]
         for s in sources:
             out = os.path.join(self.work, s.replace("/", "+") + ".o")
@@ -113,13 +116,14 @@ class Bench:
     def links(self, path, mutated, folder):
         """The tests of a file, as commands to link and programs to run."""
         firmware = path.startswith(CORE)
-        for t in RIG if firmware else UNITS:
+        own = os.path.basename(path)[:-2]
+        for t in sorted(RIG if firmware else UNITS, key=lambda t: t != own):  # its own first: it is likely to notice
             program = os.path.join(folder, t)
             if firmware:
-                parts = [o for s, o in self.objects.items() if (s.startswith(CORE) or s.startswith("firmware-stub/port") or s == "tests/unit/rig.c") and s != path]
+                parts = [o for s, o in self.objects.items() if (s.startswith(CORE) or s.startswith("firmware-stub/port") or s in ("tests/unit/rig.c", "tests/unit/memory.c")) and s != path]
                 libraries = [f"{self.build}/proto/libpen_nanopb.a", f"{self.build}/proto/libframe.a", "-lprotobuf-nanopb", "-lnettle", "-lcmocka", "-lm", "-lpthread"]
             else:
-                parts = [o for s, o in self.objects.items() if s.startswith("daemon/") and s != path]
+                parts = [o for s, o in self.objects.items() if s.startswith(("daemon/", "tests/unit/visits")) and s != path]
                 libraries = [f"{self.build}/daemon/libmnd_core.a", f"{self.build}/proto/libpen_pbc.a", f"{self.build}/proto/libclient_pbc.a", f"{self.build}/proto/libframe.a",
                              f"{self.build}/common/libcommon.a", "-lprotobuf-c", "-lsqlite3", "-lnettle", "-lsystemd", "-lusb-1.0", "-lyaml", "-lcmocka", "-lm", "-lpthread"]
             yield ["gcc", self.objects[f"tests/unit/test_{t}.c"], mutated, *parts, *libraries, "-o", program], [program]

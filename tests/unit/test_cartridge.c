@@ -1,51 +1,30 @@
 /* The cartridge, look by look: what a tag is taken for, when it expires, and when it cannot be read. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <string.h>
-
 #include "cartridge.h"
-#include "nvm.h"
+#include "memory.h"
 #include "used.h"
 
-static uint8_t memory[PEN_NVM_SIZE];
-static bool refuses;
-
-static bool nvm_read(void *ctx, uint32_t offset, void *bytes, size_t n)
-{
-    (void)ctx;
-    memcpy(bytes, memory + offset, n);
-    return true;
-}
-
-static bool nvm_write(void *ctx, uint32_t offset, const void *bytes, size_t n)
-{
-    (void)ctx;
-    if (!refuses)
-        memcpy(memory + offset, bytes, n);
-    return !refuses;
-}
-
-static const struct pen_port port = {.nvm_read = nvm_read, .nvm_write = nvm_write};
 static struct cartridge c;
 static struct pen_tag tag;
 
-static int fresh(void **state)
+static void fresh(void)
 {
-    (void)state;
-    memset(memory, 0, sizeof(memory));
-    refuses = false;
+    memset(memory.bytes, 0, PEN_NVM_SIZE);
+    memory.refuses_writes = false;
     c = (struct cartridge){.state = mnp_CartridgeState_CARTRIDGE_ABSENT};
     tag = (struct pen_tag){.present = true, .readable = true, .uid = 7, .lot = 1, .needle_count = 12, .max_depth_um = 1500, .expiry_s = 1000};
+}
+
+static int begin(void **state)
+{
+    if (memory_begin(state) != 0)
+        return -1;
+    fresh();
     return 0;
 }
 
 static mnp_CartridgeState look(uint64_t now_s)
 {
-    cartridge_update(&port, &c, &tag, now_s);
+    cartridge_update(&memory.port, &c, &tag, now_s);
     return c.state;
 }
 
@@ -56,11 +35,12 @@ static void it_expires_after_its_last_second(void **state)
     assert_true(cartridge_fit(&c));
     assert_int_equal(look(1001), mnp_CartridgeState_CARTRIDGE_EXPIRED);
     assert_false(cartridge_fit(&c));
-    fresh(NULL);
+    fresh();
     assert_int_equal(look(1001), mnp_CartridgeState_CARTRIDGE_EXPIRED); /* when it is put in, too */
-    fresh(NULL);
+    fresh();
     assert_int_equal(look(0), mnp_CartridgeState_CARTRIDGE_NEW); /* nobody has said what time it is */
     assert_int_equal(look(0), mnp_CartridgeState_CARTRIDGE_NEW);
+    assert_int_equal(look(1000), mnp_CartridgeState_CARTRIDGE_NEW); /* at its last second */
     assert_int_equal(look(1001), mnp_CartridgeState_CARTRIDGE_EXPIRED);
 }
 
@@ -68,7 +48,7 @@ static void it_does_not_expire_in_a_treatment(void **state)
 {
     (void)state;
     look(1000);
-    assert_true(cartridge_use(&port, &c, 1));
+    assert_true(cartridge_use(&memory.port, &c, 1));
     assert_int_equal(look(2000), mnp_CartridgeState_CARTRIDGE_IN_USE);
 }
 
@@ -94,7 +74,7 @@ static void a_tag_that_says_something_else_is_not_read_right(void **state)
 {
     (void)state;
     for (int what = 0; what < 4; what++) {
-        fresh(NULL);
+        fresh();
         look(0);
         tag.lot += what == 0;
         tag.needle_count += what == 1;
@@ -111,9 +91,9 @@ static void it_is_used_once(void **state)
     (void)state;
     look(0);
     assert_true(cartridge_claim(&c, 1));
-    assert_true(cartridge_use(&port, &c, 1));
+    assert_true(cartridge_use(&memory.port, &c, 1));
     assert_int_equal(c.state, mnp_CartridgeState_CARTRIDGE_IN_USE);
-    assert_true(cartridge_use(&port, &c, 1));
+    assert_true(cartridge_use(&memory.port, &c, 1));
     assert_true(cartridge_claim(&c, 1));
     assert_false(cartridge_claim(&c, 2));
     assert_int_equal(look(0), mnp_CartridgeState_CARTRIDGE_USED);
@@ -130,14 +110,14 @@ static void a_memory_that_refuses_lets_nothing_be_used(void **state)
 {
     (void)state;
     look(0);
-    refuses = true;
-    assert_false(cartridge_use(&port, &c, 1));
+    memory.refuses_writes = true;
+    assert_false(cartridge_use(&memory.port, &c, 1));
     assert_int_equal(c.state, mnp_CartridgeState_CARTRIDGE_NEW);
     assert_int_equal(c.treatment, 0);
-    refuses = false;
-    assert_false(used_has(&port, 7));
-    assert_true(cartridge_use(&port, &c, 1));
-    assert_true(used_has(&port, 7));
+    memory.refuses_writes = false;
+    assert_false(used_has(&memory.port, 7));
+    assert_true(cartridge_use(&memory.port, &c, 1));
+    assert_true(used_has(&memory.port, 7));
     assert_int_equal(c.treatment, 1);
 }
 
@@ -145,7 +125,7 @@ static void a_tag_is_judged_by_all_that_it_says(void **state)
 {
     (void)state;
     for (int what = 0; what < 3; what++) {
-        fresh(NULL);
+        fresh();
         tag.uid = what == 0 ? 0 : 7;
         tag.needle_count = what == 1 ? 0 : 12;
         tag.max_depth_um = what == 2 ? 0 : 1500;
@@ -154,7 +134,7 @@ static void a_tag_is_judged_by_all_that_it_says(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup(name, fresh)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, memory_end)
 
 int main(void)
 {

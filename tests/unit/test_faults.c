@@ -217,9 +217,41 @@ static void a_trigger_held_for_120_s_is_stuck(void **state)
     rig_stop(&rig);
 }
 
+static void codes_and_bits_belong_together(void **state)
+{
+    (void)state;
+    for (int i = 0; i < FAULT_COUNT; i++) {
+        assert_int_equal(fault_mask_of_code(fault_rows[i].code), UINT32_C(1) << i);
+        assert_int_equal(fault_first_code(UINT32_MAX << i), fault_rows[i].code);
+    }
+    assert_int_equal(fault_mask_of_code(9999), 0);
+    assert_int_equal(fault_first_code(0), 0);
+}
+
+static void a_fault_that_stopped_and_was_cleared_is_a_new_one(void **state)
+{
+    static const uint32_t rate = FAULT_MASK(STROKE_RATE_LOW);
+    struct faults f = {0};
+    uint32_t raised, cleared;
+
+    (void)state;
+    faults_update(&f, rate, &raised, &cleared);
+    assert_int_equal(raised, rate);
+    f.escalated |= rate;
+    faults_update(&f, 0, &raised, &cleared);
+    assert_int_equal(cleared, 0);
+    assert_int_equal(faults_clear(&f, rate, false), rate);
+    faults_update(&f, rate, &raised, &cleared);
+    assert_int_equal(raised, rate);
+    faults_update(&f, 0, &raised, &cleared);
+    assert_int_equal(cleared, rate);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(codes_and_bits_belong_together),
+        cmocka_unit_test(a_fault_that_stopped_and_was_cleared_is_a_new_one),
         cmocka_unit_test(every_fault_has_a_scenario),
         cmocka_unit_test(each_fault_comes_acts_and_goes_as_its_row_says),
         cmocka_unit_test(a_low_rate_stops_the_pen_after_a_second_and_then_latches),

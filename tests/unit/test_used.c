@@ -1,56 +1,11 @@
 /*
  * Which cartridges were used, for ten years at 20 a day: none is forgotten, and few new ones are refused for nothing.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "nvm.h"
+#include "frame.h"
+#include "memory.h"
 #include "used.h"
 
 enum { TEN_YEARS = 73050, STRANGERS = 400000 };
-
-static uint8_t *memory;
-static bool refuses;
-static size_t torn_now; /* a write ends after so many bytes; 0: it does not */
-
-static bool nvm_read(void *ctx, uint32_t offset, void *bytes, size_t n)
-{
-    (void)ctx;
-    memcpy(bytes, memory + offset, n);
-    return !refuses;
-}
-
-static bool nvm_write(void *ctx, uint32_t offset, const void *bytes, size_t n)
-{
-    (void)ctx;
-    assert_true(offset >= NVM_USED && offset + n <= PEN_NVM_SIZE);
-    memcpy(memory + offset, bytes, torn_now != 0 ? torn_now : n);
-    return torn_now == 0 && !refuses;
-}
-
-static const struct pen_port port = {.nvm_read = nvm_read, .nvm_write = nvm_write};
-
-static int setup(void **state)
-{
-    (void)state;
-    memory = calloc(1, PEN_NVM_SIZE);
-    refuses = false;
-    torn_now = 0;
-    return memory == NULL ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    free(memory);
-    return 0;
-}
 
 /* Tags of one maker: its prefix, and numbers that follow each other. */
 static uint64_t uid(uint32_t i)
@@ -63,7 +18,7 @@ static uint32_t refused_for_nothing(uint32_t used)
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < STRANGERS; i++)
-        n += used_has(&port, uid(used + 1 + i));
+        n += used_has(&memory.port, uid(used + 1 + i));
     return n;
 }
 
@@ -73,16 +28,16 @@ static void ten_years_of_cartridges_are_remembered(void **state)
 
     (void)state;
     for (uint32_t i = 0; i < TEN_YEARS; i++)
-        assert_true(used_add(&port, uid(i)));
+        assert_true(used_add(&memory.port, uid(i)));
     for (uint32_t i = 0; i < TEN_YEARS; i++)
-        assert_true(used_has(&port, uid(i)));
+        assert_true(used_has(&memory.port, uid(i)));
     wrong = refused_for_nothing(TEN_YEARS);
     print_message("after %d cartridges %u of %d new ones are refused for nothing, in %u bytes\n", TEN_YEARS, wrong, STRANGERS, NVM_USED_BLOCK * NVM_USED_BLOCKS);
     assert_true(wrong < STRANGERS / 20000);
     for (uint32_t i = 0; i < TEN_YEARS; i++)
-        assert_true(used_add(&port, uid(1000000 + i)));
+        assert_true(used_add(&memory.port, uid(1000000 + i)));
     for (uint32_t i = 0; i < TEN_YEARS; i++)
-        assert_true(used_has(&port, uid(i)) && used_has(&port, uid(1000000 + i)));
+        assert_true(used_has(&memory.port, uid(i)) && used_has(&memory.port, uid(1000000 + i)));
     wrong = refused_for_nothing(2000000);
     print_message("after %d: %u\n", 2 * TEN_YEARS, wrong);
     assert_true(wrong < STRANGERS / 100);
@@ -94,12 +49,21 @@ static void erased_memory_remembers_nothing(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(erased); i++) {
-        memset(memory, erased[i], PEN_NVM_SIZE);
+        memset(memory.bytes, erased[i], PEN_NVM_SIZE);
         assert_int_equal(refused_for_nothing(0), 0);
-        assert_true(used_add(&port, 7));
-        assert_true(used_has(&port, 7));
-        assert_false(used_has(&port, 8));
+        assert_true(used_add(&memory.port, 7));
+        assert_true(used_has(&memory.port, 7));
+        assert_false(used_has(&memory.port, 8));
     }
+}
+
+/* A firmware that is newer reads what an older one has noted: the bits of a uid are for ever. */
+static void the_bits_of_a_uid_stay_what_they_are(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 1000; i++)
+        assert_true(used_add(&memory.port, uid(i)));
+    assert_int_equal(mn_crc32c(memory.bytes + NVM_USED, NVM_USED_BLOCK * NVM_USED_BLOCKS), 0xcbec8d74);
 }
 
 /* What may have been forgotten was used. */
@@ -107,13 +71,13 @@ static void a_damaged_block_counts_as_full(void **state)
 {
     (void)state;
     for (uint32_t at = NVM_USED; at < PEN_NVM_SIZE; at += NVM_USED_BLOCK) {
-        memset(memory + at, 0x00, NVM_USED_BLOCK);
-        memory[at + 5] = 1; /* one bit that nobody has set */
+        memset(memory.bytes + at, 0x00, NVM_USED_BLOCK);
+        memory.bytes[at + 5] = 1; /* one bit that nobody has set */
     }
     assert_int_equal(refused_for_nothing(0), STRANGERS);
-    assert_true(used_add(&port, 7));
-    assert_true(used_has(&port, 7));
-    assert_true(used_has(&port, 8));
+    assert_true(used_add(&memory.port, 7));
+    assert_true(used_has(&memory.port, 7));
+    assert_true(used_has(&memory.port, 8));
 }
 
 /* A uid that shares its block with this one. */
@@ -122,13 +86,13 @@ static uint64_t neighbour(uint64_t uid)
     uint32_t at = NVM_USED;
     uint64_t other = uid;
 
-    assert_true(used_add(&port, uid));
-    while (memcmp(memory + at, (uint8_t[NVM_USED_BLOCK]){0}, NVM_USED_BLOCK) == 0)
+    assert_true(used_add(&memory.port, uid));
+    while (memcmp(memory.bytes + at, (uint8_t[NVM_USED_BLOCK]){0}, NVM_USED_BLOCK) == 0)
         at += NVM_USED_BLOCK;
     for (;;) {
-        memset(memory + NVM_USED, 0, NVM_USED_BLOCK * NVM_USED_BLOCKS);
-        assert_true(used_add(&port, ++other));
-        if (memcmp(memory + at, (uint8_t[NVM_USED_BLOCK]){0}, NVM_USED_BLOCK) != 0)
+        memset(memory.bytes + NVM_USED, 0, NVM_USED_BLOCK * NVM_USED_BLOCKS);
+        assert_true(used_add(&memory.port, ++other));
+        if (memcmp(memory.bytes + at, (uint8_t[NVM_USED_BLOCK]){0}, NVM_USED_BLOCK) != 0)
             return other;
     }
 }
@@ -139,27 +103,28 @@ static void a_memory_that_fails_says_so_and_lets_nothing_pass(void **state)
     size_t torn;
 
     (void)state;
-    refuses = true;
-    assert_true(used_has(&port, 7));
-    refuses = false;
+    memory.refuses_reads = true;
+    assert_true(used_has(&memory.port, 7));
+    memory.refuses_reads = false;
     for (torn = 1; torn < NVM_USED_BLOCK; torn++) { /* the power goes: what was noted before is still there */
-        memset(memory, 0, PEN_NVM_SIZE);
-        torn_now = 0;
-        assert_true(used_add(&port, 7));
-        torn_now = torn;
-        assert_false(used_add(&port, same_block));
-        torn_now = 0;
-        assert_true(used_has(&port, 7));
+        memset(memory.bytes, 0, PEN_NVM_SIZE);
+        memory.torn = 0;
+        assert_true(used_add(&memory.port, 7));
+        memory.torn = torn;
+        assert_false(used_add(&memory.port, same_block));
+        memory.torn = 0;
+        assert_true(used_has(&memory.port, 7));
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(ten_years_of_cartridges_are_remembered, setup, teardown),
-        cmocka_unit_test_setup_teardown(erased_memory_remembers_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_damaged_block_counts_as_full, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_memory_that_fails_says_so_and_lets_nothing_pass, setup, teardown),
+        cmocka_unit_test_setup_teardown(ten_years_of_cartridges_are_remembered, memory_begin, memory_end),
+        cmocka_unit_test_setup_teardown(erased_memory_remembers_nothing, memory_begin, memory_end),
+        cmocka_unit_test_setup_teardown(the_bits_of_a_uid_stay_what_they_are, memory_begin, memory_end),
+        cmocka_unit_test_setup_teardown(a_damaged_block_counts_as_full, memory_begin, memory_end),
+        cmocka_unit_test_setup_teardown(a_memory_that_fails_says_so_and_lets_nothing_pass, memory_begin, memory_end),
     };
 
     return cmocka_run_group_tests_name("used", tests, NULL, NULL);

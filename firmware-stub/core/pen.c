@@ -200,8 +200,6 @@ static void stop_for_faults(struct pen *p, uint32_t bits)
     if (p->state == mnp_State_STATE_RUNNING)
         p->run.fault_code = fault_first_code(bits);
     pen_end_run(p, mnp_EndReason_END_FAULT);
-    if (p->state == safe_state(p))
-        enter(p, rest_state(p));
 }
 
 void pen_host_gone(struct pen *p)
@@ -232,8 +230,7 @@ enum pen_arm_result pen_arm(struct pen *p, const struct pen_arming *wanted, uint
         *fault_code = fault_first_code(forbidding);
         return PEN_ARM_FAULT;
     }
-    if ((p->state != safe_state(p) && p->state != mnp_State_STATE_ARMED) || wanted->factory != p->in_factory ||
-        p->trigger_held || p->detect.released_ms < TRIGGER_BOUNCE_MS)
+    if ((p->state != safe_state(p) && p->state != mnp_State_STATE_ARMED) || wanted->factory != p->in_factory || p->trigger_held)
         return PEN_ARM_STATE;
     if (wanted->generation != p->settings.generation)
         return PEN_ARM_CONFLICT;
@@ -470,8 +467,7 @@ void pen_init(struct pen *p, const struct pen_port *port, mnp_ResetCause cause, 
     p->boot_id = port->random(port->ctx) | 1; /* never 0 */
     p->watchdog_reset = cause == mnp_ResetCause_RESET_WATCHDOG;
     p->state = mnp_State_STATE_BOOT;
-    if (nvm_blob_read(port, NVM_COUNTERS, &p->counters, sizeof(p->counters)) != NVM_OK)
-        memset(&p->counters, 0, sizeof(p->counters));
+    nvm_blob_read(port, NVM_COUNTERS, &p->counters, sizeof(p->counters)); /* from 0, if there are none */
     records_load(port, &p->records, p->counters.records_acked);
     p->cartridge.state = mnp_CartridgeState_CARTRIDGE_ABSENT;
     factory_load(port, &p->factory);
@@ -719,13 +715,11 @@ void pen_tick(struct pen *p, const struct pen_sensors *raw, struct pen_actuators
     }
     if (p->now_ms % MEMORY_CHECK_MS == 0)
         memory_check(p);
-    if (p->state != mnp_State_STATE_BOOT && p->state != mnp_State_STATE_SELFTEST) { /* what the self-test has found good may break later */
-        p->hardware_ok &= in->hardware_ok;
-        p->image_ok &= in->image_ok;
-    }
+    p->hardware_ok &= in->hardware_ok; /* what the self-test has found good may break later */
+    p->image_ok &= in->image_ok;
     faults_tick(p, in);
     state_tick(p, in);
-    p->trigger_held = in->trigger || (p->detect.released_ms < TRIGGER_BOUNCE_MS && p->trigger_held);
+    p->trigger_held = p->detect.released_ms < TRIGGER_BOUNCE_MS;
     if (before == mnp_State_STATE_SELFTEST && p->state != before && p->selftest_reply != NULL)
         selftest_answer(p);
     motor_tick(p, in);

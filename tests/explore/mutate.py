@@ -22,8 +22,10 @@ CORE, DAEMON = "firmware-stub/core", "daemon"
 # The files, and the tests that must notice: unit programs, each built of the sources and libraries behind it.
 FIRMWARE = ["cartridge.c", "command.c", "detect.c", "factory.c", "faults.c", "link.c", "motor.c", "nvm.c", "pen.c", "records.c", "settings.c", "used.c"]
 TREATMENT = ["lease.c", "treatment.c", "policy.c", "plan.c", "past.c", "history.c"]
-RIG = ["calibration", "cartridge", "detect", "link", "motor", "nvm", "core", "faults", "running", "used", "factory"]
-UNITS = ["lease", "treatment", "outcome", "policy", "plan", "past", "history"]
+OWN = {"factory.c": ["calibration"], "records.c": ["nvm"], "settings.c": ["nvm"], "pen.c": [], "command.c": [], "treatment.c": ["treatment", "outcome"]}  # others: of their name
+RIG = ["pen", "core", "running", "faults", "factory"]  # the whole firmware
+JOURNAL = ["past", "history"]  # on a journal
+UNITS = RIG + JOURNAL + ["calibration", "cartridge", "detect", "faults", "lease", "link", "motor", "nvm", "outcome", "plan", "policy", "treatment", "used"]
 EXPLORED = ["lease.c", "treatment.c", "policy.c"]  # and the exploration of leases and sessions is for these
 
 
@@ -79,6 +81,9 @@ def mutants_of(path):
             yield number, m.start(1), m.group(1), {"|=": "&=", "&=": "|=", "+=": "-=", "-=": "+="}[m.group(1)]
 
 
+NO_MISTAKE = (0, 0, "", "")
+
+
 def apply(path, mutant, out):
     number, column, old, new = mutant
     with open(os.path.join(TOP, path)) as source:
@@ -105,7 +110,7 @@ class Bench:
 
     def prepare(self):
         sources = [f"{CORE}/{f}" for f in sorted(os.listdir(os.path.join(TOP, CORE))) if f.endswith(".c")] + ["firmware-stub/port/vpen.c", "firmware-stub/port/line.c", "tests/unit/rig.c", "tests/unit/memory.c", "tests/unit/visits.c"]
-        sources += [f"tests/unit/test_{t}.c" for t in RIG + UNITS] + [f"daemon/{f}" for f in TREATMENT] + ["tests/explore/explore.c", "tests/explore/test_explore.c"]
+        sources += [f"tests/unit/test_{t}.c" for t in UNITS] + [f"daemon/{f}" for f in TREATMENT] + ["tests/explore/explore.c", "tests/explore/test_explore.c"]
         for s in sources:
             out = os.path.join(self.work, s.replace("/", "+") + ".o")
             r = self.compile(os.path.join(TOP, s), out)
@@ -116,8 +121,8 @@ class Bench:
     def links(self, path, mutated, folder):
         """The tests of a file, as commands to link and programs to run."""
         firmware = path.startswith(CORE)
-        own = os.path.basename(path)[:-2]
-        for t in sorted(RIG if firmware else UNITS, key=lambda t: t != own):  # its own first: it is likely to notice
+        own = OWN.get(os.path.basename(path), [os.path.basename(path)[:-2]])
+        for t in own + [t for t in (RIG if firmware else JOURNAL) if t not in own]:  # its own first: it is likely to notice
             program = os.path.join(folder, t)
             if firmware:
                 parts = [o for s, o in self.objects.items() if (s.startswith(CORE) or s.startswith("firmware-stub/port") or s in ("tests/unit/rig.c", "tests/unit/memory.c")) and s != path]
@@ -181,6 +186,8 @@ def main():
             if "--list" in sys.argv:
                 print(len(mutants), path)
                 continue
+            if (by := bench.killed(path, NO_MISTAKE, limit)) != "":
+                sys.exit(f"{by} fails without a mistake in {path}")
             with concurrent.futures.ThreadPoolExecutor(2) as pool:
                 results = list(pool.map(lambda m: bench.killed(path, m, limit), mutants))
             none = sum(r is None for r in results)

@@ -146,12 +146,30 @@ static void it_leaves_with_calibration_udi_and_a_serial_number(void **state)
     }
 }
 
+static bool prove_nothing(void *ctx, const uint8_t challenge[16], uint8_t mac[32])
+{
+    (void)ctx;
+    (void)challenge;
+    memset(mac, 0, 32);
+    return false;
+}
+
+static uint32_t any_number(void *ctx)
+{
+    (void)ctx;
+    return 4;
+}
+
 static void a_board_that_cannot_prove_proves_nothing(void **state)
 {
     uint8_t response[32] = {0};
 
     (void)state;
     assert_false(factory_challenge(&memory.port, &factory));
+    assert_false(factory_response_is_right(&memory.port, &factory, response));
+    memory.port.prove = prove_nothing;
+    memory.port.random = any_number;
+    assert_true(factory_challenge(&memory.port, &factory));
     assert_false(factory_response_is_right(&memory.port, &factory, response));
 }
 

@@ -307,7 +307,7 @@ int history_restore(struct store *s, uint64_t journal_id, struct treatment *open
 struct listing {
     struct history_list *l;
     size_t bytes;
-    bool full, failed;
+    bool full, failed; /* there is no memory */
 };
 
 /* What the end says, over what the beginning said. */
@@ -371,6 +371,7 @@ static bool on_list(void *ctx, const struct journal_record *r)
 {
     struct listing *v = ctx;
     struct history_list *l = v->l;
+    ProtobufCAllocator noting = wire_allocator(&v->failed);
     Mnc__Session *last = l->count > 0 && l->sessions[l->count - 1]->number == r->code ? l->sessions[l->count - 1] : NULL;
     Mnc__Note *note;
 
@@ -378,18 +379,16 @@ static bool on_list(void *ctx, const struct journal_record *r)
         return false;
     if (r->kind != MNC__JOURNAL_KIND__JOURNAL_SESSION_BEGUN && last == NULL)
         return true; /* of one that is not wanted */
-    note = mnc__note__unpack(NULL, r->length, r->bytes);
-    if (note == NULL) {
-        v->failed = true;
-        return false;
-    }
+    note = mnc__note__unpack(&noting, r->length, r->bytes);
+    if (note == NULL)
+        return !v->failed; /* damaged: `records verify` says so, and the other sessions are listed */
     if (r->kind == MNC__JOURNAL_KIND__JOURNAL_SESSION_BEGUN)
         list_begun(v, note, r->length);
     else if (r->kind == MNC__JOURNAL_KIND__JOURNAL_SESSION_ENDED && note->session != NULL)
         merge(last, note->session);
     else if (r->kind == MNC__JOURNAL_KIND__JOURNAL_ADVERSE)
         v->failed = !add_adverse(last, note->adverse);
-    mnc__note__free_unpacked(note, NULL);
+    mnc__note__free_unpacked(note, &noting);
     return !v->full && !v->failed;
 }
 

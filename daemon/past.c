@@ -265,7 +265,7 @@ static int ask_subject(sqlite3 *db, const struct past_question *q, struct past *
 
         if (subject != NULL && strcmp(subject, q->subject) == 0)
             out->subject_is_new = false;
-        else if (subject != NULL && used + strlen(subject) + 3 < sizeof(out->doubles))
+        else if (subject != NULL && used + strlen(subject) + 3 <= sizeof(out->doubles))
             used += (size_t)snprintf(out->doubles + used, sizeof(out->doubles) - used, "%s%s", used > 0 ? ", " : "", subject);
     }
     sqlite3_finalize(s);

@@ -260,17 +260,18 @@ void treatment_end(struct treatment *t, enum treatment_end end)
 
 enum treatment_end treatment_outcome(const struct treatment *t, enum treatment_end asked, bool incomplete)
 {
-    size_t treated = 0, whole = 0;
+    size_t whole = 0;
+    bool treated = false;
 
     if (asked != END_COMPLETED)
         return asked;
     for (size_t i = 0; i < t->zone_count; i++) {
-        treated += t->zones[i].strokes > 0;
+        treated |= t->zones[i].strokes > 0;
         whole += t->zones[i].strokes > 0 && !t->zones[i].broken_off;
     }
     if (incomplete)
         return END_PARTIAL;
-    if (treated == 0)
+    if (!treated)
         return END_UNTREATED;
     return whole == t->zone_count ? END_COMPLETED : END_PARTIAL;
 }

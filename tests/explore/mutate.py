@@ -74,7 +74,7 @@ def mutants_of(path):
         for m in re.finditer(r"^    [A-Z][A-Z0-9_]+ = (\d+),", code):
             yield number, m.start(1), m.group(1), str(int(m.group(1)) * 2 + 1)
         m = re.match(r"^\s+([a-z_]+\([^;]*\);)\s*$", code)
-        if m and not re.match(r"(return|if|for|while|switch|sizeof|assert|static_assert)\b", m.group(1)) and "=" not in m.group(1).split("(")[0]:
+        if m and not re.match(r"(return|if|for|while|switch|sizeof|assert|static_assert|va_end)\b", m.group(1)) and "=" not in m.group(1).split("(")[0]:
             yield number, m.start(1), line[m.start(1):m.start(1) + len(m.group(1))], ";"
         m = re.match(r"^\s+(?:[\w>.\-\[\]]+) (\|=|&=|\+=|-=)", code)
         if m:
@@ -131,7 +131,7 @@ class Bench:
                 parts = [o for s, o in self.objects.items() if s.startswith(("daemon/", "tests/unit/visits")) and s != path]
                 libraries = [f"{self.build}/daemon/libmnd_core.a", f"{self.build}/proto/libpen_pbc.a", f"{self.build}/proto/libclient_pbc.a", f"{self.build}/proto/libframe.a",
                              f"{self.build}/common/libcommon.a", "-lprotobuf-c", "-lsqlite3", "-lnettle", "-lsystemd", "-lusb-1.0", "-lyaml", "-lcmocka", "-lm", "-lpthread"]
-            yield ["gcc", self.objects[f"tests/unit/test_{t}.c"], mutated, *parts, *libraries, "-o", program], [program]
+            yield ["gcc", self.objects[f"tests/unit/test_{t}.c"], mutated, *parts, *libraries, *(["-Wl,--wrap=malloc,--wrap=realloc"] if t == "history" else []), "-o", program], [program]
         if os.path.basename(path) in EXPLORED:
             program = os.path.join(folder, "explore")
             parts = [o for s, o in self.objects.items() if (s.startswith((CORE, "firmware-stub/port", "tests/explore")) or s in [f"daemon/{f}" for f in EXPLORED]) and s != path]

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
 
 #include "lease.h"
 
@@ -52,6 +53,28 @@ static void each_owner_has_its_own_liveness(void **state)
     leases_free(&l);
 }
 
+static void as_many_as_there_are(void **state)
+{
+    static const char others[20];
+    struct leases l = {0};
+    char serial[8];
+
+    (void)state;
+    for (uint64_t i = 0; i < 20; i++) {
+        snprintf(serial, sizeof(serial), "P%u", (unsigned)i);
+        assert_null(lease_of(&l, serial));
+        assert_null(lease_any_of(&l, &others[i]));
+        assert_int_equal(lease_take(&l, serial, &others[i], serial, 1, LEASE_LIVENESS_US, i, false), 0);
+        lease_heard(&l, &a, 1000000000); /* it has none */
+        assert_null(lease_silent(&l, 0));
+        assert_string_equal(lease_of(&l, serial)->name, serial);
+        assert_ptr_equal(lease_any_of(&l, &others[i])->owner, &others[i]);
+        assert_int_equal(lease_deadline_us(&l), LEASE_LIVENESS_US);
+        assert_in_range(lease_ping_us(&l), 1, LEASE_LIVENESS_US / 2);
+    }
+    leases_free(&l);
+}
+
 static void one_pen_has_one_owner(void **state)
 {
     struct leases l = {0};
@@ -75,6 +98,7 @@ int main(void)
         cmocka_unit_test(nobody_s_answer_counts_for_another),
         cmocka_unit_test(each_owner_has_its_own_liveness),
         cmocka_unit_test(one_pen_has_one_owner),
+        cmocka_unit_test(as_many_as_there_are),
     };
 
     return cmocka_run_group_tests_name("lease", tests, NULL, NULL);

@@ -244,6 +244,59 @@ static void a_recall_finds_sessions_by_cartridge_and_by_lot(void **state)
     assert_int_equal(count, 0);
 }
 
+/* What is in a row that it should not be, and in a question that is too large. */
+static void odd_rows_and_questions_do_no_harm(void **state)
+{
+    static const uint32_t kinds[] = {MNC__JOURNAL_KIND__JOURNAL_RUN, MNC__JOURNAL_KIND__JOURNAL_RUN_BEGUN, MNC__JOURNAL_KIND__JOURNAL_SESSION_BEGUN, MNC__JOURNAL_KIND__JOURNAL_SESSION_ENDED};
+    static char long_key[] = "a-key-that-is-longer-than-any-that-is-taken-1234567890";
+    Mnp__Record record = MNP__RECORD__INIT;
+    Mnc__Note note = MNC__NOTE__INIT;
+    Mnc__Session session = MNC__SESSION__INIT;
+    uint8_t bytes[STORE_NOTE_MAX];
+    struct past_question q = {.subject = "A", .zones = {ZONE_CHIN, ZONE_CHEEK}, .zone_count = 1, .medium_um = 500};
+    struct past p;
+    struct journal_record r = {.serial = "P"};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        r = (struct journal_record){.serial = "P", .number = (uint32_t)i + 1, .kind = kinds[i], .host_us = NOW_US, .bytes = (const uint8_t *)"\xff\xff", .length = 2};
+        visits_insert(&r); /* damaged */
+        r = (struct journal_record){.serial = "Q", .number = (uint32_t)i + 1, .kind = kinds[i], .host_us = NOW_US, .bytes = bytes};
+        r.length = i < 2 ? mnp__record__pack(&record, bytes) : mnc__note__pack(&note, bytes);
+        visits_insert(&r); /* without what it is about */
+    }
+    note.session = &session;
+    for (int named = 0; named < 2; named++) {
+        r = (struct journal_record){.serial = "P"};
+        session.subject = named != 0 ? long_key : NULL;
+        store_note(&r, MNC__JOURNAL_KIND__JOURNAL_SESSION_BEGUN, &note, bytes);
+        visits_insert(&r);
+    }
+    visits_session(1, "A", 500, 3, 100, false);
+    assert_int_equal(past_ask(visits.s, &q, &p), 0);
+    assert_int_equal(p.zones[0][PAST_DEEPER].ended_us, 0);
+    assert_int_equal(p.zones[1][PAST_DEEPER].ended_us, 0); /* it was not asked for */
+    q.zone_count = 1000;
+    assert_int_equal(past_ask(visits.s, &q, &p), 0);
+    assert_int_equal(past_days(&p.zones[1][PAST_DEEPER], NOW_US), 3);
+}
+
+static void a_recall_takes_no_more_than_there_is_room_for(void **state)
+{
+    uint32_t *numbers = calloc(2, sizeof(*numbers));
+    size_t count;
+
+    (void)state;
+    assert_non_null(numbers);
+    for (uint32_t i = 1; i <= 4; i++)
+        run("P", i, 0xa, store_id(visits.s) + i, true);
+    assert_int_equal(past_sessions_of(visits.s, 0xa, 0, 0, numbers, 2, &count), 0);
+    assert_int_equal(count, 2);
+    assert_int_equal(numbers[0], 4);
+    assert_int_equal(numbers[1], 3);
+    free(numbers);
+}
+
 /* ---- subjects ---- */
 
 static void keys_that_are_almost_the_same_are_shown(void **state)
@@ -270,6 +323,22 @@ static void keys_that_are_almost_the_same_are_shown(void **state)
         visits_session(4 + i, subject, 500, 40, 100, false);
     }
     assert_true(strlen(ask("K20", ZONE_CHEEK, 0).doubles) > 50);
+}
+
+/* As many whole keys as there is room for, to the last byte. */
+static void almost_the_same_keys_are_shown_whole(void **state)
+{
+    static const char *const keys[] = {"K---------------------------20", "k---------------------------20", "K...........................20", "K-.20"};
+    char expected[128];
+
+    (void)state;
+    for (uint32_t i = 0; i < 4; i++)
+        visits_session(1 + i, keys[i], 500, 44 - i, 100, false);
+    snprintf(expected, sizeof(expected), "%s, %s, %s, %s", keys[0], keys[1], keys[2], keys[3]);
+    assert_int_equal(strlen(expected), sizeof(((struct past *)0)->doubles) - 1);
+    assert_string_equal(ask("K20", ZONE_CHEEK, 0).doubles, expected);
+    visits_session(5, "k-20", 500, 40, 100, false);
+    assert_string_equal(ask("K20", ZONE_CHEEK, 0).doubles, expected);
 }
 
 /* ---- a treatment in several sessions ---- */
@@ -367,6 +436,9 @@ int main(void)
         TEST(a_cartridge_of_an_incomplete_session_counts_as_used),
         TEST(a_recall_finds_sessions_by_cartridge_and_by_lot),
         TEST(keys_that_are_almost_the_same_are_shown),
+        TEST(almost_the_same_keys_are_shown_whole),
+        TEST(odd_rows_and_questions_do_no_harm),
+        TEST(a_recall_takes_no_more_than_there_is_room_for),
         TEST(what_is_continued_counts_as_the_same_treatment),
         TEST(nothing_is_forgotten_when_rows_are_dropped),
         TEST(a_journal_of_before_gets_its_past),

@@ -251,6 +251,12 @@ static void interval_of_each_depth(void **state)
     in.steps[0].days_since_deeper = in.steps[0].days_since_surface = 3; /* said once */
     assert_int_equal(worst(&in, &out), BLOCK);
     assert_int_equal(out.count, 1);
+    for (int which = 0; which < 2; which++) { /* one of them is just at the floor: each says its own */
+        in.steps[0].days_since_surface = which == 0 ? 7 : 3;
+        in.steps[0].days_since_deeper = which == 0 ? 3 : 7;
+        assert_int_equal(worst(&in, &out), BLOCK);
+        assert_int_equal(out.count, 2);
+    }
     policy.limits[POLICY_interval_deeper] = 730; /* as far back as a site asks */
     in.steps[0].days_since_surface = POLICY_NEVER;
     in.steps[0].days_since_deeper = 729;
@@ -258,6 +264,51 @@ static void interval_of_each_depth(void **state)
     in.steps[0].days_since_deeper = 730;
     finds(&in, OK, 0, "");
     assert_int_equal(policy_longest_d(&policy), 730);
+    policy.limits[POLICY_interval_surface] = 731;
+    assert_int_equal(policy_longest_d(&policy), 731);
+    policy.limits[POLICY_interval_floor] = 732;
+    assert_int_equal(policy_longest_d(&policy), 732);
+}
+
+/* Only the steps that there are count, and no more than there can be; a zone of a later version is in no answer's places. */
+static void only_the_steps_of_the_plan_count(void **state)
+{
+    struct policy_input *in = malloc(sizeof(*in));
+    struct findings out;
+
+    (void)state;
+    assert_non_null(in);
+    *in = fine(ZONE_CHEEK, 500);
+    in->answers[SCREEN_WOUND_OR_LESION] = (struct policy_answer){.answered = true, .yes = true, .zones = 1u << ZONE_CHIN};
+    in->numbing_min = 31;
+    in->steps[1] = (struct policy_step){.zone = ZONE_CHIN, .depth_um = 2000, .days_since_surface = 0, .days_since_deeper = 0};
+    finds(in, OK, 0, "");
+    in->steps[0].zone = (enum policy_zone)32;
+    in->answers[SCREEN_WOUND_OR_LESION].zones = UINT32_MAX;
+    worst(in, &out);
+    for (size_t i = 0; i < out.count; i++)
+        assert_string_not_equal(out.found[i].name, "WOUND_OR_LESION");
+    for (size_t i = 0; i < POLICY_STEPS_MAX; i++)
+        in->steps[i] = (struct policy_step){.zone = ZONE_CHEEK, .depth_um = 500, .days_since_surface = POLICY_NEVER, .days_since_deeper = POLICY_NEVER};
+    in->answers[SCREEN_WOUND_OR_LESION].zones = 1u << ZONE_CHIN;
+    in->step_count = 1000; /* nothing behind them is looked at */
+    worst(in, &out);
+    free(in);
+}
+
+/* Of two rows that decide the same, the longer one says until when. */
+static void until_when_is_the_longer_time(void **state)
+{
+    struct policy_input in = fine(ZONE_CHEEK, 500);
+    struct findings out;
+
+    (void)state;
+    policy.items[SCREEN_NSAID].hours[0] = 24;
+    policy.items[SCREEN_NSAID].hours[1] = 72;
+    policy.items[SCREEN_NSAID].decision[0] = policy.items[SCREEN_NSAID].decision[1] = DECISION_BLOCK;
+    in.answers[SCREEN_NSAID].hours_ago = 5;
+    assert_int_equal(worst(&in, &out), BLOCK);
+    assert_int_equal(out.found[0].limit, 72);
 }
 
 static void numbing_lasts(void **state)
@@ -424,6 +475,8 @@ int main(int argc, char **argv)
     add("numbing_is_for_the_deepest_zone", NULL, numbing_is_for_the_deepest_zone, NULL);
     add("interval", NULL, interval, NULL);
     add("interval_of_each_depth", NULL, interval_of_each_depth, NULL);
+    add("only_the_steps_of_the_plan_count", NULL, only_the_steps_of_the_plan_count, NULL);
+    add("until_when_is_the_longer_time", NULL, until_when_is_the_longer_time, NULL);
     add("numbing_lasts", NULL, numbing_lasts, NULL);
     add("answers_hold", NULL, answers_hold, NULL);
     add("depth_limit", NULL, depth_limit, NULL);

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "treatment.h"
@@ -55,6 +56,38 @@ static void all_is_allowed_where_all_is_well(void **state)
     t.state = TREATMENT_PAUSED;
     for (enum act act = SELECT; act < ACTS; act++)
         assert_int_equal(ask(act, &t, &w, &nothing, ""), REFUSED_NOT);
+}
+
+/* What forbids it may be more than there is room for. */
+static void what_cannot_be_said_forbids_all_the_same(void **state)
+{
+    static const enum decision worst[] = {DECISION_CONSULT, DECISION_BLOCK};
+    struct findings *found = calloc(1, sizeof(*found));
+    struct treatment_world w = well();
+
+    (void)state;
+    assert_non_null(found);
+    for (; found->count < POLICY_FINDINGS_MAX; found->count++)
+        found->found[found->count] = (struct finding){.decision = DECISION_WARN, .name = "SHAVED"};
+    for (size_t i = 0; i < 2; i++) {
+        found->worst = worst[i];
+        assert_int_equal(ask(BEGIN, NULL, &w, found, "more was found than can be said"), REFUSED_POLICY);
+    }
+    found->worst = DECISION_WARN;
+    assert_int_equal(ask(BEGIN, NULL, &w, found, ""), REFUSED_NOT);
+    free(found);
+}
+
+static void what_is_behind_the_zones_does_not_count(void **state)
+{
+    struct treatment t = prepared();
+
+    (void)state;
+    t.zones[2] = (struct treatment_zone){.strokes = 5, .motor_ms = 100};
+    assert_int_equal(treatment_motor_ms(&t), 0);
+    assert_int_equal(treatment_outcome(&t, END_COMPLETED, false), END_UNTREATED);
+    t.zones[0].strokes = t.zones[1].strokes = 1;
+    assert_int_equal(treatment_outcome(&t, END_COMPLETED, false), END_COMPLETED);
 }
 
 /* Each by itself. A row's words stand for those acts that are refused; a 0: it is allowed. */
@@ -399,6 +432,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_is_allowed_where_all_is_well),
+        cmocka_unit_test(what_cannot_be_said_forbids_all_the_same),
+        cmocka_unit_test(what_is_behind_the_zones_does_not_count),
         cmocka_unit_test(each_condition_is_asked),
         cmocka_unit_test(each_state_has_its_acts),
         cmocka_unit_test(only_the_configuration_that_was_seen_is_armed),

@@ -22,10 +22,10 @@ CORE, DAEMON = "firmware-stub/core", "daemon"
 # The files, and the tests that must notice: unit programs, each built of the sources and libraries behind it.
 FIRMWARE = ["cartridge.c", "command.c", "detect.c", "factory.c", "faults.c", "link.c", "motor.c", "nvm.c", "pen.c", "records.c", "settings.c", "used.c"]
 TREATMENT = ["lease.c", "treatment.c", "policy.c", "plan.c", "past.c", "history.c"]
-OWN = {"factory.c": ["calibration"], "records.c": ["nvm"], "settings.c": ["nvm"], "pen.c": [], "command.c": [], "treatment.c": ["treatment", "outcome"]}  # others: of their name
+OWN = {"factory.c": ["calibration"], "records.c": ["nvm"], "settings.c": ["nvm"], "pen.c": [], "command.c": ["requests"], "treatment.c": ["treatment", "outcome"]}  # others: of their name
 RIG = ["pen", "core", "running", "faults", "factory"]  # the whole firmware
 JOURNAL = ["past", "history"]  # on a journal
-UNITS = RIG + JOURNAL + ["calibration", "cartridge", "detect", "faults", "lease", "link", "motor", "nvm", "outcome", "plan", "policy", "treatment", "used"]
+UNITS = RIG + JOURNAL + ["calibration", "cartridge", "detect", "faults", "lease", "link", "motor", "nvm", "outcome", "plan", "policy", "requests", "treatment", "used"]
 EXPLORED = ["lease.c", "treatment.c", "policy.c"]  # and the exploration of leases and sessions is for these
 
 

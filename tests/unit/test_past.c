@@ -281,6 +281,17 @@ static void odd_rows_and_questions_do_no_harm(void **state)
     assert_int_equal(past_days(&p.zones[1][PAST_DEEPER], NOW_US), 3);
 }
 
+static void a_journal_that_lost_its_times_is_damaged(void **state)
+{
+    struct past_question q = {.subject = "A"};
+    struct past p;
+
+    (void)state;
+    assert_int_equal(sqlite3_exec(store_sqlite(visits.s), "DELETE FROM known", NULL, NULL, NULL), SQLITE_OK);
+    assert_true(past_ask(visits.s, &q, &p) < 0);
+    assert_non_null(strstr(store_why(visits.s), "malformed"));
+}
+
 static void a_recall_takes_no_more_than_there_is_room_for(void **state)
 {
     uint32_t *numbers = calloc(2, sizeof(*numbers));
@@ -439,6 +450,7 @@ int main(void)
         TEST(almost_the_same_keys_are_shown_whole),
         TEST(odd_rows_and_questions_do_no_harm),
         TEST(a_recall_takes_no_more_than_there_is_room_for),
+        TEST(a_journal_that_lost_its_times_is_damaged),
         TEST(what_is_continued_counts_as_the_same_treatment),
         TEST(nothing_is_forgotten_when_rows_are_dropped),
         TEST(a_journal_of_before_gets_its_past),

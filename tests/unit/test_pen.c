@@ -423,6 +423,16 @@ static void a_trigger_that_was_let_go_in_the_self_test_is_not_stuck(void **state
     rig_say(&rig, "trigger press");
     rig_run(&rig, 100);
     assert_false(rig_has_fault(&rig, 1801));
+    rig_say(&rig, "trigger release");
+    vpen_power_cycle(&rig.v, mnp_ResetCause_RESET_POWER_ON);
+    rig_say(&rig, "trigger press"); /* held until it is SAFE, let go, and pressed once more */
+    rig_run(&rig, 900);
+    rig_say(&rig, "trigger release");
+    rig_run(&rig, 50);
+    pen_clear_faults(pen(), UINT32_MAX, true);
+    rig_say(&rig, "trigger press");
+    rig_run(&rig, 100);
+    assert_false(rig_has_fault(&rig, 1801));
 }
 
 /* Three bad frames end the session, what was armed, and the factory's mode. */
@@ -512,6 +522,14 @@ static void a_factory_run_whose_host_goes_stops_as_any_other(void **state)
 
 /* ---- what it tells ---- */
 
+static int32_t lied_ma;
+
+static void lie_load(struct pen_sensors *s)
+{
+    s->rate_dhz = 1000;
+    s->motor_current_ma = lied_ma;
+}
+
 static void telemetry_has_the_load_of_a_run_and_the_rates_that_were_set(void **state)
 {
     enum { LOAD = 4, CONTACT = 5, DEPTH_SET = 0 };
@@ -536,6 +554,11 @@ static void telemetry_has_the_load_of_a_run_and_the_rates_that_were_set(void **s
         assert_int_equal(pen()->telemetry.fast_columns[CONTACT].last, pen()->telemetry.fast_columns[LOAD].last > 50);
     }
     assert_true(loads > 10);
+    for (lied_ma = 150 + 60; lied_ma < 150 + 75; lied_ma++) { /* from 5 % on it is the skin: 150 mA are friction, 1300 mA all of it */
+        step(lie_load);
+        if (pen()->telemetry.fast.count > 0)
+            assert_int_equal(pen()->telemetry.fast_columns[CONTACT].last, (lied_ma - 150) * 10 / 13 > 50);
+    }
     rig_say(&rig, "load 0");
     stop();
     rig_run(&rig, 101);

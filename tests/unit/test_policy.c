@@ -178,6 +178,7 @@ static void numbing(void **state)
     static const struct {
         uint32_t depth_um, min;
     } rows[] = {{0, 30}, {500, 30}, {1250, 30}, {1251, 31}, {1300, 31}, {1301, 32}, {1500, 35}, {1950, 44}, {1951, 45}, {2000, 45}, {2500, 45}};
+    struct findings out;
 
     (void)state;
     policy.limits[POLICY_depth_limit] = 2000;
@@ -197,6 +198,11 @@ static void numbing(void **state)
         in.numbing_min = POLICY_NEVER;
         in.numbing_waived = false;
         finds(&in, BLOCK, 2001, "numbing");
+        worst(&in, &out);
+        assert_int_equal(out.found[0].value, 0);
+        in.numbing_min = rows[i].min - 1;
+        worst(&in, &out);
+        assert_int_equal(out.found[0].value, rows[i].min - 1);
     }
 }
 

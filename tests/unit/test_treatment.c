@@ -75,6 +75,9 @@ static void what_cannot_be_said_forbids_all_the_same(void **state)
     }
     found->worst = DECISION_WARN;
     assert_int_equal(ask(BEGIN, NULL, &w, found, ""), REFUSED_NOT);
+    found->count = 0;
+    found->worst = found->found[0].decision = DECISION_BLOCK; /* of before: it does not count */
+    assert_int_equal(ask(BEGIN, NULL, &w, found, "more was found"), REFUSED_POLICY);
     free(found);
 }
 

@@ -22,8 +22,14 @@ void past_add(struct past *p, const struct mn_session *s)
     }
     if (strokes == 0 && !s->incomplete)
         return;
+    if (p->sessions == 0 && (s->end == MN_END_ABORTED || s->end == MN_END_PARTIAL || s->end == MN_END_INTERRUPTED)) { /* the newest session comes first */
+        p->broken_off.number = s->number;
+        p->broken_off.ended_us = s->ended_us;
+        p->broken_off.zone_count = s->zone_count;
+        memcpy(p->broken_off.zone, s->zone, s->zone_count * sizeof(s->zone[0]));
+    }
     p->sessions++;
-    for (size_t i = 0; p->indication == NULL && i < mn_indication_count(); i++) { /* the newest session comes first */
+    for (size_t i = 0; p->indication == NULL && i < mn_indication_count(); i++) {
         if (strcmp(mn_indication_at(i)->name, s->indication) == 0)
             p->indication = mn_indication_at(i)->name;
     }

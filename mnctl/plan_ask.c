@@ -1,5 +1,5 @@
 /*
- * The dialogue of a treatment's plan. Its steps stand in a row: subject, indication, zones, numbing, each question, confirmations, and whatever the
+ * The dialogue of a treatment's plan. Its steps stand in a row: subject, what it may continue, indication, zones, numbing, each question, confirmations, and whatever the
  * caller has as the last. Answers move forward, "back" moves back, over what was given by options or a file. Nothing of a pen is held meanwhile.
  */
 #include <stdio.h>
@@ -41,6 +41,8 @@ static enum answer ask_step(size_t step)
     switch (step) {
     case STEP_SUBJECT:
         return ask_subject(&row.a);
+    case STEP_CONTINUATION:
+        return ask_continuation(&row.a);
     case STEP_INDICATION:
         return ask_indication(&row.a);
     case STEP_ZONES:
@@ -62,6 +64,8 @@ static bool is_answered(const struct plan_words *w, size_t step)
     switch (step) {
     case STEP_SUBJECT:
         return w->plan.subject != NULL;
+    case STEP_CONTINUATION:
+        return w->plan.continues != 0;
     case STEP_INDICATION:
         return w->plan.indication != NULL;
     case STEP_ZONES:
@@ -152,9 +156,10 @@ int plan_ask(struct app *a, struct plan_words *w, enum answer (*last)(void *ctx)
         tell_past(&row.a);
     while (step < step_count()) {
         bool is_one = step < STEP_QUESTIONS + mn_question_count();
+        bool none = step == STEP_CONTINUATION && !has_something_to_continue(&row.a);
         enum answer r;
 
-        if (is_one && (row.given[step] || (row.answered[step] && !back))) {
+        if (is_one && (none || row.given[step] || (row.answered[step] && !back))) {
             if (back && step == 0)
                 back = false;
             step += back ? (size_t)-1 : 1;

@@ -71,6 +71,12 @@ struct past { /* what was done to a subject, as far as this journal knows */
         uint64_t ended_us;
         uint32_t depth_um, stroke_rate_dhz, strokes;
     } zone[32];             /* by mn_zone.number */
+    struct { /* the last session, if it was broken off */
+        uint32_t number;    /* 0: it was not */
+        uint64_t ended_us;
+        size_t zone_count;
+        struct mn_session_zone zone[MN_STEPS_MAX];
+    } broken_off;
 };
 
 /* EXIT_OK, or an exit code after a sentence. */

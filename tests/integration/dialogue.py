@@ -475,6 +475,60 @@ def others(d, ok):
     ok("a_daemon_that_ends_ends_it", t.end() in (5, 6), t.seen())
 
 
+def continued(d, ok):
+    """A session that was broken off is offered to whoever names its subject, with what is left of it."""
+    t = start_now(d, "cheek:1.2mm:120Hz", "chin:1mm", "neck:0.5mm")
+    run_for(d, t, 1.5)
+    t.key("\x03")
+    t.end()
+    d.run("mnctl", "session", "end", "--aborted")
+    d.sim("cartridge", "insert", "uid=4d4e0000000000e1")
+    t = d.terminal("mnctl", "session", "start")
+    answer(t, "Subject", "K-1")
+    answer(t, "Session 1 of K-1 was broken off today", "perhaps")
+    t.until("That is neither yes nor no")
+    answer(t, "", "yes")
+    answer(t, r"Why was it broken off\?", "")
+    t.until("A continuation needs a reason")
+    answer(t, "", "back")
+    answer(t, r"Is this the rest of it\?", "yes")
+    answer(t, r"Why was it broken off\?", "the light went out")
+    t.until("What was left of it is planned")
+    answer(t, "Indication", "back")
+    answer(t, r"Is this the rest of it\?", "yes")
+    answer(t, r"Why was it broken off\?", "the light went out")
+    answer(t, "Indication", "scars")
+    planned = t.until(r"(planned: CHIN[^?]*)Another zone\?").group(1)
+    ok("what_is_left_is_planned", "CHIN, 1.00 mm" in planned and "NECK, 0.50 mm" in planned and "CHEEK" not in planned, t.seen())
+    answer(t, "", "cheek:1.2mm:120Hz")
+    answer(t, r"Another zone\?", "")
+    answer(t, "numbing applied", "40")
+    answer_questions(t)
+    t.until(r"Arm it\?")
+    t.type("yes")
+    t.until("ARMED")
+    ok("and_is_armed_at_once", state(d)["state"] == "ARMED", t.seen())
+    run_for(d, t, 0.5)
+    t.key("\x03")
+    t.end()
+    d.run("mnctl", "session", "end", "--aborted")
+    p = d.run("mnctl", "session", "show")
+    ok("and_recorded_with_its_reason", "the rest of session 1" in p.stdout and "the light went out" in p.stdout, p.stdout)
+    t = d.terminal("mnctl", "session", "start")
+    answer(t, "Subject", "K-1")
+    answer(t, "Session 2 of K-1 was broken off today", "no")
+    answer(t, "Indication", "quit")
+    ok("no_is_an_answer", t.end() == 5, t.seen())
+    t = d.terminal("mnctl", "session", "start")
+    answer(t, r"Go on with it\?", "no")
+    answer(t, "Subject", "K-2")
+    t.until("K-2 is new here")
+    t.until("Indication")
+    ok("nobody_else_is_asked", "broken off" not in t.seen(), t.seen())
+    t.key("\x03")
+    t.end()
+
+
 def two_pens(d, ok):
     t = d.terminal("mnctl", "session", "start")
     t.until(r"Which pen\?")
@@ -705,7 +759,7 @@ def words(d, ok):
 
 PARTS = {  # by how long they take, the longest first
     "three_seconds_at_every_question": (three_seconds_at_every_question, "1"), "at_a_persons_pace": (at_a_persons_pace, "1"), "terminals": (terminals, "1"), "every_mistake": (every_mistake, "1"),
-    "interrupted": (interrupted, "1"), "a_terminal_that_takes_nothing": (a_terminal_that_takes_nothing, "1"), "screens": (screens, "1"), "others": (others, "1"), "help_fits": (help_fits, "1"), "tables_fit": (tables_fit, "1"), "two_pens": (two_pens, "2"), "typed_ahead": (typed_ahead, "1"),
+    "interrupted": (interrupted, "1"), "a_terminal_that_takes_nothing": (a_terminal_that_takes_nothing, "1"), "screens": (screens, "1"), "others": (others, "1"), "continued": (continued, "1"), "help_fits": (help_fits, "1"), "tables_fit": (tables_fit, "1"), "two_pens": (two_pens, "2"), "typed_ahead": (typed_ahead, "1"),
     "nobody_there": (nobody_there, "1"), "words": (words, "1"), "completion": (completion, "1"),
 }
 

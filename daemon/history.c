@@ -392,6 +392,34 @@ static bool on_list(void *ctx, const struct journal_record *r)
     return !v->full && !v->failed;
 }
 
+/* One whose rows were dropped, from what is known of it for ever. */
+static int list_dropped(struct store *s, struct listing *v, uint32_t number)
+{
+    struct treatment t = {.state = TREATMENT_ENDED, .number = number, .incomplete = true};
+    ProtobufCAllocator noting = wire_allocator(&v->failed);
+    struct session_message m;
+    struct past_session p;
+    uint8_t bytes[STORE_NOTE_MAX];
+    int r = past_session(s, number, &p);
+
+    if (r < 0 || p.cartridge_count == 0)
+        return r;
+    snprintf(t.serial, sizeof(t.serial), "%s", p.serial);
+    snprintf(t.subject, sizeof(t.subject), "%s", p.subject);
+    snprintf(t.text, sizeof(t.text), "its rows were dropped from the journal: no more is known of it");
+    t.begun_us = p.used_us;
+    t.ended_us = p.ended_us;
+    t.end = p.end <= END_UNTREATED ? (enum treatment_end)p.end : END_NONE;
+    for (; t.zone_count < p.zone_count && t.zone_count < POLICY_STEPS_MAX; t.zone_count++)
+        t.zones[t.zone_count] = (struct treatment_zone){.zone = (enum policy_zone)p.zones[t.zone_count].zone, .depth_um = p.zones[t.zone_count].depth_um};
+    for (; t.cartridge_count < p.cartridge_count && t.cartridge_count < TREATMENT_CARTRIDGES_MAX; t.cartridge_count++)
+        t.cartridges[t.cartridge_count] = (struct treatment_cartridge){.uid = p.cartridges[t.cartridge_count].uid, .lot = p.cartridges[t.cartridge_count].lot};
+    history_message(&m, &t, NULL, NULL);
+    v->l->sessions[v->l->count] = mnc__session__unpack(&noting, mnc__session__pack(&m.m, bytes), bytes);
+    v->l->count += v->l->sessions[v->l->count] != NULL;
+    return 0;
+}
+
 /* Those in which a cartridge was used, one by one. */
 static int list_by_cartridge(struct store *s, struct listing *v)
 {
@@ -401,8 +429,13 @@ static int list_by_cartridge(struct store *s, struct listing *v)
     int r = past_sessions_of(s, l->cartridge_uid, l->cartridge_lot, l->before, numbers, HISTORY_LIST_MAX + 1, &n);
 
     for (size_t i = 0; r == 0 && i < n && !v->full && !v->failed; i++) {
+        size_t before = l->count;
+
         l->number = numbers[i];
         r = store_sessions(s, l->number + 1, on_list, v);
+        if (r == 0 && !v->full && l->count == before && l->count < HISTORY_LIST_MAX)
+            r = list_dropped(s, v, l->number);
+        v->full |= l->count == HISTORY_LIST_MAX && i + 1 < n;
     }
     l->number = 0;
     return r;

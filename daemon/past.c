@@ -16,6 +16,7 @@ const char past_schema[] =
     "CREATE TABLE uses(uid INTEGER NOT NULL, treatment INTEGER NOT NULL, lot INTEGER NOT NULL, first_us INTEGER NOT NULL, serial TEXT NOT NULL,"
     " PRIMARY KEY(uid, treatment)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX lots ON uses(lot);"
+    "CREATE INDEX used_by ON uses(treatment);"
     "CREATE TABLE subjects(folded TEXT NOT NULL, subject TEXT NOT NULL, first_us INTEGER NOT NULL, PRIMARY KEY(folded, subject)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE known(one INTEGER PRIMARY KEY CHECK(one = 1), since_us INTEGER NOT NULL, latest_us INTEGER NOT NULL) STRICT;";
 
@@ -328,6 +329,49 @@ bool past_clock_is_right(const struct past *p, uint64_t clock_us, char *why, siz
 uint64_t past_now_us(const struct past *p, uint64_t clock_us)
 {
     return clock_us > p->latest_us ? clock_us : p->latest_us;
+}
+
+static int ask_treated(sqlite3 *db, uint32_t number, struct past_session *out)
+{
+    const struct value v[] = {{NULL, number}};
+    sqlite3_stmt *q = NULL;
+    int r;
+
+    for (r = first(db, "SELECT subject, zone, depth_um, ended_us, end FROM treated WHERE session = ? ORDER BY zone", v, 1, &q); r == SQLITE_ROW && out->zone_count < PAST_ZONES_MAX;
+         r = sqlite3_step(q)) {
+        const char *subject = (const char *)sqlite3_column_text(q, 0);
+
+        snprintf(out->subject, sizeof(out->subject), "%s", subject != NULL ? subject : "");
+        out->zones[out->zone_count].zone = (uint32_t)sqlite3_column_int64(q, 1);
+        out->zones[out->zone_count++].depth_um = (uint32_t)sqlite3_column_int64(q, 2);
+        out->ended_us = (uint64_t)sqlite3_column_int64(q, 3);
+        out->end = (uint32_t)sqlite3_column_int64(q, 4);
+    }
+    sqlite3_finalize(q);
+    return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
+}
+
+int past_session(struct store *s, uint32_t number, struct past_session *out)
+{
+    const struct value v[] = {{NULL, store_id(s) + number}};
+    sqlite3_stmt *q = NULL;
+    int r;
+
+    memset(out, 0, sizeof(*out));
+    r = ask_treated(store_sqlite(s), number, out);
+    if (r != SQLITE_OK)
+        return store_failed(s, r);
+    for (r = first(store_sqlite(s), "SELECT uid, lot, serial, first_us FROM uses WHERE treatment = ? ORDER BY first_us DESC", v, 1, &q); r == SQLITE_ROW && out->cartridge_count < PAST_ZONES_MAX;
+         r = sqlite3_step(q)) {
+        const char *serial = (const char *)sqlite3_column_text(q, 2);
+
+        snprintf(out->serial, sizeof(out->serial), "%s", serial != NULL ? serial : "");
+        out->cartridges[out->cartridge_count].uid = (uint64_t)sqlite3_column_int64(q, 0);
+        out->cartridges[out->cartridge_count++].lot = (uint32_t)sqlite3_column_int64(q, 1);
+        out->used_us = (uint64_t)sqlite3_column_int64(q, 3);
+    }
+    sqlite3_finalize(q);
+    return r == SQLITE_ROW || r == SQLITE_DONE ? 0 : store_failed(s, r);
 }
 
 int past_sessions_of(struct store *s, uint64_t uid, uint32_t lot, uint32_t below, uint32_t *numbers, size_t cap, size_t *count)

@@ -64,6 +64,24 @@ uint64_t past_now_us(const struct past *p, uint64_t clock_us);
  * by lot. */
 int past_sessions_of(struct store *s, uint64_t uid, uint32_t lot, uint32_t below, uint32_t *numbers, size_t cap, size_t *count);
 
+/* What is known for ever of one session of this journal in which a cartridge was used, also when its rows were dropped. */
+struct past_session {
+    char subject[PAST_SUBJECT_MAX + 1]; /* "": no zone of it counts as treated */
+    char serial[JOURNAL_SERIAL_MAX + 1];
+    uint64_t used_us, ended_us;
+    uint32_t end;                       /* mnc.SessionEnd */
+    struct {
+        uint32_t zone, depth_um;
+    } zones[PAST_ZONES_MAX];
+    size_t zone_count;
+    struct {
+        uint64_t uid;
+        uint32_t lot;
+    } cartridges[PAST_ZONES_MAX];
+    size_t cartridge_count;
+};
+int past_session(struct store *s, uint32_t number, struct past_session *out);
+
 /* ---- for store.c ---- */
 
 struct sqlite3;

@@ -427,6 +427,23 @@ static void check_journal(struct doctor *d)
     then(d, "give the journal a place to write; mnd tries again by itself while it runs, and at its start");
 }
 
+static void check_clock(struct doctor *d)
+{
+    char why[160];
+    bool right;
+    int r = d->answers && d->daemon.journal_error[0] == '\0' ? clock_judge(d->app, &right, why, sizeof(why)) : MN_OK;
+
+    if (!d->answers || d->daemon.journal_error[0] != '\0')
+        return;
+    if (r != MN_OK) {
+        say(d, NOTE, "clock", "%s", mn_message(d->app->client));
+        return;
+    }
+    say(d, right ? GOOD : BAD, "clock", "%s", right ? "it is not behind what the journal has seen" : why);
+    if (!right)
+        then(d, "set this machine's clock right; if it is right now, mnctl clock confirm");
+}
+
 static void check_disk(struct doctor *d)
 {
     char path[sizeof(d->daemon.journal_path)];
@@ -467,6 +484,7 @@ int cmd_doctor(struct app *a, int argc, char **argv)
     for (size_t i = 0; i < d.pens.count; i++)
         check_pen(&d, &d.pens.pen[i]);
     check_journal(&d);
+    check_clock(&d);
     check_disk(&d);
     if (d.next[0] == '\0' && d.pens.count == 0)
         then(&d, "plug a pen in");

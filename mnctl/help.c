@@ -46,8 +46,8 @@ static const struct command commands[] = {
      OPTIONS({"show", "every row with its source; where the site has its own figure, that, with the default"}, {"--markdown", "with show: the defaults, as docs/policy.md has them; needs no mnd"},
              {"check", "is this a policy that a site may have?"}, {"diff", "what it would change, row by row; exit code 1 if anything"}),
      "mnctl policy check /etc/mnd/policy.yaml", cmd_policy},
-    {"clock", GROUP_SET_UP, "confirm the time, after a clock that was wrong", "clock confirm",
-     "When mnd's clock is behind what its journal has seen, no session begins: intervals and expiry dates could not be judged. Set the clock right. If it is right, and was "
+    {"clock", GROUP_SET_UP, "whether the time is right, and after one that was wrong, that it is", "clock [confirm]",
+     "Without a word: is the time what treatments can be judged by? When mnd's clock is behind what its journal has seen, no session begins: intervals and expiry dates could not be judged. Set the clock right. If it is right, and was "
      "wrong before, the role service confirms it here; that is recorded, and no earlier treatment counts as later than now.",
      OPTIONS({"confirm", "the clock of the machine on which mnd runs is right"}), "mnctl clock confirm", cmd_clock},
     {"session", GROUP_TREAT, "a treatment, from its plan to its summary",

@@ -133,6 +133,8 @@ int faults_show(struct app *a, int argc, char **argv);
 int cmd_list(struct app *a, int argc, char **argv);
 int cmd_info(struct app *a, int argc, char **argv);
 int cmd_clock(struct app *a, int argc, char **argv);
+/* clock.c: whether a session may begin by mnd's clock, and if not, why not. An error of libmn. */
+int clock_judge(struct app *a, bool *right, char *why, size_t cap);
 int cmd_ping(struct app *a, int argc, char **argv);
 int cmd_stop(struct app *a, int argc, char **argv);
 int cmd_session(struct app *a, int argc, char **argv);

@@ -161,17 +161,20 @@ static void print_listed(const struct mn_session *s)
 {
     int columns = terminal_size().columns;
     bool narrow = columns < 100 && isatty(STDOUT_FILENO);
-    char when[40], zones[200];
+    char when[40], zones[200], done[16];
     uint32_t strokes = 0;
 
     for (size_t z = 0; z < s->zone_count; z++)
         strokes += s->zone[z].strokes;
+    snprintf(done, sizeof(done), "%" PRIu32, strokes);
+    if (s->incomplete && strokes == 0) /* nobody knows how many */
+        strcpy(done, "?");
     format_minute(s->begun_us, when, sizeof(when));
     format_zones(s, zones, sizeof(zones), narrow ? 12 : columns > 100 ? (size_t)columns - 84 : 40);
     if (narrow)
-        printf("%4" PRIu32 "  %s  %-9s %-9s %-11s %5" PRIu32 "  %s\n", s->number, when + 4, s->subject, s->serial, session_word(s), strokes, zones);
+        printf("%4" PRIu32 "  %s  %-9s %-9s %-11s %5s  %s\n", s->number, when + 4, s->subject, s->serial, session_word(s), done, zones);
     else
-        printf("%5" PRIu32 "  %s  %-12s %-10s %-11s %6" PRIu32 " strokes  %s\n", s->number, when, s->subject, s->serial, session_word(s), strokes, zones);
+        printf("%5" PRIu32 "  %s  %-12s %-10s %-11s %6s strokes  %s\n", s->number, when, s->subject, s->serial, session_word(s), done, zones);
 }
 
 /* What `session list` is asked for; a line of usage, or EXIT_OK. */

@@ -107,6 +107,20 @@ mnctl session plan --subject K-1 --zone cheek:1mm > "$dir/plan.yaml"
 exactly a_session_without_a_journal 1 "mnctl: pen SIM-0001: 2008 JOURNAL_UNWRITABLE: the journal /nowhere/journal.db cannot be opened: its folder is not there" \
     mnctl session start "$dir/plan.yaml" --yes
 
+# A clock that is behind what the journal has seen.
+kill $mnd; wait $mnd 2> "$dir/out"
+start_with_journal() { mnd --no-usb --socket "$MN_SOCKET" --sim --journal "$dir/clock.db" 2> "$dir/log" & mnd=$!; running+=($!); until mnctl list 2> "$dir/err" | grep -q "READY *SAFE"; do sleep 0.02; done; }
+start_with_journal
+finds a_clock_that_is_right 0 '^ok +clock +it is not behind' '' mnctl doctor
+finds the_clock_is_right 0 '^the clock is not behind what the journal has seen$' '' mnctl clock
+kill $mnd; wait $mnd 2> "$dir/out"
+python3 -c 'import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute("UPDATE known SET latest_us = 4000000000000000"); d.commit()' "$dir/clock.db"
+start_with_journal
+finds a_clock_that_is_behind 1 '^BAD +clock +.*clock says 20[0-9-]+ .* the journal has seen 2096-10-02' '^next: set this machine.s clock right; if it is right now, mnctl clock confirm' mnctl doctor
+finds and_its_own_command_says_so 5 'the journal has seen 2096-10-02' '' mnctl clock
+finds service_confirms_it 0 '^the clock is confirmed: sessions may begin again, and no treatment counts as later than now$' '' mnctl clock confirm
+finds and_it_is_right_then 0 '^the clock is not behind what the journal has seen$' '' mnctl clock
+
 config() { printf "$2" > "$dir/mnd.yaml"; exactly "configuration_$1" 2 "mnd: $dir/mnd.yaml, $3" mnd --check-config --config "$dir/mnd.yaml"; }
 config wrong_key 'max_clients: 10\nsokket: x\n' "line 2, column 1: there is no option sokket; did you mean socket"
 config wrong_type 'max_clients: many\n' "line 1, column 14: max_clients is a whole number, 1 to 4096, not many: \"many\" is not a number"

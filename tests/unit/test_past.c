@@ -400,6 +400,17 @@ static void nothing_is_forgotten_when_rows_are_dropped(void **state)
     assert_int_equal(history_list(visits.s, &l), 0);
     assert_int_equal(l.count, 0); /* its rows are gone */
     history_list_free(&l);
+    l = (struct history_list){.cartridge_uid = 0xabc}; /* and a recall finds it all the same */
+    assert_int_equal(history_list(visits.s, &l), 0);
+    assert_int_equal(l.count, 1);
+    assert_int_equal(l.sessions[0]->number, 1);
+    assert_string_equal(l.sessions[0]->subject, "A");
+    assert_string_equal(l.sessions[0]->serial, "P");
+    assert_int_equal(l.sessions[0]->zone[0]->zone, ZONE_CHEEK);
+    assert_int_equal(l.sessions[0]->cartridge[0]->uid, 0xabc);
+    assert_int_equal(l.sessions[0]->ended_us, NOW_US - 10 * DAY_US);
+    assert_non_null(strstr(l.sessions[0]->text, "dropped"));
+    history_list_free(&l);
     for (int again = 0; again < 2; again++) {
         assert_int_equal(days("A", PAST_DEEPER, NOW_US), 10);
         assert_int_equal(used_in(0xabc, 0), store_id(visits.s) + 1);

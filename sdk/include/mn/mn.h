@@ -662,8 +662,8 @@ struct mn_session_filter {
     uint32_t cartridge_lot;
     uint32_t before;         /* those of lower numbers: the next page; 0: from the newest */
 };
-/* Open and ended ones, the newest first, by pages. filter NULL: all. By cartridge and lot: those of which the needles have moved, whose rows are still in
- * the journal. Free with mn_sessions_free(). */
+/* Open and ended ones, the newest first, by pages. filter NULL: all. By cartridge and lot: those of which the needles have moved, for ever; of one whose rows
+ * were dropped, what is known still: subject, pen, zones, cartridges. Free with mn_sessions_free(). */
 MN_API int mn_session_list(mn_client *c, const struct mn_session_filter *filter, struct mn_sessions *out, int timeout_ms);
 MN_API int mn_session_list_async(mn_client *c, const struct mn_session_filter *filter, int timeout_ms, mn_result_fn *done, void *user);
 /* One, by its number: MN_ERR_NO_SESSION. */

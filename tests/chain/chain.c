@@ -91,6 +91,27 @@ int __wrap_task_start(struct task **out, sd_event *event, void (*run)(void *ctx)
     return r;
 }
 
+/* ---- the journal ---- */
+
+void __real_journal_work(struct journal *j, struct journal_work *w);
+void __wrap_journal_work(struct journal *j, struct journal_work *w);
+bool __real_journal_append(struct journal *j, const struct journal_record *r);
+bool __wrap_journal_append(struct journal *j, const struct journal_record *r);
+
+static bool journal_was_asked; /* its worker is a thread, and no time may go on until it has answered: else each run would be another one */
+
+void __wrap_journal_work(struct journal *j, struct journal_work *w)
+{
+    journal_was_asked = true;
+    __real_journal_work(j, w);
+}
+
+bool __wrap_journal_append(struct journal *j, const struct journal_record *r)
+{
+    journal_was_asked = true;
+    return __real_journal_append(j, r);
+}
+
 /* ---- the programs ---- */
 
 static int connect_to(const char *path)
@@ -175,15 +196,15 @@ static void run_nothing(struct journal_work *w, struct store *s)
 /* Until the journal's worker has done all that it was given, and what runs beside it is through. */
 static void wait_for_journal(struct chain *c)
 {
-    struct pause p = {.work = {.run = run_nothing, .done = note_ran}};
-
     for (int i = 0; i < 100 && tasks > 0; i++)
         turn(c, 100000);
-    if (hub_journal(c->hub) == NULL)
-        return;
-    journal_work(hub_journal(c->hub), &p.work);
-    while (!p.over)
-        turn(c, 100000);
+    for (int i = 0; i < 2 && hub_journal(c->hub) != NULL; i++) { /* work may overtake rows once, and not twice */
+        struct pause p = {.work = {.run = run_nothing, .done = note_ran}};
+
+        __real_journal_work(hub_journal(c->hub), &p.work);
+        while (!p.over)
+            turn(c, 100000);
+    }
 }
 
 /* What a program is told; with MN_CHAIN_LOG in the environment it is shown. */
@@ -217,11 +238,12 @@ static void settle(struct chain *c)
 /* Until the journal, too, has nothing to say: what it answers may be asked on. */
 static void rest(struct chain *c)
 {
-    for (int i = 0; i < 4; i++) {
-        settle(c);
-        wait_for_journal(c);
-    }
     settle(c);
+    for (int i = 0; i < 20 && (journal_was_asked || tasks > 0); i++) {
+        journal_was_asked = false;
+        wait_for_journal(c);
+        settle(c);
+    }
 }
 
 static void pong(struct chain *c)
@@ -246,9 +268,8 @@ void chain_wait(struct chain *c, uint32_t ms)
         pen_end_advance(c->pen, some);
         if (!c->silent && script_us / 1000 % PONG_MS < some)
             pong(c);
-        settle(c);
+        rest(c);
     }
-    rest(c);
 }
 
 /* ---- the daemon ---- */

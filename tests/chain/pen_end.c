@@ -153,3 +153,13 @@ uint32_t pen_end_newest_record(const struct pen_end *e)
 {
     return e->port.vpen.pen.records.newest;
 }
+
+uint32_t pen_end_generation(const struct pen_end *e)
+{
+    return e->port.vpen.pen.settings.generation;
+}
+
+bool pen_end_is_driven(const struct pen_end *e)
+{
+    return e->port.vpen.pen.state == mnp_State_STATE_RUNNING;
+}

@@ -33,5 +33,9 @@ void pen_end_drop(struct pen_end *e);
 
 /* The number of its newest record. */
 uint32_t pen_end_newest_record(const struct pen_end *e);
+/* Of its configuration. */
+uint32_t pen_end_generation(const struct pen_end *e);
+/* The needles are driven. */
+bool pen_end_is_driven(const struct pen_end *e);
 /* The needles move, or a trigger would move them. */
 bool pen_end_may_move(const struct pen_end *e);

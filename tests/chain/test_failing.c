@@ -19,76 +19,15 @@
 #include "failing.h"
 #include "file.h"
 #include "pen.pb-c.h"
+#include "program.h"
 #include "site.h"
 #include "unix_socket.h"
 
 enum { OPERATOR, LOOKER, STOPPED_MS = 3000, ALL_IN_MS = 30000, TURN_MS = 500 };
 
-static const char *const questions[] = {
-#define SCREEN(name, ...) #name,
-#include "policy/screening.def"
-};
-
-enum { QUESTIONS = sizeof(questions) / sizeof(questions[0]) };
-
-static const bool is_yes_or_no[] = {
-#define SCREEN(name, hours, ...) (hours) == 0,
-#include "policy/screening.def"
-};
-
-static void say(struct chain *c, const char *line)
-{
-    pen_end_say(chain_pen(c), (const uint8_t *)line, strlen(line));
-}
-
-/* ASK(c, who, SESSION_END, session_end, MNC__SESSION_END_NOW__INIT, body.serial = pen): the request of that body, in which these statements are done. */
-#define ASK(c, who, CASE, member, init, ...)                                                                           \
-    do {                                                                                                               \
-        Mnc__ClientMessage message = MNC__CLIENT_MESSAGE__INIT;                                                        \
-        __typeof__(*message.member) body = init;                                                                       \
-                                                                                                                       \
-        __VA_ARGS__;                                                                                                   \
-        message.body_case = MNC__CLIENT_MESSAGE__BODY_##CASE;                                                          \
-        message.member = &body;                                                                                        \
-        chain_ask(c, who, &message);                                                                                   \
-    } while (0)
-
-static char pen[] = CHAIN_PEN;
-
-static void ask_lease(struct chain *c, int who, Mnc__LeaseAction action)
-{
-    ASK(c, who, LEASE, lease, MNC__LEASE__INIT, body.serial = pen, body.has_action = true, body.action = action);
-}
-
-static void begin_session(struct chain *c)
-{
-    Mnc__Answer answers[QUESTIONS], *answer_pointers[QUESTIONS];
-    Mnc__PlanStep step = MNC__PLAN_STEP__INIT, *steps[] = {&step};
-    Mnc__Plan plan = MNC__PLAN__INIT;
-
-    for (size_t i = 0; i < QUESTIONS; i++) {
-        mnc__answer__init(&answers[i]);
-        answers[i].item = (char *)(uintptr_t)questions[i];
-        answers[i].has_yes = is_yes_or_no[i];
-        answer_pointers[i] = &answers[i];
-    }
-    step.has_zone = step.has_depth_um = step.has_stroke_rate_dhz = true;
-    step.zone = 8;
-    step.depth_um = 500;
-    step.stroke_rate_dhz = 1000;
-    plan.subject = (char[]){"K-1"};
-    plan.n_step = 1;
-    plan.step = steps;
-    plan.n_answer = QUESTIONS;
-    plan.answer = answer_pointers;
-    plan.has_numbing_min = true;
-    plan.numbing_min = 60;
-    ASK(c, OPERATOR, SESSION_BEGIN, session_begin, MNC__SESSION_BEGIN__INIT, body.serial = pen, body.plan = &plan);
-}
-
 static void call_pen(struct chain *c, uint32_t type)
 {
-    ASK(c, LOOKER, CALL, call, MNC__CALL__INIT, body.serial = pen, body.has_pen_type = true, body.pen_type = type);
+    ASK(c, LOOKER, CALL, call, MNC__CALL__INIT, body.serial = program_pen, body.has_pen_type = true, body.pen_type = type);
 }
 
 static void look_on(struct chain *c)
@@ -122,9 +61,9 @@ static void gather_records(struct chain *c)
 {
     chain_set_journal(c, false);
     for (int i = 0; i < 3; i++) {
-        say(c, "inject 1301");
+        program_say(c, "inject 1301");
         chain_wait(c, 200);
-        say(c, "clear 1301");
+        program_say(c, "clear 1301");
         chain_wait(c, 200);
     }
     chain_set_journal(c, true);
@@ -135,25 +74,25 @@ static void gather_records(struct chain *c)
 static void treat(struct chain *c)
 {
     look_on(c);
-    ask_lease(c, OPERATOR, MNC__LEASE_ACTION__LEASE_TAKE);
-    begin_session(c);
+    program_lease(c, OPERATOR, MNC__LEASE_ACTION__LEASE_TAKE);
+    program_begin(c, OPERATOR, 60);
     chain_wait(c, 200);
-    ASK(c, OPERATOR, SESSION_ARM, session_arm, MNC__SESSION_ARM__INIT, body.serial = pen, body.has_config_generation = true, body.config_generation = 1);
+    program_arm(c, OPERATOR);
     chain_wait(c, 100);
-    say(c, "trigger press");
+    program_say(c, "trigger press");
     chain_wait(c, 300);
     call_pen(c, MNP__FRAME_TYPE__TYPE_STATUS);
-    say(c, "inject 1401");
+    program_say(c, "inject 1401");
     chain_wait(c, 300);
-    say(c, "trigger release");
+    program_say(c, "trigger release");
     chain_wait(c, 1200);
-    ASK(c, OPERATOR, SESSION_END, session_end, MNC__SESSION_END_NOW__INIT, body.serial = pen, body.has_completed = true, body.completed = true);
+    program_end(c, OPERATOR);
     chain_wait(c, 300);
-    say(c, "unplug 0.1");
+    program_say(c, "unplug 0.1");
     chain_wait(c, 1000);
     gather_records(c);
     look_back(c);
-    ask_lease(c, OPERATOR, MNC__LEASE_ACTION__LEASE_RELEASE);
+    program_lease(c, OPERATOR, MNC__LEASE_ACTION__LEASE_RELEASE);
 }
 
 static void check_after(struct chain *c)
@@ -161,7 +100,7 @@ static void check_after(struct chain *c)
     uint64_t host_us, bound_us;
     uint32_t ms = 0;
 
-    say(c, "trigger press");
+    program_say(c, "trigger press");
     chain_hang_up(c);
     chain_wait(c, STOPPED_MS);
     assert_false(pen_end_may_move(chain_pen(c)));

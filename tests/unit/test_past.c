@@ -281,6 +281,26 @@ static void odd_rows_and_questions_do_no_harm(void **state)
     assert_int_equal(past_days(&p.zones[1][PAST_DEEPER], NOW_US), 3);
 }
 
+static void of_a_session_no_more_is_told_than_there_is_room_for(void **state)
+{
+    struct past_session *p = calloc(1, sizeof(*p));
+    char sql[200];
+
+    (void)state;
+    assert_non_null(p);
+    for (uint32_t i = 1; i <= PAST_ZONES_MAX + 8; i++) {
+        run("P", i, 0x100 + i, store_id(visits.s) + 1, true);
+        snprintf(sql, sizeof(sql), "INSERT INTO treated VALUES('A', %u, 1000, 1, 1, 500, 2)", i);
+        assert_int_equal(sqlite3_exec(store_sqlite(visits.s), sql, NULL, NULL, NULL), SQLITE_OK);
+    }
+    assert_int_equal(past_session(visits.s, 1, p), 0);
+    assert_int_equal(p->cartridge_count, PAST_ZONES_MAX);
+    assert_int_equal(p->zone_count, PAST_ZONES_MAX);
+    assert_int_equal(past_session(visits.s, 2, p), 0);
+    assert_int_equal(p->cartridge_count + p->zone_count, 0);
+    free(p);
+}
+
 static void a_journal_that_lost_its_times_is_damaged(void **state)
 {
     struct past_question q = {.subject = "A"};
@@ -462,6 +482,7 @@ int main(void)
         TEST(odd_rows_and_questions_do_no_harm),
         TEST(a_recall_takes_no_more_than_there_is_room_for),
         TEST(a_journal_that_lost_its_times_is_damaged),
+        TEST(of_a_session_no_more_is_told_than_there_is_room_for),
         TEST(what_is_continued_counts_as_the_same_treatment),
         TEST(nothing_is_forgotten_when_rows_are_dropped),
         TEST(a_journal_of_before_gets_its_past),

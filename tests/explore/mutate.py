@@ -24,8 +24,8 @@ SURVIVORS_MAX = 0.03  # of those that were tried, in all
 FIRMWARE = ["cartridge.c", "command.c", "detect.c", "factory.c", "faults.c", "link.c", "motor.c", "nvm.c", "pen.c", "records.c", "settings.c", "used.c"]
 TREATMENT = ["lease.c", "treatment.c", "policy.c", "plan.c", "past.c", "history.c"]
 OWN = {"factory.c": ["calibration"], "records.c": ["nvm"], "settings.c": ["nvm"], "pen.c": [], "command.c": ["requests"], "treatment.c": ["treatment", "outcome"]}  # others: of their name
-RIG = ["pen", "core", "running", "faults", "factory"]  # the whole firmware
-JOURNAL = ["past", "history"]  # on a journal
+RIG = ["pen", "pen_tells", "core", "running", "faults", "factory"]  # the whole firmware
+JOURNAL = ["past", "history", "lists"]  # on a journal
 SEQUENCED = ["control.c", "session.c"]  # by sequences of events on the whole daemon; a long list of which these are to see what may move, not what is said
 WRAPPED = re.findall(r"\w+", re.search(r"foreach\(call (.*) \$\{MN_FAILING\}\)", open(os.path.join(TOP, "tests/CMakeLists.txt")).read())[1]) + re.findall(
     r"\w+", re.search(r"set\(MN_FAILING ([^)]*)\)", open(os.path.join(TOP, "tests/CMakeLists.txt")).read())[1])

@@ -220,3 +220,42 @@ uint32_t rig_until_fault(struct rig *r, unsigned code, uint32_t limit_ms)
     fail_msg("fault %u not raised within %u ms; fault word %08x, state %d", code, limit_ms, r->v.pen.faults.word, r->v.pen.state);
     return 0;
 }
+
+struct rig the_rig;
+
+int rig_setup(void **state)
+{
+    (void)state;
+    rig_start(&the_rig);
+    return 0;
+}
+
+int rig_teardown(void **state)
+{
+    (void)state;
+    rig_stop(&the_rig);
+    return 0;
+}
+
+void rig_start_needles(struct rig *r)
+{
+    rig_arm(r);
+    rig_say(r, "trigger press");
+    rig_until_state(r, mnp_State_STATE_RUNNING, 20);
+}
+
+void rig_stop_needles(struct rig *r)
+{
+    rig_say(r, "trigger release");
+    rig_until_state(r, mnp_State_STATE_SAFE, 500);
+}
+
+void rig_step(struct rig *r, void (*lie)(struct pen_sensors *s))
+{
+    model_step(&r->v.model, &r->v.actuators, &r->v.sensors);
+    if (lie != NULL)
+        lie(&r->v.sensors);
+    if (r->v.pen.now_ms % MN_HEARTBEAT_PERIOD_MS == 0)
+        rig_send(r, mnp_FrameType_TYPE_HEARTBEAT, 0, NULL, 0);
+    pen_tick(&r->v.pen, &r->v.sensors, &r->v.actuators);
+}

@@ -62,3 +62,13 @@ mnp_Arm rig_arming(const struct rig *r, uint32_t zone, uint64_t treatment);
 void rig_arm(struct rig *r);
 void rig_say(struct rig *r, const char *line);
 bool rig_has_fault(const struct rig *r, unsigned code);
+
+/* One for each test: setup and teardown. */
+extern struct rig the_rig;
+int rig_setup(void **state);
+int rig_teardown(void **state);
+/* Arms for the cheek, and presses the trigger; lets it go, and waits until the pen is SAFE. */
+void rig_start_needles(struct rig *r);
+void rig_stop_needles(struct rig *r);
+/* One millisecond, with its heartbeat, in which lie(), if there is one, has the last word about what the sensors read. */
+void rig_step(struct rig *r, void (*lie)(struct pen_sensors *s));

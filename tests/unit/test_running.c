@@ -47,18 +47,6 @@ static mnp_RunRecord last_run(void)
     return r.body.run;
 }
 
-/* One millisecond in which lie(), if there is one, has the last word about what the sensors read. */
-static void step(void (*lie)(struct pen_sensors *s))
-{
-
-    model_step(&rig.v.model, &rig.v.actuators, &rig.v.sensors);
-    if (lie != NULL)
-        lie(&rig.v.sensors);
-    if (rig.v.pen.now_ms % MN_HEARTBEAT_PERIOD_MS == 0)
-        rig_send(&rig, mnp_FrameType_TYPE_HEARTBEAT, 0, NULL, 0);
-    pen_tick(&rig.v.pen, &rig.v.sensors, &rig.v.actuators);
-}
-
 static void check(const char *what, enum answer answer, unsigned code, uint32_t limit_ms, void (*lie)(struct pen_sensors *s))
 {
     uint32_t ms = 0, still = 0;
@@ -67,7 +55,7 @@ static void check(const char *what, enum answer answer, unsigned code, uint32_t 
     while (ms < (answer == NOTHING ? 3000 : limit_ms) && (rig.v.pen.state == mnp_State_STATE_RUNNING || answer == IS_FLAGGED) && rig.v.pen.boot_id == boot_id &&
            !(answer == IS_FLAGGED && flagged)) {
         if (lie != NULL)
-            step(lie);
+            rig_step(&rig, lie);
         else
             rig_run(&rig, 1);
         flagged = code != 0 && rig_has_fault(&rig, code);
@@ -87,10 +75,10 @@ static void check(const char *what, enum answer answer, unsigned code, uint32_t 
     assert_int_not_equal(rig.v.pen.state, mnp_State_STATE_RUNNING);
     assert_false(rig.v.actuators.enable || rig.v.actuators.power);
     while (rig.v.model.rate_hz > 0 && still++ < 400)
-        step(lie);
+        rig_step(&rig, lie);
     assert_in_range(still, 0, 60);
     for (int i = 0; i < 200; i++)
-        step(lie);
+        rig_step(&rig, lie);
     assert_int_equal(last_run().end, mnp_EndReason_END_FAULT);
     assert_int_equal(last_run().fault_code, code);
 }
@@ -243,7 +231,7 @@ static void a_trigger_that_lets_go_stops_however_short(void **state)
 {
     (void)state;
     start(500);
-    step(trigger_says_released);
+    rig_step(&rig, trigger_says_released);
     assert_int_not_equal(rig.v.pen.state, mnp_State_STATE_RUNNING);
     rig_run(&rig, 500); /* the finger is on it all the time */
     assert_int_equal(rig.v.pen.state, mnp_State_STATE_SAFE);

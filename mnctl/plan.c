@@ -320,16 +320,22 @@ bool plan_set_answer(struct plan_words *w, size_t question, const char *word, ch
 
 bool plan_set_answer_zones(struct plan_words *w, size_t question, const char *words, char why[WHY_MAX])
 {
-    char copy[200], *save = NULL;
+    static const char between[] = ", ";
     uint32_t zones = 0;
 
-    snprintf(copy, sizeof(copy), "%s", words);
-    for (char *word = strtok_r(copy, ", ", &save); word != NULL; word = strtok_r(NULL, ", ", &save)) {
-        const struct mn_zone *z = find_zone(word, why);
+    if (!mn_question_at(question)->in_zone)
+        return refuse(why, "it counts wherever it is, and takes no zones");
+    for (words += strspn(words, between); *words != '\0'; words += strspn(words, between)) {
+        size_t n = strcspn(words, between);
+        char word[40];
+        const struct mn_zone *z;
 
+        snprintf(word, sizeof(word), "%.*s", (int)n, words);
+        z = find_zone(word, why);
         if (z == NULL)
             return false;
         zones |= UINT32_C(1) << z->number;
+        words += n;
     }
     w->plan.answer[question].zones = zones;
     return true;

@@ -191,6 +191,7 @@ def every_mistake(d, ok):
     t.until(r"\b16 of 28")
     t.type("yes")
     says("where_it_is", "elbow", "there is no zone")
+    says("where_it_is_at_length", "chin, " * 50 + "elbows", "there is no zone .?elbows")
     says("elsewhere_does_not_matter", "neck, hands", "17 of 28")
     t.type("no")
     for i in range(18, 29):

@@ -33,6 +33,26 @@ void upper_word(char *out, size_t cap, const char *word)
     out[i] = '\0';
 }
 
+void cut_word(char *out, size_t cap, const char *word, size_t n)
+{
+    bool fits = n < cap;
+
+    n = fits ? n : cap - 4;
+    memcpy(out, word, n);
+    memcpy(out + n, fits ? "" : "...", fits ? 1 : 4);
+}
+
+bool next_word(const char **at, const char *between, char *out, size_t cap)
+{
+    size_t n;
+
+    *at += strspn(*at, between);
+    n = strcspn(*at, between);
+    cut_word(out, cap, *at, n);
+    *at += n;
+    return n > 0;
+}
+
 size_t find_word(const char *word, const char *const *names, size_t n, bool may_shorten)
 {
     size_t begun = 0, found = n;

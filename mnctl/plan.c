@@ -212,7 +212,7 @@ static const char *next_part(const char *at, char *out, size_t cap)
     at += strspn(at, " ");
     while (at[n] != '\0' && at[n] != ':' && !(at[n] == ' ' && at[n + strspn(at + n, " ")] >= '0' && at[n + strspn(at + n, " ")] <= '9'))
         n++;
-    snprintf(out, cap, "%.*s", (int)n, at);
+    cut_word(out, cap, at, n);
     while (out[0] != '\0' && out[strlen(out) - 1] == ' ')
         out[strlen(out) - 1] = '\0';
     return at + n + (at[n] == ':');
@@ -320,22 +320,17 @@ bool plan_set_answer(struct plan_words *w, size_t question, const char *word, ch
 
 bool plan_set_answer_zones(struct plan_words *w, size_t question, const char *words, char why[WHY_MAX])
 {
-    static const char between[] = ", ";
     uint32_t zones = 0;
+    char word[40];
 
     if (!mn_question_at(question)->in_zone)
         return refuse(why, "it counts wherever it is, and takes no zones");
-    for (words += strspn(words, between); *words != '\0'; words += strspn(words, between)) {
-        size_t n = strcspn(words, between);
-        char word[40];
-        const struct mn_zone *z;
+    while (next_word(&words, ", ", word, sizeof(word))) {
+        const struct mn_zone *z = find_zone(word, why);
 
-        snprintf(word, sizeof(word), "%.*s", (int)n, words);
-        z = find_zone(word, why);
         if (z == NULL)
             return false;
         zones |= UINT32_C(1) << z->number;
-        words += n;
     }
     w->plan.answer[question].zones = zones;
     return true;

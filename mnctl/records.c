@@ -317,10 +317,9 @@ static int parse_kinds(const char *word, uint32_t *kinds, bool *sessions)
 {
     static const char *const names[] = {"boot", "fault", "config", "run", "session"};
     const size_t n = sizeof(names) / sizeof(names[0]);
-    char copy[64];
+    char name[64];
 
-    snprintf(copy, sizeof(copy), "%s", word);
-    for (char *save = NULL, *name = strtok_r(copy, ",", &save); name != NULL; name = strtok_r(NULL, ",", &save)) {
+    while (next_word(&word, ",", name, sizeof(name))) {
         size_t i = find_word(name, names, n, true);
 
         if (i == n && nearest(name, names, n) != NULL)

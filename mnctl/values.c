@@ -25,7 +25,7 @@ static int find_setting(const char *word, size_t n, size_t *setting, bool *long_
         n--;
     while (n > 0 && word[0] == ' ')
         word++, n--;
-    snprintf(copy, sizeof(copy), "%.*s", (int)n, word);
+    cut_word(copy, sizeof(copy), word, n);
     for (size_t i = 0; i < mn_setting_count() && count + 1 < 32; i++) {
         names[count++] = setting_short_name(i);
         names[count++] = mn_setting_at(i)->name;

@@ -78,6 +78,7 @@ says policy_misspelt 2 'there is no policy shwo; did you mean show' mnctl policy
 says session_misspelt 2 'there is no session strat; did you mean start' mnctl session strat
 plan K-1 cheek:1mm | sed 's/item: KELOID, answer: "no"/item: KELOID, answer: "yes", zones: CHIN/' > "$dir/places.yaml"
 says a_place_of_what_counts_everywhere 2 'places.yaml, line [0-9]+.*KELOID: it counts wherever it is, and takes no zones' mnctl session check "$dir/places.yaml"
+says nothing_behind_a_rate_is_overlooked 2 'rate is not|no number|none of its units' mnctl session plan --zone "cheek:1mm:120Hz                        junk"
 says session_of_a_misspelt_zone 2 'there is no zone chek; did you mean CHEEK' mnctl session plan --zone chek:1mm
 says session_of_a_misspelt_indication 2 '--indication: there is no indication skars; did you mean SCARS' mnctl session plan --indication skars
 says session_of_a_name 2 '--subject: the subject is a key of 1 to 32 printable characters without blanks, not "Jane Doe"' mnctl session plan --subject 'Jane Doe'

@@ -59,6 +59,7 @@ says a_changed_copy_is_found 1 '[12] rows are as they were written; the next one
 says no_journal_to_check 1 '/nowhere cannot be read: unable to open database file' mnd --verify-journal /nowhere
 says a_wrong_time 2 '--since: "yesterdayish" is no time: write 3h, 5d, 2w, yesterday' mnctl records --since yesterdayish
 says a_wrong_kind 2 'there is no kind fualt; did you mean fault' mnctl records --kind fualt
+says a_wrong_kind_far_behind 2 'there is no kind fualt; did you mean fault' mnctl records --kind fault,run,boot,config,session,fault,run,boot,config,session,fault,run,fualt
 says a_wrong_word 2 'there is no records --folow; did you mean --follow' mnctl records --folow
 says a_wrong_priority 2 '--priority takes some of H, M and L' mnctl records --priority X
 says a_wrong_cursor 2 "--after takes a record's cursor" mnctl records --after 12

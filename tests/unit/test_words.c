@@ -192,9 +192,32 @@ static void text_is_cut_by_columns(void **state)
     assert_int_equal(text_columns("\xe4\xb8\xad"), 2);
 }
 
+static void a_word_that_is_cut_is_taken_for_nothing_shorter(void **state)
+{
+    const char *list = " ,one, twoandtwenty,three ,";
+    char word[8];
+
+    (void)state;
+    cut_word(word, sizeof(word), "1234567", 7);
+    assert_string_equal(word, "1234567");
+    cut_word(word, sizeof(word), "12345678", 8);
+    assert_string_equal(word, "1234...");
+    cut_word(word, sizeof(word), "12345678", 3);
+    assert_string_equal(word, "123");
+    assert_true(next_word(&list, ", ", word, sizeof(word)));
+    assert_string_equal(word, "one");
+    assert_true(next_word(&list, ", ", word, sizeof(word)));
+    assert_string_equal(word, "twoa...");
+    assert_true(next_word(&list, ", ", word, sizeof(word)));
+    assert_string_equal(word, "three");
+    assert_false(next_word(&list, ", ", word, sizeof(word)));
+    assert_false(next_word(&list, ", ", word, sizeof(word)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_word_that_is_cut_is_taken_for_nothing_shorter),
         cmocka_unit_test(a_quantity_is_a_number_and_its_unit),
         cmocka_unit_test(a_whole_number_is_whole_decimal_and_in_range),
         cmocka_unit_test(a_time_is_a_length_a_day_or_a_date),

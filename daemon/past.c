@@ -177,6 +177,54 @@ int past_begin(sqlite3 *db)
     return run(db, "INSERT INTO known(one, since_us, latest_us) SELECT 1, host_us, 0 FROM records ORDER BY position LIMIT 1", NULL, 0);
 }
 
+/* Row by row, from one end and then from the other: what stands behind a damaged page is found from behind. SQLITE_OK also when some cannot be read. */
+static int salvage_table(sqlite3 *from, sqlite3 *to, const char *select, const char *order, const char *insert, unsigned *count)
+{
+    sqlite3_stmt *in = NULL;
+    int r = sqlite3_prepare_v2(to, insert, -1, &in, NULL);
+
+    for (int backward = 0; r == SQLITE_OK && backward < 2; backward++) {
+        char sql[240];
+        sqlite3_stmt *out = NULL;
+
+        snprintf(sql, sizeof(sql), "%s ORDER BY %s%s", select, order, backward ? " DESC" : "");
+        if (sqlite3_prepare_v2(from, sql, -1, &out, NULL) != SQLITE_OK)
+            break; /* it has no such table, or is no journal */
+        while (r == SQLITE_OK && sqlite3_step(out) == SQLITE_ROW) {
+            for (int i = 0; r == SQLITE_OK && i < sqlite3_column_count(out); i++)
+                r = sqlite3_bind_value(in, i + 1, sqlite3_column_value(out, i));
+            if (r == SQLITE_OK && sqlite3_step(in) == SQLITE_DONE)
+                *count += (unsigned)sqlite3_changes(to); /* else it is none of ours: a value of another type */
+            r = r == SQLITE_OK && sqlite3_reset(in) == SQLITE_FULL ? SQLITE_FULL : r;
+        }
+        sqlite3_finalize(out);
+    }
+    sqlite3_finalize(in);
+    return r;
+}
+
+int past_salvage(sqlite3 *db, const char *damaged, unsigned *treated, unsigned *uses)
+{
+    unsigned ignored = 0;
+    sqlite3 *old = NULL;
+    int r = SQLITE_OK;
+
+    *treated = *uses = 0;
+    if (sqlite3_open_v2(damaged, &old, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK) {
+        r = salvage_table(old, db, "SELECT subject, zone, ended_us, depth_um, end FROM treated", "subject",
+                          "INSERT OR IGNORE INTO treated(subject, zone, ended_us, session, origin, depth_um, end) VALUES(?1, ?2, ?3, 0, -1, ?4, ?5)", treated);
+        if (r == SQLITE_OK)
+            r = salvage_table(old, db, "SELECT uid, treatment, lot, first_us, serial FROM uses", "uid",
+                              "INSERT OR IGNORE INTO uses(uid, treatment, lot, first_us, serial) VALUES(?, ?, ?, ?, ?)", uses);
+        if (r == SQLITE_OK)
+            r = salvage_table(old, db, "SELECT folded, subject, first_us FROM subjects", "folded", "INSERT OR IGNORE INTO subjects(folded, subject, first_us) VALUES(?, ?, ?)", &ignored);
+        if (r == SQLITE_OK)
+            r = salvage_table(old, db, "SELECT latest_us FROM known", "one", "UPDATE known SET latest_us = MAX(latest_us, ?)", &ignored);
+    }
+    sqlite3_close(old);
+    return r;
+}
+
 /* ---- what is asked ---- */
 
 static int ask_times(sqlite3 *db, struct past *out)

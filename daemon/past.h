@@ -90,5 +90,8 @@ struct sqlite3;
 extern const char past_schema[];
 /* What this row says, in the transaction that is open; a SQLite code. id is the journal's, from which its treatments are numbered. */
 int past_note(struct sqlite3 *db, uint64_t id, const struct journal_record *r);
+/* What can still be read of these tables in a damaged journal, into the ones of a new journal; a SQLite code, of what could not be written. Sessions lose their
+ * numbers, which begin anew, and it is not said that all is known: since_us stays that of the new journal. */
+int past_salvage(struct sqlite3 *db, const char *damaged, unsigned *treated, unsigned *uses);
 /* A journal that had no such tables: nothing is known of before its first row. */
 int past_begin(struct sqlite3 *db);

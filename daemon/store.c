@@ -441,6 +441,7 @@ static void close_db(struct store *s)
 int store_open(struct store **out, const char *path, char *why, size_t cap)
 {
     struct store *s = calloc(1, sizeof(*s));
+    unsigned treated, uses;
     char aside[STORE_PATH_MAX];
     int r;
 
@@ -469,6 +470,8 @@ int store_open(struct store **out, const char *path, char *why, size_t cap)
         }
         snprintf(why, cap, "the journal %s was damaged: it is kept as %s, and a new one is begun", path, aside);
         r = open_db(s, why);
+        if (r == SQLITE_OK && (r = past_salvage(s->db, aside, &treated, &uses)) == SQLITE_OK && treated + uses > 0)
+            snprintf(why + strlen(why), cap - strlen(why), "; %u treated zones and %u uses of cartridges were taken over from it", treated, uses);
     }
     if (r != SQLITE_OK) {
         bool later = r == SQLITE_SCHEMA;

@@ -150,11 +150,16 @@ static uint32_t happen(struct chain *c, enum event e)
     return 20;
 }
 
+static const char *name_of(enum event e)
+{
+    return e < EVENTS_END ? names[e] : "?";
+}
+
 static void print_sequence(const enum event *events, size_t n, const char *what)
 {
     print_message("%s, after", what);
     for (size_t i = 0; i < n; i++)
-        print_message(" %s", names[events[i]]);
+        print_message(" %s", name_of(events[i]));
     print_message("\n");
 }
 
@@ -170,7 +175,7 @@ static bool try_it(const enum event *events, size_t n, size_t first)
 
         chain_wait(c, happen(c, events[i]) + (i < first ? 100 : 0));
         if (getenv("MN_SEQUENCE") != NULL)
-            print_message("%-10s %s\n", names[events[i]], pen_end_is_driven(chain_pen(c)) ? "driven" : pen_end_may_move(chain_pen(c)) ? "armed" : "");
+            print_message("%-10s %s\n", name_of(events[i]), pen_end_is_driven(chain_pen(c)) ? "driven" : pen_end_may_move(chain_pen(c)) ? "armed" : "");
         if (pen_end_may_move(chain_pen(c)) && !is.may_move)
             wrong = "the needles may move, and nobody may let them";
         else if (pen_end_is_driven(chain_pen(c)) && !is.trigger)
@@ -207,7 +212,7 @@ static void every_sequence_keeps_the_needles_in_hand(void **state)
         sequences *= EVENTS_END;
     for (size_t from = 0; from < BEGINNINGS; from++) {
         for (unsigned long s = 0; s < sequences && bad < 10; s++) {
-            enum event events[4 + LENGTH_MAX];
+            enum event events[4 + LENGTH_MAX] = {0};
             size_t n = beginnings[from].count;
             unsigned long rest = s;
 
@@ -237,7 +242,7 @@ static void the_sequence_that_was_named(void **state)
 {
     const char *text = getenv("MN_SEQUENCE");
     char words[400], *save = NULL;
-    enum event events[40];
+    enum event events[40] = {0};
     size_t n;
 
     (void)state;

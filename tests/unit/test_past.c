@@ -440,6 +440,64 @@ static void nothing_is_forgotten_when_rows_are_dropped(void **state)
     }
 }
 
+static void write_bytes(const char *path, const uint8_t *bytes, size_t n)
+{
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Whichever page of it is damaged, a new journal is begun, and what can be read of the past is in it. */
+static void a_damaged_journal_hands_on_its_past(void **state)
+{
+    enum { PAGE = 4096 };
+    static uint8_t whole[200 * PAGE], damaged[200 * PAGE];
+    unsigned pages = 0, kept_treatment = 0, kept_use = 0;
+    char why[600];
+    size_t n;
+    FILE *f;
+
+    (void)state;
+    for (uint32_t i = 1; i <= 30; i++) {
+        char subject[8];
+
+        snprintf(subject, sizeof(subject), "S%u", i);
+        visits_session(i, subject, 500, 10, 100, false);
+        run("P", i, 0x100 + i, store_id(visits.s) + i, true);
+    }
+    store_close(visits.s);
+    f = fopen(visits.path, "r");
+    assert_non_null(f);
+    n = fread(whole, 1, sizeof(whole), f);
+    assert_int_equal(fclose(f), 0);
+    assert_in_range(n, 10 * PAGE, sizeof(whole) - PAGE);
+    for (size_t at = PAGE; at < n; at += PAGE) { /* not the first, without which it is no journal at all */
+        bool found;
+
+        memcpy(damaged, whole, n);
+        memset(damaged + at, 0xee, PAGE);
+        write_bytes(visits.path, damaged, n);
+        assert_int_equal(store_open(&visits.s, visits.path, why, sizeof(why)), 0);
+        assert_non_null(strstr(why, "was damaged"));
+        pages++;
+        kept_treatment += days("S17", PAST_DEEPER, NOW_US) == 10;
+        found = used_in(0x100 + 17, 0) != 0;
+        kept_use += found;
+        if (found)
+            assert_non_null(strstr(why, "uses of cartridges were taken over"));
+        visits_session(1, "S17", 500, 1, 100, false); /* a session of the same number is another one */
+        assert_int_equal(days("S17", PAST_DEEPER, NOW_US), 1);
+        assert_true(ask("S17", ZONE_CHEEK, 17).continued.found == false);
+        store_close(visits.s);
+    }
+    print_message("of %u damaged pages %u leave the treatment known, %u the cartridge\n", pages, kept_treatment, kept_use);
+    assert_true(kept_treatment > pages / 2 && kept_use > pages / 2);
+    write_bytes(visits.path, whole, n);
+    assert_int_equal(store_open(&visits.s, visits.path, why, sizeof(why)), 0);
+}
+
 /* A journal of version 0.1.0 has no such tables: they are made of its rows, and nothing is known of before the first. */
 static void a_journal_of_before_gets_its_past(void **state)
 {
@@ -485,6 +543,7 @@ int main(void)
         TEST(of_a_session_no_more_is_told_than_there_is_room_for),
         TEST(what_is_continued_counts_as_the_same_treatment),
         TEST(nothing_is_forgotten_when_rows_are_dropped),
+        TEST(a_damaged_journal_hands_on_its_past),
         TEST(a_journal_of_before_gets_its_past),
     };
 

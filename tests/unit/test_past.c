@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "past.h"
@@ -146,6 +147,33 @@ static void a_clock_that_cannot_be_right_is_said(void **state)
     assert_true(is_right(NOW_US, NOW_US + 1000 * DAY_US, ""));
     assert_true(is_right(0, UINT64_C(2147483648) * 1000000, "")); /* a second after what 32 bits hold, in 2038 */
     assert_true(is_right(UINT64_C(2147483647) * 1000000, UINT64_C(2147483648) * 1000000, ""));
+}
+
+/* Days are of 24 hours, whatever the clock on the wall does; and a second that comes twice is no clock that was set back. */
+static void summer_time_and_leap_seconds_change_no_interval(void **state)
+{
+    static const uint64_t changes_us[] = {UINT64_C(1806195600000000), UINT64_C(1824944400000000)}; /* in Berlin: 2027-03-28 01:00 UTC, 2027-10-31 01:00 UTC */
+    const char *before = getenv("TZ");
+    char kept[64];
+
+    (void)state;
+    snprintf(kept, sizeof(kept), "%s", before != NULL ? before : "");
+    setenv("TZ", "Europe/Berlin", 1);
+    tzset();
+    for (size_t i = 0; i < 2; i++) {
+        struct past_time then = {.ended_us = changes_us[i] - DAY_US / 2};
+
+        for (uint32_t d = 1; d <= 28; d++) {
+            assert_int_equal(past_days(&then, then.ended_us + d * DAY_US - 1), d - 1);
+            assert_int_equal(past_days(&then, then.ended_us + d * DAY_US), d);
+        }
+    }
+    assert_true(is_right(NOW_US, NOW_US - 1000000, ""));
+    if (before != NULL)
+        setenv("TZ", kept, 1);
+    else
+        unsetenv("TZ");
+    tzset();
 }
 
 /* ---- cartridges ---- */
@@ -532,6 +560,7 @@ int main(void)
         TEST(a_wrong_clock_hides_nothing),
         TEST(the_latest_time_is_known),
         TEST(a_clock_that_cannot_be_right_is_said),
+        TEST(summer_time_and_leap_seconds_change_no_interval),
         TEST(a_cartridge_is_known_by_every_run_of_every_pen),
         TEST(a_cartridge_of_an_incomplete_session_counts_as_used),
         TEST(a_recall_finds_sessions_by_cartridge_and_by_lot),

@@ -17,6 +17,7 @@ struct pen_end {
     char sim_path[108];
     const uint8_t *made_up, *flips;
     size_t made_up_n, flips_n;
+    bool lose_status;
     uint64_t now_ms;
 };
 
@@ -81,6 +82,10 @@ bool pen_end_pass_on(struct pen_end *e)
     if (any)
         pen_end_drop(e);
     while ((n = recv(e->pen, packet, SIMLINK_PACKET_MAX, MSG_DONTWAIT)) > 1) {
+        if (packet[0] == SIMLINK_INTERRUPT_IN && e->lose_status) {
+            e->lose_status = false;
+            continue;
+        }
         any |= send(e->wire, packet, change(e, packet, (size_t)n), MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
     }
     while ((n = recv(e->wire, packet, SIMLINK_PACKET_MAX, MSG_DONTWAIT)) > 0)
@@ -138,6 +143,11 @@ void pen_end_flip(struct pen_end *e, const uint8_t *places, size_t n)
     e->flips_n = n;
 }
 
+void pen_end_lose_status(struct pen_end *e)
+{
+    e->lose_status = true;
+}
+
 void pen_end_send(struct pen_end *e, const uint8_t *packet, size_t n)
 {
     if (n <= SIMLINK_PACKET_MAX)
@@ -162,4 +172,13 @@ uint32_t pen_end_generation(const struct pen_end *e)
 bool pen_end_is_driven(const struct pen_end *e)
 {
     return e->port.vpen.pen.state == mnp_State_STATE_RUNNING;
+}
+
+void pen_end_arm(struct pen_end *e)
+{
+    struct pen *p = &e->port.vpen.pen;
+    struct pen_arming arming = {.generation = p->settings.generation, .zone = 8, .treatment = 1, .cartridge_uid = p->cartridge.tag.uid};
+    uint16_t code;
+
+    pen_arm(p, &arming, &code);
 }

@@ -25,6 +25,8 @@ void pen_end_say(struct pen_end *e, const uint8_t *text, size_t n);
 void pen_end_make_up(struct pen_end *e, const uint8_t *type_and_payload, size_t n);
 /* In the pen's next status, or else in the payload of its next frame, are XORed: place (2 bytes), with what, and again. The bytes must stay. */
 void pen_end_flip(struct pen_end *e, const uint8_t *places, size_t n);
+/* The next status of the pen is lost. */
+void pen_end_lose_status(struct pen_end *e);
 /* A packet to the daemon, as it is. */
 void pen_end_send(struct pen_end *e, const uint8_t *packet, size_t n);
 
@@ -33,6 +35,8 @@ void pen_end_drop(struct pen_end *e);
 
 /* The number of its newest record. */
 uint32_t pen_end_newest_record(const struct pen_end *e);
+/* It is armed by nobody's request, as only a fault of its own could. */
+void pen_end_arm(struct pen_end *e);
 /* Of its configuration. */
 uint32_t pen_end_generation(const struct pen_end *e);
 /* The needles are driven. */

@@ -1,6 +1,6 @@
 /*
  * Control and sessions in the daemon itself (control.c, session.c, client.c, request.c and all below them), with the pen's firmware behind it: every sequence of events of a length, from a session that was
- * begun, armed, and runs. Two programs take, give, lose and drop control, arm, stop and end; the trigger is pressed and let go, the cable pulled, the journal taken away, a fault comes, nobody answers.
+ * begun, armed, and runs. Two programs take, give, lose and drop control, arm, stop and end; the trigger is pressed and let go, the cable pulled, the journal taken away, a fault comes, nobody answers, a status is lost, the pen arms itself.
  *
  * What must hold after each event is said by a model of a few lines that knows nothing of how it is done: needles may move only by an ARM of whoever controls the pen, since when nothing has come that
  * ends it; they are driven only with the trigger pressed; and 350 ms after the programs are gone no trigger moves them.
@@ -17,7 +17,7 @@
 #include "program.h"
 
 #define EVENTS(X)                                                                                                      \
-    X(TAKE_A) X(TAKE_B) X(OVER_B) X(REQUEST_B) X(GIVE_A) X(RELEASE_A) X(HANG_UP_A) X(BEGIN_A) X(ARM_A) X(ARM_B) X(STOP_B) X(END_A) X(END_B) X(PRESS) X(LET) X(UNPLUG) X(FAULT) X(SILENT) X(NO_JOURNAL)
+    X(TAKE_A) X(TAKE_B) X(OVER_B) X(REQUEST_B) X(GIVE_A) X(RELEASE_A) X(HANG_UP_A) X(BEGIN_A) X(ARM_A) X(ARM_B) X(ARM_UNHEARD) X(ARM_ITSELF) X(STOP_B) X(END_A) X(END_B) X(PRESS) X(LET) X(UNPLUG) X(FAULT) X(SILENT) X(NO_JOURNAL)
 
 enum event {
 #define ID(name) name,
@@ -70,7 +70,7 @@ static void play(struct chain *c, const uint8_t *script, size_t n)
 /* How long it may take until what it ends has ended. */
 static uint32_t happen(struct chain *c, enum event e)
 {
-    bool driven = pen_end_is_driven(chain_pen(c));
+    bool driven = pen_end_is_driven(chain_pen(c)), armed = pen_end_may_move(chain_pen(c));
 
     switch (e) {
     case TAKE_A:
@@ -112,6 +112,15 @@ static uint32_t happen(struct chain *c, enum event e)
         program_arm(c, e == ARM_B);
         is.may_move |= is.owner == (e == ARM_B) && is.journal;
         break;
+    case ARM_UNHEARD: /* by A; the status that says ARMED is lost */
+        chain_wait(c, 100); /* until no other status is on its way, which would be lost instead */
+        pen_end_lose_status(chain_pen(c));
+        program_arm(c, A);
+        is.may_move &= armed;
+        return 500 + STOPPED_MS;
+    case ARM_ITSELF:
+        pen_end_arm(chain_pen(c));
+        return STOPPED_MS;
     case STOP_B:
         program_stop(c, B);
         is.may_move = false;

@@ -176,8 +176,10 @@ def equivalents():
 def name_of(path, mutant):
     number, column, old, new = mutant
     with open(os.path.join(TOP, path)) as source:
-        line = source.read().split("\n")[number]
-    return os.path.basename(path), line.strip(), f"{old} -> {new or 'nothing'}" + (f" ({line[:column].count(old) + 1})" if line.count(old) > 1 else "")
+        lines = source.read().split("\n")
+    line = lines[number]
+    heads = [m[1] for m in (re.match(r"[a-z].*?(\w+)\(", above) for above in lines[:number + 1]) if m]  # the function in which it stands
+    return f"{os.path.basename(path)} {heads[-1] if heads else ''}", line.strip(), f"{old} -> {new or 'nothing'}" + (f" ({line[:column].count(old) + 1})" if line.count(old) > 1 else "")
 
 
 def main():

@@ -47,6 +47,7 @@ static void a_message_has_all_that_is_known(void **state)
     assert_false(message.m.has_end || message.m.has_ended_us || message.m.has_continues || message.m.has_policy_sha256);
     strcpy(t.indication, "SCARS");
     t.zone_now = 1;
+    t.zones[1].zone = ZONE_CHIN; /* behind the last */
     t.continues = 3;
     assert_true(treatment_add_override(&t, "CHEEK", "because"));
     strcpy(visits.site.name, "Nord");

@@ -468,6 +468,50 @@ static void nothing_is_forgotten_when_rows_are_dropped(void **state)
     }
 }
 
+static void treat(uint32_t session, uint32_t zone, uint32_t end)
+{
+    char sql[200];
+
+    snprintf(sql, sizeof(sql), "INSERT INTO treated VALUES('A', %u, 1000, %u, %u, 500, %u)", zone, session, session, end);
+    assert_int_equal(sqlite3_exec(store_sqlite(visits.s), sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+/* Of as many as a page holds, and of sessions with more in them than a session can have. */
+static void a_recall_of_dropped_sessions_comes_by_pages(void **state)
+{
+    struct history_list l = {.by_lot = true, .cartridge_lot = 2611};
+
+    (void)state;
+    for (uint32_t i = 1; i <= HISTORY_LIST_MAX; i++)
+        run("P", i, 0x100 + i, store_id(visits.s) + i, true);
+    for (uint32_t i = 0; i < POLICY_STEPS_MAX + 3; i++)
+        treat(HISTORY_LIST_MAX, 1 + i, END_UNTREATED);
+    treat(HISTORY_LIST_MAX - 1, 8, END_UNTREATED + 1); /* of a later version */
+    for (uint32_t i = 0; i < TREATMENT_CARTRIDGES_MAX + 3; i++)
+        run("P", 100 + i, 0x1000 + i, store_id(visits.s) + HISTORY_LIST_MAX, true);
+    assert_int_equal(history_list(visits.s, &l), 0);
+    assert_int_equal(l.count, HISTORY_LIST_MAX);
+    assert_int_equal(l.next_before, 0); /* that was all */
+    assert_int_equal(l.sessions[0]->n_zone, POLICY_STEPS_MAX);
+    assert_int_equal(l.sessions[0]->n_cartridge, TREATMENT_CARTRIDGES_MAX);
+    assert_int_equal(l.sessions[0]->end, END_UNTREATED);
+    assert_false(l.sessions[1]->has_end);
+    assert_int_equal(l.sessions[2]->n_zone, 0);
+    assert_string_equal(l.sessions[2]->subject, "");
+    history_list_free(&l);
+    run("P", 200, 0x200, store_id(visits.s) + HISTORY_LIST_MAX + 1, true);
+    l = (struct history_list){.by_lot = true, .cartridge_lot = 2611};
+    assert_int_equal(history_list(visits.s, &l), 0);
+    assert_int_equal(l.count, HISTORY_LIST_MAX);
+    assert_int_equal(l.next_before, 2);
+    history_list_free(&l);
+    l = (struct history_list){.by_lot = true, .cartridge_lot = 2611, .before = 2};
+    assert_int_equal(history_list(visits.s, &l), 0);
+    assert_int_equal(l.count, 1);
+    assert_int_equal(l.sessions[0]->number, 1);
+    history_list_free(&l);
+}
+
 static void write_bytes(const char *path, const uint8_t *bytes, size_t n)
 {
     FILE *f = fopen(path, "w");
@@ -572,6 +616,7 @@ int main(void)
         TEST(of_a_session_no_more_is_told_than_there_is_room_for),
         TEST(what_is_continued_counts_as_the_same_treatment),
         TEST(nothing_is_forgotten_when_rows_are_dropped),
+        TEST(a_recall_of_dropped_sessions_comes_by_pages),
         TEST(a_damaged_journal_hands_on_its_past),
         TEST(a_journal_of_before_gets_its_past),
     };

@@ -211,8 +211,10 @@ int past_salvage(sqlite3 *db, const char *damaged, unsigned *treated, unsigned *
 
     *treated = *uses = 0;
     if (sqlite3_open_v2(damaged, &old, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK) {
-        r = salvage_table(old, db, "SELECT subject, zone, ended_us, depth_um, end FROM treated", "subject",
-                          "INSERT OR IGNORE INTO treated(subject, zone, ended_us, session, origin, depth_um, end) VALUES(?1, ?2, ?3, 0, -1, ?4, ?5)", treated);
+        r = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL); /* all at once: a row by itself would wait for the disk */
+        if (r == SQLITE_OK)
+            r = salvage_table(old, db, "SELECT subject, zone, ended_us, depth_um, end FROM treated", "subject",
+                              "INSERT OR IGNORE INTO treated(subject, zone, ended_us, session, origin, depth_um, end) VALUES(?1, ?2, ?3, 0, -1, ?4, ?5)", treated);
         if (r == SQLITE_OK)
             r = salvage_table(old, db, "SELECT uid, treatment, lot, first_us, serial FROM uses", "uid",
                               "INSERT OR IGNORE INTO uses(uid, treatment, lot, first_us, serial) VALUES(?, ?, ?, ?, ?)", uses);
@@ -220,6 +222,8 @@ int past_salvage(sqlite3 *db, const char *damaged, unsigned *treated, unsigned *
             r = salvage_table(old, db, "SELECT folded, subject, first_us FROM subjects", "folded", "INSERT OR IGNORE INTO subjects(folded, subject, first_us) VALUES(?, ?, ?)", &ignored);
         if (r == SQLITE_OK)
             r = salvage_table(old, db, "SELECT latest_us FROM known", "one", "UPDATE known SET latest_us = MAX(latest_us, ?)", &ignored);
+        if (r == SQLITE_OK)
+            r = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
     }
     sqlite3_close(old);
     return r;

@@ -467,6 +467,7 @@ void pen_init(struct pen *p, const struct pen_port *port, mnp_ResetCause cause, 
     p->boot_id = port->random(port->ctx) | 1; /* never 0 */
     p->watchdog_reset = cause == mnp_ResetCause_RESET_WATCHDOG;
     p->state = mnp_State_STATE_BOOT;
+    p->detect.released_ms = TRIGGER_BOUNCE_MS; /* let go, until it is seen pressed */
     nvm_blob_read(port, NVM_COUNTERS, &p->counters, sizeof(p->counters)); /* from 0, if there are none */
     records_load(port, &p->records, p->counters.records_acked);
     p->cartridge.state = mnp_CartridgeState_CARTRIDGE_ABSENT;

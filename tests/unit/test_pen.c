@@ -216,6 +216,8 @@ static void a_trigger_that_was_let_go_in_the_self_test_is_not_stuck(void **state
 {
     (void)state;
     vpen_power_cycle(&the_rig.v, mnp_ResetCause_RESET_POWER_ON);
+    vpen_advance(&the_rig.v, 1);
+    assert_false(pen()->trigger_held); /* nobody has pressed it yet */
     the_rig.session = 0;
     rig_say(&the_rig, "trigger press");
     rig_run(&the_rig, 100);

@@ -19,14 +19,10 @@
 
 #include "buf.h"
 #include "config.h"
-#include "hub.h"
-#include "link_sim.h"
 #include "log.h"
 #include "program.h"
 #include "server.h"
-#include "store.h"
 #include "text.h"
-#include "usb_watch.h"
 #include "version.h"
 
 enum { EXIT_USAGE = 2, CLOSE_LIMIT_US = 2000000, CLOSE_CHECK_US = 10000, STOP_US = 50000 };
@@ -151,7 +147,7 @@ static int verify(const char *path)
 {
     char why[400];
     uint64_t rows;
-    int r = store_verify(path, &rows, why, sizeof(why));
+    int r = journal_verify(path, &rows, why, sizeof(why));
 
     fprintf(r == 0 ? stdout : stderr, "%s%s\n", r == 0 ? "" : "mnd: ", why);
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -434,9 +430,27 @@ static void raise_descriptor_limit(void)
     }
 }
 
+static int start_server(struct daemon *d)
+{
+    const struct config *c = &d->config;
+    const struct server_options options = {
+        .clients = {.socket = c->socket,
+                    .socket_is_named = strcmp(c->socket, SOCKET_PATH_DEFAULT) != 0,
+                    .groups = {c->group, c->operator_group, c->service_group, c->factory_group},
+                    .max_clients = c->max_clients,
+                    .max_clients_per_user = c->max_clients_per_user,
+                    .queue_bytes = c->client_queue_kib * 1024,
+                    .user_queue_bytes = c->user_queue_kib * 1024},
+        .journal_path = c->journal,
+        .usb = c->usb,
+    };
+
+    return server_new(&d->server, d->event, &options, &d->site, d->hub, d->sim);
+}
+
 static int start(struct daemon *d)
 {
-    const struct store_limits limits = {
+    const struct journal_limits limits = {
         .keep_us = (uint64_t)d->config.records_keep_days * 86400 * 1000000,
         .max_bytes = (uint64_t)d->config.records_max_mib << 20,
         .free_bytes = (uint64_t)d->config.records_free_mib << 20,
@@ -453,7 +467,7 @@ static int start(struct daemon *d)
     if (d->config.usb && ((r = usb_bus_new(&d->usb, d->event, MN_USB_VID, MN_USB_PID, hub_pen_arrived, d->hub)) < 0 ||
                           (r = usb_watch_new(&d->usb_watch, d->event, d->usb)) < 0))
         return r;
-    if ((r = load_policy(&d->site, &d->config)) < 0 || (r = server_new(&d->server, d->event, &d->config, &d->site, d->hub, d->sim)) < 0)
+    if ((r = load_policy(&d->site, &d->config)) < 0 || (r = start_server(d)) < 0)
         return r;
     hub_open_journal(d->hub, d->config.journal, &limits); /* after the socket: another mnd may have it */
     sd_event_set_watchdog(d->event, true);

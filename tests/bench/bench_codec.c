@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "batch.h"
+#include "telemetry.h"
 #include "decode.h"
 #include "measure.h"
 #include "sample.pb-c.h"

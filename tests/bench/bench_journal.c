@@ -95,7 +95,7 @@ static double our_journal(unsigned group)
 {
     static const uint8_t bytes[RECORD_BYTES];
     const struct journal_observer observer = {.committed = on_committed, .state = on_state};
-    const struct store_limits limits = {.keep_us = UINT64_MAX, .max_bytes = UINT64_MAX};
+    const struct journal_limits limits = {.keep_us = UINT64_MAX, .max_bytes = UINT64_MAX};
     struct journal_record r = {.serial = "BENCH", .boot_id = 1, .kind = 2, .code = 1101, .bytes = bytes, .length = sizeof(bytes)};
     uint64_t began, n = 0;
     sd_event *event;

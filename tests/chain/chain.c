@@ -13,6 +13,7 @@
 
 #include "failing.h"
 #include "log.h"
+#include "config.h"
 #include "server.h"
 #include "task.h"
 
@@ -24,8 +25,8 @@ struct chain {
     struct sim_bus *sim;
     struct server *server;
     struct pen_end *pen;
-    struct config config; /* the server has pointers into these */
-    struct site site;
+    struct config config;
+    struct site site; /* the server has a pointer to it */
     int programs[CHAIN_PROGRAMS];
     uint8_t ids[CHAIN_PROGRAMS];
     char dir[64], socket[100], sim_path[100], journal[100];
@@ -274,7 +275,7 @@ void chain_wait(struct chain *c, uint32_t ms)
 
 /* ---- the daemon ---- */
 
-static const struct store_limits limits = {.keep_us = UINT64_MAX, .max_bytes = UINT64_MAX};
+static const struct journal_limits limits = {.keep_us = UINT64_MAX, .max_bytes = UINT64_MAX};
 
 static void drop_files(const struct chain *c)
 {
@@ -290,11 +291,22 @@ static void drop_files(const struct chain *c)
 
 static void begin_daemon(struct chain *c)
 {
+    const struct server_options options = {
+        .clients = {.socket = c->socket,
+                    .socket_is_named = true,
+                    .groups = {"", "", "", ""},
+                    .max_clients = c->config.max_clients,
+                    .max_clients_per_user = c->config.max_clients_per_user,
+                    .queue_bytes = c->config.client_queue_kib * 1024,
+                    .user_queue_bytes = c->config.user_queue_kib * 1024},
+        .journal_path = c->journal,
+    };
+
     if (sd_event_new(&c->event) < 0)
         abort();
     sd_event_run(c->event, 0); /* sets the loop's clock */
     if (hub_new(&c->hub, c->event) < 0 || sim_bus_new(&c->sim, c->event, c->sim_path, hub_pen_arrived, c->hub) < 0 ||
-        server_new(&c->server, c->event, &c->config, &c->site, c->hub, c->sim) < 0)
+        server_new(&c->server, c->event, &options, &c->site, c->hub, c->sim) < 0)
         abort();
     hub_open_journal(c->hub, c->journal, &limits);
     call(c, 0);
@@ -425,8 +437,6 @@ struct chain *chain_new(void)
     if (mkdir(c->dir, 0700) < 0 && errno != EEXIST)
         abort();
     config_default(&c->config);
-    c->config.group[0] = c->config.operator_group[0] = c->config.service_group[0] = c->config.factory_group[0] = '\0';
-    snprintf(c->config.socket, sizeof(c->config.socket), "%s", c->socket);
     site_default(&c->site);
     c->pen = pen_end_new(CHAIN_PEN, c->sim_path);
     begin_daemon(c);

@@ -20,7 +20,7 @@
 #include "file.h"
 #include "pen.pb-c.h"
 #include "program.h"
-#include "site.h"
+#include "policy.h"
 #include "unix_socket.h"
 
 enum { OPERATOR, LOOKER, STOPPED_MS = 3000, ALL_IN_MS = 30000, TURN_MS = 500 };

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "shim.h"
-#include "store.h"
+#include "journal.h"
 
 enum { PATIENCE_MS = 20000, PENS_MAX = 32 };
 
@@ -255,7 +255,7 @@ static void nothing_is_lost_or_doubled(void)
         show_log();
     assert_int_equal(fx.lost, 0);
     assert_int_equal(fx.doubled, 0);
-    if (store_verify(fx.journal, &rows, why, sizeof(why)) != 0)
+    if (journal_verify(fx.journal, &rows, why, sizeof(why)) != 0)
         fail_msg("%s", why);
 }
 

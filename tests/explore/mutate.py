@@ -22,15 +22,18 @@ CORE, DAEMON = "firmware-stub/core", "daemon"
 SURVIVORS_MAX = 0.03  # of those that were tried, in all
 # The files, and the tests that must notice: unit programs, each built of the sources and libraries behind it.
 FIRMWARE = ["cartridge.c", "command.c", "detect.c", "factory.c", "faults.c", "link.c", "motor.c", "nvm.c", "pen.c", "records.c", "settings.c", "used.c"]
-TREATMENT = ["lease.c", "treatment.c", "policy.c", "plan.c", "past.c", "history.c"]
+TREATMENT = ["control/lease.c", "treatment/treatment.c", "policy/policy.c", "treatment/plan.c", "journal/past.c", "treatment/history.c"]
 OWN = {"factory.c": ["calibration"], "records.c": ["nvm"], "settings.c": ["nvm"], "pen.c": [], "command.c": ["requests"], "treatment.c": ["treatment", "outcome"]}  # others: of their name
 RIG = ["pen", "pen_tells", "core", "running", "faults", "factory"]  # the whole firmware
 JOURNAL = ["past", "history", "lists"]  # on a journal
-SEQUENCED = ["control.c", "session.c"]  # by sequences of events on the whole daemon; a long list of which these are to see what may move, not what is said
+SEQUENCED = ["control/control.c", "treatment/sessions.c", "treatment/admission.c", "treatment/checks.c", "treatment/steering.c"]  # by sequences of events on the whole daemon; a long list of which these are to see what may move, not what is said
 WRAPPED = re.findall(r"\w+", re.search(r"foreach\(call (.*) \$\{MN_FAILING\}\)", open(os.path.join(TOP, "tests/CMakeLists.txt")).read())[1]) + re.findall(
     r"\w+", re.search(r"set\(MN_FAILING ([^)]*)\)", open(os.path.join(TOP, "tests/CMakeLists.txt")).read())[1])
-UNITS = RIG + JOURNAL + ["calibration", "cartridge", "detect", "faults", "lease", "link", "motor", "nvm", "outcome", "plan", "policy", "requests", "treatment", "used"]
-EXPLORED = ["lease.c", "treatment.c", "policy.c"]  # and the exploration of leases and sessions is for these
+DECISIONS = ["lease", "outcome", "plan", "policy", "treatment"]  # pure
+UNITS = RIG + JOURNAL + DECISIONS + ["calibration", "cartridge", "detect", "faults", "link", "motor", "nvm", "requests", "used"]
+ROOMS = ["base", "link", "journal", "telemetry", "pen", "hub", "client", "control", "policy", "treatment", "server"]
+ROOM_LIBRARIES = [f"daemon/libmnd_{r}.a" for r in ROOMS] + ["daemon/libmnd_config.a"]
+EXPLORED = ["control/lease.c", "treatment/treatment.c", "policy/policy.c"]  # and the exploration of leases and sessions is for these
 
 
 def option(name, default=None):
@@ -104,20 +107,31 @@ class Bench:
 
     def __init__(self, build, work):
         self.build, self.work = os.path.abspath(build), work
-        self.flags = ["-O1", "-g0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-w", "-std=gnu17", "-D_GNU_SOURCE", f'-DMN_SOURCE_DIR="{TOP}"', '-DMN_USB_VID=0x1209', '-DMN_USB_PID=0x0001'] + [
-            "-I" + os.path.join(TOP, d) for d in (CORE, "firmware-stub/port", "proto", "daemon", "common", "tests/unit", "tests/explore", "tests/chain")] + ["-I" + os.path.join(self.build, "generated")] + subprocess.run(
-            ["pkg-config", "--cflags", "libsystemd", "libusb-1.0"], capture_output=True, text=True).stdout.split()
+        packages = subprocess.run(["pkg-config", "--cflags", "libsystemd", "libusb-1.0"], capture_output=True, text=True).stdout.split()
+        self.flags = ["-O1", "-g0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-w", "-std=gnu17", "-D_GNU_SOURCE", f'-DMN_SOURCE_DIR="{TOP}"', "-DMN_USB_VID=0x1209", "-DMN_USB_PID=0x0001",
+                      "-I" + os.path.join(self.build, "generated"), *packages]
         self.objects = {}
 
-    def compile(self, source, out):
-        return subprocess.run(["gcc", *self.flags, "-c", source, "-o", out], capture_output=True, text=True)
+    def folders(self, path):
+        """Where the includes of a file are: the firmware and the rooms of the daemon have headers of the same names."""
+        tests, firmware = ["proto", "common", "tests/unit", "tests/explore", "tests/chain"], [CORE, "firmware-stub/port"]
+        doors = [os.path.join(self.build, "doors", r) for r in ROOMS]
+        if path.startswith("daemon/"):
+            return [os.path.dirname(path), *doors, *tests]
+        if os.path.basename(path) in [f"test_{t}.c" for t in JOURNAL + DECISIONS] + ["visits.c"]:
+            return ["daemon/control", "daemon/treatment", "daemon/journal", *doors, *tests]
+        return [*firmware, "daemon/control", "daemon/treatment", *doors, *tests]
+
+    def compile(self, path, source, out):
+        """path is that of the original, if source is a mutant of it."""
+        return subprocess.run(["gcc", *["-I" + os.path.join(TOP, d) for d in self.folders(path)], *self.flags, "-c", source, "-o", out], capture_output=True, text=True)
 
     def prepare(self):
         sources = [f"{CORE}/{f}" for f in sorted(os.listdir(os.path.join(TOP, CORE))) if f.endswith(".c")] + ["firmware-stub/port/vpen.c", "firmware-stub/port/line.c", "tests/unit/rig.c", "tests/unit/memory.c", "tests/unit/visits.c"]
         sources += [f"tests/unit/test_{t}.c" for t in UNITS] + [f"daemon/{f}" for f in TREATMENT] + ["tests/explore/explore.c", "tests/explore/test_explore.c", "tests/chain/test_sequences.c"]
         for s in sources:
             out = os.path.join(self.work, s.replace("/", "+") + ".o")
-            r = self.compile(os.path.join(TOP, s), out)
+            r = self.compile(s, os.path.join(TOP, s), out)
             if r.returncode != 0:
                 sys.exit(r.stderr)
             self.objects[s] = out
@@ -125,9 +139,9 @@ class Bench:
     def links(self, path, mutated, folder):
         """The tests of a file, as commands to link and programs to run."""
         firmware = path.startswith(CORE)
-        if os.path.basename(path) in SEQUENCED:
+        if path.removeprefix("daemon/") in SEQUENCED:
             program = os.path.join(folder, "sequences")
-            libraries = [f"{self.build}/{a}" for a in ("tests/libchain.a", "tests/libpen_end.a", "firmware-stub/libvpen.a", "firmware-stub/libpen_core.a", "daemon/libmnd_core.a", "proto/libpen_nanopb.a",
+            libraries = [f"{self.build}/{a}" for a in ("tests/libchain.a", "tests/libpen_end.a", "firmware-stub/libvpen.a", "firmware-stub/libpen_core.a", *ROOM_LIBRARIES, "proto/libpen_nanopb.a",
                                                        "proto/libpen_pbc.a", "proto/libclient_pbc.a", "proto/libframe.a", "common/libcommon.a")]
             yield ["gcc", self.objects["tests/chain/test_sequences.c"], mutated, *[f"-Wl,--wrap={w}" for w in WRAPPED], "-Wl,--start-group", *libraries, "-Wl,--end-group", "-lprotobuf-nanopb", "-lprotobuf-c",
                    "-lsqlite3", "-lnettle", "-lsystemd", "-lusb-1.0", "-lyaml", "-lcmocka", "-lm", "-lpthread", "-o", program], [program]
@@ -140,10 +154,10 @@ class Bench:
                 libraries = [f"{self.build}/proto/libpen_nanopb.a", f"{self.build}/proto/libframe.a", "-lprotobuf-nanopb", "-lnettle", "-lcmocka", "-lm", "-lpthread"]
             else:
                 parts = [o for s, o in self.objects.items() if s.startswith(("daemon/", "tests/unit/visits")) and s != path]
-                libraries = [f"{self.build}/daemon/libmnd_core.a", f"{self.build}/proto/libpen_pbc.a", f"{self.build}/proto/libclient_pbc.a", f"{self.build}/proto/libframe.a",
+                libraries = ["-Wl,--start-group", *[f"{self.build}/{a}" for a in ROOM_LIBRARIES], "-Wl,--end-group", f"{self.build}/proto/libpen_pbc.a", f"{self.build}/proto/libclient_pbc.a", f"{self.build}/proto/libframe.a",
                              f"{self.build}/common/libcommon.a", "-lprotobuf-c", "-lsqlite3", "-lnettle", "-lsystemd", "-lusb-1.0", "-lyaml", "-lcmocka", "-lm", "-lpthread"]
             yield ["gcc", self.objects[f"tests/unit/test_{t}.c"], mutated, *parts, *libraries, *(["-Wl,--wrap=malloc,--wrap=realloc"] if t == "history" else []), "-o", program], [program]
-        if os.path.basename(path) in EXPLORED:
+        if path.removeprefix("daemon/") in EXPLORED:
             program = os.path.join(folder, "explore")
             parts = [o for s, o in self.objects.items() if (s.startswith((CORE, "firmware-stub/port", "tests/explore")) or s in [f"daemon/{f}" for f in EXPLORED]) and s != path]
             yield ["gcc", mutated, *parts, f"{self.build}/proto/libpen_nanopb.a", f"{self.build}/proto/libframe.a", "-lprotobuf-nanopb", "-lnettle", "-lcmocka", "-lm", "-lpthread", "-o",
@@ -154,7 +168,7 @@ class Bench:
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             source, mutated = os.path.join(folder, os.path.basename(path)), os.path.join(folder, "mutated.o")
             apply(path, mutant, source)
-            if self.compile(source, mutated).returncode != 0:
+            if self.compile(path, source, mutated).returncode != 0:
                 return None
             for link, program in self.links(path, mutated, folder):
                 r = subprocess.run([*link, "-fsanitize=address,undefined"], capture_output=True, text=True)

@@ -626,15 +626,15 @@ static void leases_put(struct leases *l, const struct daemon *s)
 
 static void leases_get(struct daemon *s, struct leases *l)
 {
-    const struct lease *lease = lease_of(l, "P");
+    const struct lease *lease = lease_find(l, "P");
 
     s->lease = lease != NULL ? *lease : (struct lease){0};
     leases_free(l);
 }
 
-static struct treatment_world world(const struct daemon *s, int program)
+static struct treatment_context world(const struct daemon *s, int program)
 {
-    return (struct treatment_world){
+    return (struct treatment_context){
         .has_lease = s->lease.owner == &programs[program],
         .is_free = s->lease.owner == NULL,
         .owner = s->lease.owner != NULL ? "program" : NULL,
@@ -668,7 +668,7 @@ static const char *lease_event(struct daemon *s, int event, int program)
     else if (event == TAKE_OVER)
         r = lease_take(&l, "P", &programs[program], "program", 1, LEASE_LIVENESS_US, s->now_us, true);
     else if (event == PONG)
-        lease_heard(&l, &programs[program], s->now_us);
+        lease_renew(&l, &programs[program], s->now_us);
     else if (lease_release(&l, "P", &programs[program]) && before != program)
         r = -1;
     if (l.count > 1) {
@@ -701,9 +701,9 @@ static void plan(struct treatment *t, uint64_t now_us)
 /* Fifteen minutes before, the policy says no. */
 static const char *begin(struct daemon *s, int program)
 {
-    struct treatment_world w = world(s, program);
+    struct treatment_context w = world(s, program);
     struct findings found;
-    struct refusal r;
+    struct rejection r;
 
     if (treatment_is_open(&s->t))
         return NULL; /* session.c refuses it before it is asked */
@@ -723,10 +723,10 @@ static const char *begin(struct daemon *s, int program)
 
 static const char *try_arm(struct daemon *s, int program, bool wrong_generation)
 {
-    struct treatment_world w = world(s, program);
+    struct treatment_context w = world(s, program);
     enum treatment_state before = s->t.state;
     struct findings found;
-    struct refusal r;
+    struct rejection r;
     bool may, should;
 
     if (!treatment_is_open(&s->t))
@@ -773,8 +773,8 @@ static const char *pen_event(struct daemon *s, enum treatment_pen pen, bool safe
 static const char *daemon_act(struct daemon *s, int event)
 {
     int program = event < TIME ? event % PROGRAMS : 0, before = owner_of(s);
-    struct treatment_world w = world(s, program);
-    struct refusal r;
+    struct treatment_context w = world(s, program);
+    struct rejection r;
     struct leases l;
     const struct lease *silent;
 
@@ -808,7 +808,7 @@ static const char *daemon_act(struct daemon *s, int event)
     case TIME:
         s->now_us += 1000000;
         leases_put(&l, s);
-        silent = lease_silent(&l, s->now_us);
+        silent = lease_expired(&l, s->now_us);
         if (silent != NULL)
             lease_release(&l, "P", silent->owner);
         else if (before >= 0 && s->now_us - s->lease.heard_us >= LEASE_LIVENESS_US) {

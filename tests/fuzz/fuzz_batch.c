@@ -1,7 +1,8 @@
 /* Telemetry from a pen that lies: what the daemon's check lets pass must decode in the SDK. Records, status and looking on, too. */
 #include <stdlib.h>
 
-#include "batch.h"
+#include "stream.h"
+#include "telemetry.h"
 #include "decode.h"
 #include "frame.h"
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "config.h"
-#include "site.h"
+#include "policy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

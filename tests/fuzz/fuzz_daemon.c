@@ -8,16 +8,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "client.h"
-#include "control.h"
 #include "history.h"
-#include "inquiry.h"
 #include "log.h"
-#include "plan.h"
-#include "reading.h"
-#include "request.h"
-#include "session.h"
 #include "pen.pb-c.h"
+#include "plan.h"
+#include "server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -106,48 +101,29 @@ static void from_pen(struct hub *hub, const uint8_t *data, size_t size)
     l.handler->on_gone(l.ctx);
 }
 
-static void on_ended(void *ctx, struct client *c)
-{
-    (void)c;
-    *(bool *)ctx = true;
-}
-
 /* What a program writes, from its first byte on. */
 static void from_program(sd_event *event, struct hub *hub, const uint8_t *data, size_t size)
 {
-    bool ended = false;
-    struct client_env env = {.event = event, .hub = hub, .queue_bytes = 65536, .user_queue_bytes = 1 << 20, .journal_path = "", .dispatch = request, .ended = on_ended, .ctx = &ended};
+    const struct server_options options = {.clients = {.groups = {"", "", "", ""}, .max_clients = 1, .max_clients_per_user = 1, .queue_bytes = 65536, .user_queue_bytes = 1 << 20}, .journal_path = ""};
     static struct site site;
+    struct server *server;
     struct client *c;
     int fds[2];
 
     site_default(&site);
-    if (readings_new(&env.readings, &env) < 0 || control_new(&env.control, &env) < 0 || sessions_new(&env.sessions, &env, &site) < 0 ||
-        inquiries_new(&env.inquiries, &env, &site) < 0 ||
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) < 0 || client_new(&c, &env, fds[0]) < 0)
+    if (server_new(&server, event, &options, &site, hub, NULL) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) < 0 ||
+        clients_add(server_clients(server), fds[0], &c) < 0 || write(fds[1], data, size) < 0)
         abort();
-    fanout_add(hub_fanout(hub), (struct subscriber *)c);
-    if (write(fds[1], data, size) < 0)
-        abort();
-    for (int i = 0; i < 20 && !ended; i++)
+    for (int i = 0; i < 20 && clients_count(server_clients(server)) > 0; i++)
         sd_event_run(event, 0);
-    hub_remove(hub, (struct subscriber *)c, c);
-    control_forget(env.control, c);
-    sessions_forget(env.sessions, c);
-    inquiries_forget(env.inquiries, c);
-    readings_forget(env.readings, c);
-    client_free(c);
-    inquiries_free(env.inquiries);
-    sessions_free(env.sessions);
-    control_free(env.control);
-    readings_free(env.readings);
+    server_free(server);
     close(fds[1]);
 }
 
 /* A plan that is taken can be looked at by the policy, and recorded. */
 static void as_plan(const uint8_t *data, size_t size)
 {
-    static uint8_t bytes[STORE_NOTE_MAX];
+    static uint8_t bytes[JOURNAL_NOTE_MAX];
     Mnc__Plan *m = mnc__plan__unpack(NULL, size, data);
     struct treatment t = {.serial = "FUZZ", .number = 1};
     struct journal_record r;

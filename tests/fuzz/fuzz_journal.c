@@ -1,5 +1,5 @@
 /* A journal's file in which anything was changed: edits of a good one, each with its place. It is opened and read, or refused in words, or set aside; a good row is never
- * made of a bad one without store_verify() seeing it. */
+ * made of a bad one without journal_verify() seeing it. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "store.h"
-#include "store_file.h"
+#include "claim.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -88,7 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size -= n;
     }
     close(fd);
-    store_verify(path, &rows, why, sizeof(why));
+    journal_verify(path, &rows, why, sizeof(why));
     if (store_open(&s, path, why, sizeof(why)) == 0) {
         store_read(s, &position, &(struct journal_filter){0}, count, &bytes, &end, &missed);
         store_close(s);

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "batch.h"
+#include "stream.h"
+#include "telemetry.h"
 #include "decode.h"
 
 static struct rig rig;

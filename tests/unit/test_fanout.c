@@ -21,7 +21,7 @@ enum { SAMPLES = 50, PROGRAMS_MAX = 16, BYTES = 1 << 20 };
 
 static sd_event *event;
 static struct hub *hub;
-static struct client_env env;
+static struct clients *clients;
 static struct link pen;
 static uint16_t sequence;
 static uint64_t next_sample;
@@ -145,10 +145,18 @@ static void batch(void)
 
 static unsigned ended;
 
-static void on_ended(void *ctx, struct client *c)
+static void on_request(void *ctx, struct client *c, const Mnc__ClientMessage *m)
 {
     (void)ctx;
     (void)c;
+    (void)m;
+}
+
+static void on_gone(void *ctx, struct client *c)
+{
+    (void)ctx;
+    (void)c;
+    hub_update_pace(hub);
     ended++;
 }
 
@@ -161,8 +169,7 @@ static struct program *connect_program(int socket_type)
     assert_non_null(p->bytes);
     assert_int_equal(socketpair(AF_UNIX, socket_type | SOCK_NONBLOCK, 0, fds), 0);
     p->fd = fds[1];
-    assert_int_equal(client_new(&p->c, &env, fds[0]), 0);
-    fanout_add(hub_fanout(hub), client_subscriber(p->c));
+    assert_int_equal(clients_add(clients, fds[0], &p->c), 0);
     return p;
 }
 
@@ -231,7 +238,10 @@ static int start(void **state)
     next_sample = 0;
     assert_int_equal(sd_event_new(&event), 0);
     assert_int_equal(hub_new(&hub, event), 0);
-    env = (struct client_env){.event = event, .hub = hub, .queue_bytes = 65536, .user_queue_bytes = 1 << 20, .ended = on_ended};
+    assert_int_equal(clients_new(&clients, event, hub_fanout(hub),
+                                 &(struct clients_options){.groups = {"", "", "", ""}, .max_clients = PROGRAMS_MAX, .max_clients_per_user = PROGRAMS_MAX, .queue_bytes = 65536, .user_queue_bytes = 1 << 20},
+                                 &(struct clients_handler){.request = on_request, .gone = on_gone}),
+                     0);
     plug(2);
     return 0;
 }
@@ -239,9 +249,9 @@ static int start(void **state)
 static int stop(void **state)
 {
     (void)state;
+    clients_disconnect_all(clients, "test");
+    clients_free(clients);
     for (unsigned i = 0; i < program_count; i++) {
-        hub_remove(hub, client_subscriber(programs[i].c), programs[i].c);
-        client_free(programs[i].c);
         close(programs[i].fd);
         free(programs[i].bytes);
     }
@@ -307,7 +317,7 @@ static void what_is_urgent_overtakes_telemetry(void **state)
         batch();
         settle();
     }
-    client_say_done(p->c, 5);
+    client_reply_done(p->c, 5);
     batch();
     settle();
     while (read_once(p))
@@ -326,15 +336,15 @@ static void who_reads_too_slowly_misses_the_oldest_and_it_is_counted(void **stat
 
     (void)state;
     subscribe(p);
-    for (int i = 0; i < 10000; i++) { /* more than socket and tape hold */
+    for (int i = 0; i < 10000; i++) { /* more than socket and ring hold */
         batch();
         settle();
     }
     read_all(p);
     assert_int_equal(p->first, 0);
     assert_int_equal(p->last, next_sample - SAMPLES); /* the newest is there */
-    assert_true(env.telemetry_dropped > 1000);
-    assert_int_equal(p->batches + env.telemetry_dropped, 10000);
+    assert_true(clients_missed(clients) > 1000);
+    assert_int_equal(p->batches + clients_missed(clients), 10000);
 }
 
 static void a_goodbye_is_the_last_message_however_far_behind_one_is(void **state)
@@ -351,7 +361,8 @@ static void a_goodbye_is_the_last_message_however_far_behind_one_is(void **state
     while (read_once(p))
         ;
     before = p->batches;
-    client_end(p->c, "test");
+    client_disconnect(p->c, "test");
+    settle();
     assert_int_equal(ended, 1);
     while (read_once(p))
         ;
@@ -361,7 +372,7 @@ static void a_goodbye_is_the_last_message_however_far_behind_one_is(void **state
     assert_int_equal(p->fill, 0);
 }
 
-/* What is told is traffic, which is on a tape, too: telling somebody makes more to tell, but not to the same one in the middle of it. */
+/* What is told is traffic, which is on a ring, too: telling somebody makes more to tell, but not to the same one in the middle of it. */
 static void being_looked_at_changes_nothing(void **state)
 {
     struct program *p = connect_program(SOCK_STREAM), *monitor = connect_program(SOCK_STREAM);
@@ -376,8 +387,8 @@ static void being_looked_at_changes_nothing(void **state)
         batch();
         if (i % 100 != 99)
             continue;
-        client_say_done(p->c, 5);
-        fanout_settle(hub_fanout(hub));
+        client_reply_done(p->c, 5);
+        fanout_flush_urgent(hub_fanout(hub));
         for (int k = 0; k < 3; k++) {
             read_once(p);
             while ((n = recv(monitor->fd, bytes, sizeof(bytes), 0)) > 0)

@@ -86,7 +86,7 @@ static void each_row_has_a_sentence(void **state)
 {
     static const struct findings nothing;
     struct treatment t = visits_plan(7, "A", 500, NOW_US);
-    uint8_t bytes[STORE_NOTE_MAX];
+    uint8_t bytes[JOURNAL_NOTE_MAX];
     struct journal_record r;
 
     (void)state;
@@ -108,7 +108,7 @@ static void a_session_that_is_too_large_is_said(void **state)
 {
     static struct findings found;
     struct treatment t = visits_plan(1, "A", 500, NOW_US);
-    uint8_t bytes[STORE_NOTE_MAX];
+    uint8_t bytes[JOURNAL_NOTE_MAX];
     struct journal_record r;
 
     (void)state;
@@ -179,10 +179,10 @@ static void insert_note(uint32_t kind, uint32_t number, Mnc__Session *session)
 {
     Mnc__Note note = MNC__NOTE__INIT;
     struct journal_record r = {.serial = "P", .code = number};
-    uint8_t bytes[STORE_NOTE_MAX];
+    uint8_t bytes[JOURNAL_NOTE_MAX];
 
     note.session = session;
-    store_note(&r, kind, &note, bytes);
+    journal_note(&r, kind, &note, bytes);
     r.host_us = NOW_US;
     visits_insert(&r);
 }
@@ -338,7 +338,7 @@ static void a_run_without_its_end_makes_a_session_incomplete(void **state)
 static void each_allocation_that_fails_is_said(void **state)
 {
     struct treatment *open = calloc(4, sizeof(*open)), t = visits_plan(2, "A", 500, NOW_US);
-    uint8_t bytes[STORE_NOTE_MAX];
+    uint8_t bytes[JOURNAL_NOTE_MAX];
     struct journal_record r;
     unsigned failed = 0;
     uint32_t next;
@@ -380,7 +380,7 @@ static void the_largest_session_can_be_recorded(void **state)
 {
     struct treatment t = visits_plan(1, "12345678901234567890123456789012", 2000, NOW_US);
     static struct findings found;
-    uint8_t bytes[STORE_NOTE_MAX];
+    uint8_t bytes[JOURNAL_NOTE_MAX];
     struct journal_record r;
     char reason[TREATMENT_TEXT_MAX + 1];
 
@@ -398,8 +398,8 @@ static void the_largest_session_can_be_recorded(void **state)
         found.found[found.count] = (struct finding){.decision = DECISION_WARN, .code = 2004, .name = "CHEMOTHERAPY_OR_RADIATION", .value = UINT32_MAX, .limit = UINT32_MAX,
                                                     .unit = "min", .source = "S0, S1, S2, S4", .text = "left out"};
     assert_true(history_begun(&r, &t, &found, &visits.site, bytes));
-    assert_in_range(r.length, 4000, STORE_NOTE_MAX);
-    print_message("%zu of %d bytes\n", r.length, STORE_NOTE_MAX);
+    assert_in_range(r.length, 4000, JOURNAL_NOTE_MAX);
+    print_message("%zu of %d bytes\n", r.length, JOURNAL_NOTE_MAX);
     assert_true(history_ended(&r, &t, bytes));
 }
 

@@ -18,9 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "journal.h"
-#include "log.h"
 #include "store.h"
+#include "log.h"
 
 static struct {
     char dir[64], path[96];
@@ -29,7 +28,7 @@ static struct {
     uint32_t committed[8]; /* the last number of each pen; pens are called P0 ... P7 */
     unsigned count, notes;
     uint64_t position;
-    struct store_limits limits;
+    struct journal_limits limits;
     uint64_t host_us; /* of what is appended; 0: 5 */
     bool writable;
     char sentence[300];
@@ -85,7 +84,7 @@ static int start(void **state)
     (void)state;
     memset(&fx, 0, sizeof(fx));
     fx.writable = true;
-    fx.limits = (struct store_limits){.keep_us = UINT64_C(365) * 86400 * 1000000, .max_bytes = 1 << 30};
+    fx.limits = (struct journal_limits){.keep_us = UINT64_C(365) * 86400 * 1000000, .max_bytes = 1 << 30};
     strcpy(fx.dir, "/tmp/mn-journal-XXXXXX");
     assert_non_null(mkdtemp(fx.dir));
     snprintf(fx.path, sizeof(fx.path), "%s/journal.db", fx.dir);
@@ -319,7 +318,7 @@ static uint64_t rows_are_right(void)
     uint64_t rows;
     char why[400];
 
-    if (store_verify(fx.path, &rows, why, sizeof(why)) != 0)
+    if (journal_verify(fx.path, &rows, why, sizeof(why)) != 0)
         fail_msg("%s", why);
     return rows;
 }
@@ -352,7 +351,7 @@ static void old_rows_are_dropped_when_they_were_exported(void **state)
     reopen();
     assert_int_equal(journal_newest(fx.j, "P0"), 102);
     sql("DELETE FROM records WHERE position <= 60"); /* what was not dropped by retention shows */
-    assert_int_equal(store_verify(fx.path, &position, (char[400]){0}, 400), -EBADMSG);
+    assert_int_equal(journal_verify(fx.path, &position, (char[400]){0}, 400), -EBADMSG);
 }
 
 static void too_many_rows_are_dropped_when_they_were_exported(void **state)
@@ -420,12 +419,12 @@ static void every_change_shows_in_the_chain(void **state)
     for (uint32_t number = 1; number <= 10; number++)
         assert_true(append(0, number));
     run_until(10);
-    assert_int_equal(store_verify(fx.path, &rows, why, sizeof(why)), 0);
+    assert_int_equal(journal_verify(fx.path, &rows, why, sizeof(why)), 0);
     assert_int_equal(rows, 11);
     assert_non_null(strstr(why, "all 11 rows are as they were written"));
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
         sql(changes[i].change);
-        assert_int_equal(store_verify(fx.path, &rows, why, sizeof(why)), -EBADMSG);
+        assert_int_equal(journal_verify(fx.path, &rows, why, sizeof(why)), -EBADMSG);
         assert_int_equal(rows, changes[i].right);
         if (changes[i].back != NULL)
             sql(changes[i].back);
@@ -445,7 +444,7 @@ static void the_last_rows_cannot_be_taken_out_and_others_put_in(void **state)
     reopen();
     assert_true(append(0, 11)); /* on top of a row that was changed */
     run_until(11);
-    assert_int_equal(store_verify(fx.path, &rows, why, sizeof(why)), -EBADMSG);
+    assert_int_equal(journal_verify(fx.path, &rows, why, sizeof(why)), -EBADMSG);
     assert_int_equal(rows, 10);
 }
 
@@ -461,11 +460,11 @@ static void a_copy_is_whole_while_the_journal_is_written(void **state)
     for (uint32_t number = 51; number <= 100; number++)
         assert_true(append(0, number));
     snprintf(copy, sizeof(copy), "%s.copy", fx.path);
-    assert_int_equal(store_backup(fx.path, copy, 0, why, sizeof(why)), 0);
-    assert_int_equal(store_verify(copy, &rows, why, sizeof(why)), 0);
+    assert_int_equal(journal_backup(fx.path, copy, 0, why, sizeof(why)), 0);
+    assert_int_equal(journal_verify(copy, &rows, why, sizeof(why)), 0);
     assert_true(rows >= 51);
-    assert_int_equal(store_backup(fx.path, copy, 0, why, sizeof(why)), -EIO); /* it is there */
-    assert_int_equal(store_backup(fx.path, copy, UINT64_MAX / 2, why, sizeof(why)), -ENOSPC);
+    assert_int_equal(journal_backup(fx.path, copy, 0, why, sizeof(why)), -EIO); /* it is there */
+    assert_int_equal(journal_backup(fx.path, copy, UINT64_MAX / 2, why, sizeof(why)), -ENOSPC);
     assert_non_null(strstr(why, "its disk has no room for a second one"));
     run_until(100);
 }
@@ -501,7 +500,7 @@ static void a_flight_belongs_to_its_record(void **state)
     store_close(s);
     rows_are_right();
     sql("UPDATE flights SET bytes = x'00'");
-    assert_int_equal(store_verify(fx.path, &(uint64_t){0}, why, sizeof(why)), -EBADMSG);
+    assert_int_equal(journal_verify(fx.path, &(uint64_t){0}, why, sizeof(why)), -EBADMSG);
     assert_non_null(strstr(why, "the telemetry that was kept with row 3 was changed"));
 }
 

@@ -24,12 +24,12 @@ static void nobody_s_answer_counts_for_another(void **state)
     (void)state;
     take(&l, "P", &a, LEASE_LIVENESS_US, 1000);
     take(&l, "Q", &b, LEASE_LIVENESS_US, 1000);
-    lease_heard(&l, &b, 1500000);
-    assert_null(lease_silent(&l, 1000 + LEASE_LIVENESS_US - 1));
-    assert_ptr_equal(lease_silent(&l, 1000 + LEASE_LIVENESS_US)->owner, &a);
+    lease_renew(&l, &b, 1500000);
+    assert_null(lease_expired(&l, 1000 + LEASE_LIVENESS_US - 1));
+    assert_ptr_equal(lease_expired(&l, 1000 + LEASE_LIVENESS_US)->owner, &a);
     assert_true(lease_release(&l, "P", &a));
-    assert_null(lease_silent(&l, 1500000 + LEASE_LIVENESS_US - 1));
-    assert_ptr_equal(lease_silent(&l, 1500000 + LEASE_LIVENESS_US)->owner, &b);
+    assert_null(lease_expired(&l, 1500000 + LEASE_LIVENESS_US - 1));
+    assert_ptr_equal(lease_expired(&l, 1500000 + LEASE_LIVENESS_US)->owner, &b);
     leases_free(&l);
 }
 
@@ -44,10 +44,10 @@ static void each_owner_has_its_own_liveness(void **state)
     take(&l, "Q", &b, LEASE_LIVENESS_MIN_US, 0);
     assert_int_equal(lease_deadline_us(&l), LEASE_LIVENESS_MIN_US);
     assert_true(lease_ping_us(&l) * 4 <= LEASE_LIVENESS_MIN_US);
-    assert_ptr_equal(lease_silent(&l, LEASE_LIVENESS_MIN_US)->owner, &b);
+    assert_ptr_equal(lease_expired(&l, LEASE_LIVENESS_MIN_US)->owner, &b);
     assert_true(lease_release(&l, "Q", &b));
-    assert_null(lease_silent(&l, LEASE_LIVENESS_MAX_US - 1));
-    assert_ptr_equal(lease_silent(&l, LEASE_LIVENESS_MAX_US)->owner, &a);
+    assert_null(lease_expired(&l, LEASE_LIVENESS_MAX_US - 1));
+    assert_ptr_equal(lease_expired(&l, LEASE_LIVENESS_MAX_US)->owner, &a);
     take(&l, "P", &a, LEASE_LIVENESS_MIN_US, 100); /* taken again: as it says now */
     assert_int_equal(lease_deadline_us(&l), 100 + LEASE_LIVENESS_MIN_US);
     leases_free(&l);
@@ -62,13 +62,13 @@ static void as_many_as_there_are(void **state)
     (void)state;
     for (uint64_t i = 0; i < 20; i++) {
         snprintf(serial, sizeof(serial), "P%u", (unsigned)i);
-        assert_null(lease_of(&l, serial));
-        assert_null(lease_any_of(&l, &others[i]));
+        assert_null(lease_find(&l, serial));
+        assert_null(lease_held_by(&l, &others[i]));
         assert_int_equal(lease_take(&l, serial, &others[i], serial, 1, LEASE_LIVENESS_US, i, false), 0);
-        lease_heard(&l, &a, 1000000000); /* it has none */
-        assert_null(lease_silent(&l, 0));
-        assert_string_equal(lease_of(&l, serial)->name, serial);
-        assert_ptr_equal(lease_any_of(&l, &others[i])->owner, &others[i]);
+        lease_renew(&l, &a, 1000000000); /* it has none */
+        assert_null(lease_expired(&l, 0));
+        assert_string_equal(lease_find(&l, serial)->name, serial);
+        assert_ptr_equal(lease_held_by(&l, &others[i])->owner, &others[i]);
         assert_int_equal(lease_deadline_us(&l), LEASE_LIVENESS_US);
         assert_in_range(lease_ping_us(&l), 1, LEASE_LIVENESS_US / 2);
     }
@@ -82,13 +82,13 @@ static void one_pen_has_one_owner(void **state)
     (void)state;
     take(&l, "P", &a, LEASE_LIVENESS_US, 0);
     assert_int_equal(lease_take(&l, "P", &b, "other", 2, LEASE_LIVENESS_US, 0, false), -EBUSY);
-    assert_ptr_equal(lease_of(&l, "P")->owner, &a);
+    assert_ptr_equal(lease_find(&l, "P")->owner, &a);
     assert_false(lease_release(&l, "P", &b));
     assert_int_equal(lease_take(&l, "P", &b, "other", 2, LEASE_LIVENESS_US, 0, true), 0);
     assert_int_equal(l.count, 1);
-    assert_ptr_equal(lease_of(&l, "P")->owner, &b);
-    assert_null(lease_any_of(&l, &a));
-    assert_non_null(lease_any_of(&l, &b));
+    assert_ptr_equal(lease_find(&l, "P")->owner, &b);
+    assert_null(lease_held_by(&l, &a));
+    assert_non_null(lease_held_by(&l, &b));
     leases_free(&l);
 }
 

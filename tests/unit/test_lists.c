@@ -7,7 +7,7 @@
 static void lists_have_what_began_and_how_it_ended(void **state)
 {
     struct history_list l = {0};
-    uint8_t bytes[STORE_NOTE_MAX];
+    uint8_t bytes[JOURNAL_NOTE_MAX];
     struct journal_record r;
 
     (void)state;
@@ -108,7 +108,7 @@ static void a_page_of_large_sessions_is_shorter(void **state)
 {
     static const struct findings nothing;
     struct history_list l = {0};
-    uint8_t bytes[STORE_NOTE_MAX];
+    uint8_t bytes[JOURNAL_NOTE_MAX];
     struct journal_record r;
     size_t sum = 0, large = 0;
 

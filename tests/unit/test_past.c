@@ -6,7 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "past.h"
 #include "pen.pb-c.h"
 #include "visits.h"
 
@@ -104,7 +103,7 @@ static void the_latest_time_is_known(void **state)
 {
     Mnc__Note note = MNC__NOTE__INIT;
     struct journal_record r = {.volume = 1};
-    uint8_t bytes[STORE_NOTE_MAX];
+    uint8_t bytes[JOURNAL_NOTE_MAX];
     struct past p;
 
     (void)state;
@@ -115,7 +114,7 @@ static void the_latest_time_is_known(void **state)
     assert_int_equal(p.latest_us, NOW_US);
     assert_int_equal(past_now_us(&p, NOW_US - DAY_US), NOW_US);
     assert_int_equal(past_now_us(&p, NOW_US + 1), NOW_US + 1);
-    store_note(&r, MNC__JOURNAL_KIND__JOURNAL_CLOCK, &note, bytes); /* service: it is the day before */
+    journal_note(&r, MNC__JOURNAL_KIND__JOURNAL_CLOCK, &note, bytes); /* service: it is the day before */
     r.host_us = NOW_US - DAY_US;
     visits_insert(&r);
     p = ask("B", ZONE_CHEEK, 0);
@@ -280,7 +279,7 @@ static void odd_rows_and_questions_do_no_harm(void **state)
     Mnp__Record record = MNP__RECORD__INIT;
     Mnc__Note note = MNC__NOTE__INIT;
     Mnc__Session session = MNC__SESSION__INIT;
-    uint8_t bytes[STORE_NOTE_MAX];
+    uint8_t bytes[JOURNAL_NOTE_MAX];
     struct past_question q = {.subject = "A", .zones = {ZONE_CHIN, ZONE_CHEEK}, .zone_count = 1, .medium_um = 500};
     struct past p;
     struct journal_record r = {.serial = "P"};
@@ -297,7 +296,7 @@ static void odd_rows_and_questions_do_no_harm(void **state)
     for (int named = 0; named < 2; named++) {
         r = (struct journal_record){.serial = "P"};
         session.subject = named != 0 ? long_key : NULL;
-        store_note(&r, MNC__JOURNAL_KIND__JOURNAL_SESSION_BEGUN, &note, bytes);
+        journal_note(&r, MNC__JOURNAL_KIND__JOURNAL_SESSION_BEGUN, &note, bytes);
         visits_insert(&r);
     }
     visits_session(1, "A", 500, 3, 100, false);
@@ -319,7 +318,7 @@ static void of_a_session_no_more_is_told_than_there_is_room_for(void **state)
     for (uint32_t i = 1; i <= PAST_ZONES_MAX + 8; i++) {
         run("P", i, 0x100 + i, store_id(visits.s) + 1, true);
         snprintf(sql, sizeof(sql), "INSERT INTO treated VALUES('A', %u, 1000, 1, 1, 500, 2)", i);
-        assert_int_equal(sqlite3_exec(store_sqlite(visits.s), sql, NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(visits.s->db, sql, NULL, NULL, NULL), SQLITE_OK);
     }
     assert_int_equal(past_session(visits.s, 1, p), 0);
     assert_int_equal(p->cartridge_count, PAST_ZONES_MAX);
@@ -335,7 +334,7 @@ static void a_journal_that_lost_its_times_is_damaged(void **state)
     struct past p;
 
     (void)state;
-    assert_int_equal(sqlite3_exec(store_sqlite(visits.s), "DELETE FROM known", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(visits.s->db, "DELETE FROM known", NULL, NULL, NULL), SQLITE_OK);
     assert_true(past_ask(visits.s, &q, &p) < 0);
     assert_non_null(strstr(store_why(visits.s), "malformed"));
 }
@@ -431,9 +430,9 @@ static void what_is_continued_counts_as_the_same_treatment(void **state)
 
 static void nothing_is_forgotten_when_rows_are_dropped(void **state)
 {
-    const struct store_limits limits = {.keep_us = UINT64_MAX};
+    const struct journal_limits limits = {.keep_us = UINT64_MAX};
     struct journal_record note;
-    uint8_t bytes[STORE_NOTE_MAX];
+    uint8_t bytes[JOURNAL_NOTE_MAX];
     struct history_list l = {.subject = "A"};
     char why[300];
 
@@ -473,7 +472,7 @@ static void treat(uint32_t session, uint32_t zone, uint32_t end)
     char sql[200];
 
     snprintf(sql, sizeof(sql), "INSERT INTO treated VALUES('A', %u, 1000, %u, %u, 500, %u)", zone, session, session, end);
-    assert_int_equal(sqlite3_exec(store_sqlite(visits.s), sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(visits.s->db, sql, NULL, NULL, NULL), SQLITE_OK);
 }
 
 /* Of as many as a page holds, and of sessions with more in them than a session can have. */

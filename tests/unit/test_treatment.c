@@ -24,22 +24,22 @@ static struct treatment prepared(void)
 }
 
 /* In which all is well. */
-static struct treatment_world well(void)
+static struct treatment_context well(void)
 {
-    return (struct treatment_world){.has_lease = true, .owner = "me", .journal_error = "", .pen = PEN_IS_AT_REST, .pen_is_safe = true, .generation = 5, .asked_generation = 5};
+    return (struct treatment_context){.has_lease = true, .owner = "me", .journal_error = "", .pen = PEN_IS_AT_REST, .pen_is_safe = true, .generation = 5, .asked_generation = 5};
 }
 
 enum act { BEGIN, SELECT, ARM, END, ACTS };
 
-static enum refusal_kind ask(enum act act, const struct treatment *t, const struct treatment_world *w, const struct findings *found, const char *words)
+static enum rejection_kind ask(enum act act, const struct treatment *t, const struct treatment_context *w, const struct findings *found, const char *words)
 {
-    struct refusal r = {REFUSED_NOT, ""};
+    struct rejection r = {REJECTED_NOT, ""};
     bool may = act == BEGIN    ? treatment_may_begin(w, found, &r)
                : act == SELECT ? treatment_may_select(t, w, &r)
                : act == ARM    ? treatment_may_arm(t, found, w, &r)
                                : treatment_may_end(t, w, &r);
 
-    assert_int_equal(may, r.kind == REFUSED_NOT);
+    assert_int_equal(may, r.kind == REJECTED_NOT);
     if (strstr(r.text, words) == NULL)
         fail_msg("%d: \"%s\", not \"%s\"", act, r.text, words);
     return r.kind;
@@ -48,14 +48,14 @@ static enum refusal_kind ask(enum act act, const struct treatment *t, const stru
 static void all_is_allowed_where_all_is_well(void **state)
 {
     struct treatment t = prepared();
-    struct treatment_world w = well();
+    struct treatment_context w = well();
 
     (void)state;
     for (enum act act = BEGIN; act < ACTS; act++)
-        assert_int_equal(ask(act, &t, &w, &nothing, ""), REFUSED_NOT);
+        assert_int_equal(ask(act, &t, &w, &nothing, ""), REJECTED_NOT);
     t.state = TREATMENT_PAUSED;
     for (enum act act = SELECT; act < ACTS; act++)
-        assert_int_equal(ask(act, &t, &w, &nothing, ""), REFUSED_NOT);
+        assert_int_equal(ask(act, &t, &w, &nothing, ""), REJECTED_NOT);
 }
 
 /* What forbids it may be more than there is room for. */
@@ -63,7 +63,7 @@ static void what_cannot_be_said_forbids_all_the_same(void **state)
 {
     static const enum decision worst[] = {DECISION_CONSULT, DECISION_BLOCK};
     struct findings *found = calloc(1, sizeof(*found));
-    struct treatment_world w = well();
+    struct treatment_context w = well();
 
     (void)state;
     assert_non_null(found);
@@ -71,13 +71,13 @@ static void what_cannot_be_said_forbids_all_the_same(void **state)
         found->found[found->count] = (struct finding){.decision = DECISION_WARN, .name = "SHAVED"};
     for (size_t i = 0; i < 2; i++) {
         found->worst = worst[i];
-        assert_int_equal(ask(BEGIN, NULL, &w, found, "more was found than can be said"), REFUSED_POLICY);
+        assert_int_equal(ask(BEGIN, NULL, &w, found, "more was found than can be said"), REJECTED_POLICY);
     }
     found->worst = DECISION_WARN;
-    assert_int_equal(ask(BEGIN, NULL, &w, found, ""), REFUSED_NOT);
+    assert_int_equal(ask(BEGIN, NULL, &w, found, ""), REJECTED_NOT);
     found->count = 0;
     found->worst = found->found[0].decision = DECISION_BLOCK; /* of before: it does not count */
-    assert_int_equal(ask(BEGIN, NULL, &w, found, "more was found"), REFUSED_POLICY);
+    assert_int_equal(ask(BEGIN, NULL, &w, found, "more was found"), REJECTED_POLICY);
     free(found);
 }
 
@@ -98,21 +98,21 @@ static void each_condition_is_asked(void **state)
 {
     static const struct row {
         const char *what;
-        enum refusal_kind refused[ACTS];
+        enum rejection_kind refused[ACTS];
         const char *words;
     } rows[] = {
-        {"another has the lease", {REFUSED_LEASE, REFUSED_LEASE, REFUSED_LEASE, REFUSED_LEASE}, "2007 LEASE_LOST: the pen is controlled by you"},
-        {"nobody has it", {REFUSED_LEASE, REFUSED_LEASE, REFUSED_LEASE, REFUSED_NOT}, "2007 LEASE_LOST: you do not control the pen: take its lease first"},
-        {"no journal", {REFUSED_JOURNAL, REFUSED_NOT, REFUSED_JOURNAL, REFUSED_NOT}, "2008 JOURNAL_UNWRITABLE: full"},
-        {"the pen is gone", {REFUSED_PEN, REFUSED_PEN, REFUSED_PEN, REFUSED_NOT}, "the pen is not ready"},
-        {"it is old", {REFUSED_PEN, REFUSED_PEN, REFUSED_PEN, REFUSED_NOT}, "update it to protocol 1.4"},
-        {"it is not SAFE", {REFUSED_STATE, REFUSED_STATE, REFUSED_STATE, REFUSED_NOT}, "the pen is not SAFE"},
+        {"another has the lease", {REJECTED_LEASE, REJECTED_LEASE, REJECTED_LEASE, REJECTED_LEASE}, "2007 LEASE_LOST: the pen is controlled by you"},
+        {"nobody has it", {REJECTED_LEASE, REJECTED_LEASE, REJECTED_LEASE, REJECTED_NOT}, "2007 LEASE_LOST: you do not control the pen: take its lease first"},
+        {"no journal", {REJECTED_JOURNAL, REJECTED_NOT, REJECTED_JOURNAL, REJECTED_NOT}, "2008 JOURNAL_UNWRITABLE: full"},
+        {"the pen is gone", {REJECTED_PEN, REJECTED_PEN, REJECTED_PEN, REJECTED_NOT}, "the pen is not ready"},
+        {"it is old", {REJECTED_PEN, REJECTED_PEN, REJECTED_PEN, REJECTED_NOT}, "update it to protocol 1.4"},
+        {"it is not SAFE", {REJECTED_STATE, REJECTED_STATE, REJECTED_STATE, REJECTED_NOT}, "the pen is not SAFE"},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct treatment t = prepared();
-        struct treatment_world w = well();
+        struct treatment_context w = well();
 
         w.has_lease = i > 1;
         w.owner = i == 0 ? "you" : i == 1 ? NULL : "me";
@@ -122,7 +122,7 @@ static void each_condition_is_asked(void **state)
         w.pen_is_old = i == 4;
         w.pen_is_safe = i != 5;
         for (enum act act = BEGIN; act < ACTS; act++)
-            assert_int_equal(ask(act, &t, &w, &nothing, rows[i].refused[act] != REFUSED_NOT ? rows[i].words : ""), rows[i].refused[act]);
+            assert_int_equal(ask(act, &t, &w, &nothing, rows[i].refused[act] != REJECTED_NOT ? rows[i].words : ""), rows[i].refused[act]);
     }
 }
 
@@ -130,27 +130,27 @@ static void each_state_has_its_acts(void **state)
 {
     static const struct {
         enum treatment_state state;
-        enum refusal_kind arm, end;
+        enum rejection_kind arm, end;
         const char *words;
     } rows[] = {
-        {TREATMENT_NONE, REFUSED_STATE, REFUSED_STATE, ""},
-        {TREATMENT_ARMING, REFUSED_STATE, REFUSED_NOT, "is under way: stop the pen first"},
-        {TREATMENT_ARMED, REFUSED_STATE, REFUSED_NOT, "is under way: stop the pen first"},
-        {TREATMENT_RUNNING, REFUSED_STATE, REFUSED_NOT, "is under way: stop the pen first"},
-        {TREATMENT_ENDING, REFUSED_STATE, REFUSED_NOT, "the session is being ended"},
-        {TREATMENT_ENDED, REFUSED_STATE, REFUSED_STATE, ""},
+        {TREATMENT_NONE, REJECTED_STATE, REJECTED_STATE, ""},
+        {TREATMENT_ARMING, REJECTED_STATE, REJECTED_NOT, "is under way: stop the pen first"},
+        {TREATMENT_ARMED, REJECTED_STATE, REJECTED_NOT, "is under way: stop the pen first"},
+        {TREATMENT_RUNNING, REJECTED_STATE, REJECTED_NOT, "is under way: stop the pen first"},
+        {TREATMENT_ENDING, REJECTED_STATE, REJECTED_NOT, "the session is being ended"},
+        {TREATMENT_ENDED, REJECTED_STATE, REJECTED_STATE, ""},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct treatment t = prepared();
-        struct treatment_world w = well();
+        struct treatment_context w = well();
 
         t.state = rows[i].state;
         assert_int_equal(ask(ARM, &t, &w, &nothing, rows[i].words), rows[i].arm);
         assert_int_equal(ask(SELECT, &t, &w, &nothing, rows[i].words), rows[i].arm);
-        assert_int_equal(ask(END, &t, &w, &nothing, rows[i].end != REFUSED_NOT ? "there is no such session, or it has ended" : ""), rows[i].end);
-        assert_int_equal(treatment_is_open(&t), rows[i].end == REFUSED_NOT);
+        assert_int_equal(ask(END, &t, &w, &nothing, rows[i].end != REJECTED_NOT ? "there is no such session, or it has ended" : ""), rows[i].end);
+        assert_int_equal(treatment_is_open(&t), rows[i].end == REJECTED_NOT);
         assert_int_equal(treatment_is_live(&t), rows[i].state >= TREATMENT_ARMING && rows[i].state <= TREATMENT_RUNNING);
     }
 }
@@ -158,44 +158,44 @@ static void each_state_has_its_acts(void **state)
 static void only_the_configuration_that_was_seen_is_armed(void **state)
 {
     struct treatment t = prepared();
-    struct treatment_world w = well();
+    struct treatment_context w = well();
 
     (void)state;
     treatment_selecting(&t, 1);
     assert_int_equal(t.zone_now, 1);
-    assert_int_equal(ask(ARM, &t, &w, &nothing, "no zone is chosen, or its configuration is not in the pen"), REFUSED_STATE);
+    assert_int_equal(ask(ARM, &t, &w, &nothing, "no zone is chosen, or its configuration is not in the pen"), REJECTED_STATE);
     treatment_selected(&t, 6);
-    assert_int_equal(ask(ARM, &t, &w, &nothing, "ARM names configuration 5, and the zone's is 6"), REFUSED_CONFLICT);
+    assert_int_equal(ask(ARM, &t, &w, &nothing, "ARM names configuration 5, and the zone's is 6"), REJECTED_CONFLICT);
     w.asked_generation = 6;
     w.generation = 5; /* a status that is older than the pen's answer */
-    assert_int_equal(ask(ARM, &t, &w, &nothing, ""), REFUSED_NOT);
+    assert_int_equal(ask(ARM, &t, &w, &nothing, ""), REJECTED_NOT);
     w.generation = 6;
-    assert_int_equal(ask(ARM, &t, &w, &nothing, ""), REFUSED_NOT);
+    assert_int_equal(ask(ARM, &t, &w, &nothing, ""), REJECTED_NOT);
     w.generation = 7;
-    assert_int_equal(ask(ARM, &t, &w, &nothing, "the pen's configuration has changed since the zone was chosen"), REFUSED_CONFLICT);
+    assert_int_equal(ask(ARM, &t, &w, &nothing, "the pen's configuration has changed since the zone was chosen"), REJECTED_CONFLICT);
 }
 
 static void the_worst_of_what_was_found_is_said(void **state)
 {
     struct findings found = {.count = 3, .worst = DECISION_BLOCK};
     struct treatment t = prepared();
-    struct treatment_world w = well();
+    struct treatment_context w = well();
 
     (void)state;
     found.found[0] = (struct finding){.decision = DECISION_CONSULT, .code = 2004, .text = "ask"};
     found.found[1] = (struct finding){.decision = DECISION_BLOCK, .code = 2002, .text = "too soon"};
     found.found[2] = (struct finding){.decision = DECISION_BLOCK, .code = 1303, .name = "CARTRIDGE_USED", .text = "used"};
-    assert_int_equal(ask(ARM, &t, &w, &found, "2002 INTERVAL_TOO_SHORT: too soon"), REFUSED_POLICY);
-    assert_int_equal(ask(BEGIN, &t, &w, &found, "2002 INTERVAL_TOO_SHORT: too soon"), REFUSED_POLICY);
+    assert_int_equal(ask(ARM, &t, &w, &found, "2002 INTERVAL_TOO_SHORT: too soon"), REJECTED_POLICY);
+    assert_int_equal(ask(BEGIN, &t, &w, &found, "2002 INTERVAL_TOO_SHORT: too soon"), REJECTED_POLICY);
     found.found[1].decision = DECISION_WARN;
-    assert_int_equal(ask(ARM, &t, &w, &found, "1303 CARTRIDGE_USED: used"), REFUSED_POLICY);
+    assert_int_equal(ask(ARM, &t, &w, &found, "1303 CARTRIDGE_USED: used"), REJECTED_POLICY);
     found.count = 1;
     found.worst = DECISION_CONSULT;
-    assert_int_equal(ask(ARM, &t, &w, &found, "2004 CONTRAINDICATION: ask"), REFUSED_POLICY);
+    assert_int_equal(ask(ARM, &t, &w, &found, "2004 CONTRAINDICATION: ask"), REJECTED_POLICY);
     found.found[0].decision = found.worst = DECISION_WARN;
-    assert_int_equal(ask(ARM, &t, &w, &found, ""), REFUSED_NOT);
+    assert_int_equal(ask(ARM, &t, &w, &found, ""), REJECTED_NOT);
     found.worst = DECISION_BLOCK; /* more than the array holds */
-    assert_int_equal(ask(ARM, &t, &w, &found, "more was found than can be said"), REFUSED_POLICY);
+    assert_int_equal(ask(ARM, &t, &w, &found, "more was found than can be said"), REJECTED_POLICY);
 }
 
 /* ---- what grows older ---- */
@@ -426,9 +426,9 @@ static void only_what_was_broken_off_is_continued(void **state)
 static void refusals_have_names(void **state)
 {
     (void)state;
-    assert_string_equal(refusal_name(2001), "2001 NUMBING_NOT_ELAPSED");
-    assert_string_equal(refusal_name(2010), "2010 CONTINUATION_NOT_POSSIBLE");
-    assert_string_equal(refusal_name(0), "");
+    assert_string_equal(rejection_name(2001), "2001 NUMBING_NOT_ELAPSED");
+    assert_string_equal(rejection_name(2010), "2010 CONTINUATION_NOT_POSSIBLE");
+    assert_string_equal(rejection_name(0), "");
 }
 
 int main(void)

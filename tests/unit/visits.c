@@ -54,7 +54,7 @@ struct treatment visits_plan(uint32_t number, const char *subject, uint32_t dept
 void visits_write_beginning(const struct treatment *t)
 {
     static const struct findings nothing;
-    uint8_t bytes[STORE_NOTE_MAX];
+    uint8_t bytes[JOURNAL_NOTE_MAX];
     struct journal_record r;
 
     assert_true(history_begun(&r, t, &nothing, &visits.site, bytes));
@@ -64,7 +64,7 @@ void visits_write_beginning(const struct treatment *t)
 
 void visits_write_end(struct treatment *t, enum treatment_end how, uint32_t strokes, uint64_t ended_us, bool incomplete)
 {
-    uint8_t bytes[STORE_NOTE_MAX];
+    uint8_t bytes[JOURNAL_NOTE_MAX];
     struct journal_record r;
 
     t->zones[0].strokes = strokes;

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "history.h"
+#include "store.h"
 
 static const uint64_t NOW_US = UINT64_C(1800000000000000), DAY_US = UINT64_C(86400000000);
 

@@ -19,11 +19,10 @@
 
 #include "heap.h"
 #include "hub.h"
-#include "link_usb.h"
+#include "link.h"
 #include "log.h"
 #include "mock.h"
 #include "pen.pb-c.h"
-#include "usb_watch.h"
 
 enum { PENS = 16, PATIENCE_MS = 8000 };
 
@@ -125,10 +124,10 @@ static void push(struct subscriber *s, struct buf *b)
 
 static void flush(struct subscriber *s)
 {
-    struct reader *r = &s->telemetry;
+    struct cursor *r = &s->telemetry;
 
-    for (; r->next < r->tape->end; r->next++)
-        take_message(tape_bytes(r->tape, r->next), tape_message(r->tape, r->next)->length);
+    for (; r->next < r->ring->end; r->next++)
+        take_message(ring_bytes(r->ring, r->next), ring_message(r->ring, r->next)->length);
 }
 
 /* One turn of the daemon's loop: libusb's descriptors cannot be waited for here, so it is looked at each time. */
@@ -277,7 +276,7 @@ static unsigned descriptors_open(void)
 
 static int start(void **state)
 {
-    const struct store_limits limits = {.keep_us = UINT64_MAX, .max_bytes = UINT64_MAX};
+    const struct journal_limits limits = {.keep_us = UINT64_MAX, .max_bytes = UINT64_MAX};
 
     (void)state;
     memset(&fx, 0, sizeof(fx));
@@ -295,7 +294,7 @@ static int start(void **state)
     assert_null(hub_subscribe(fx.hub, &fx.subscriber, NULL, true));
     hub_open_journal(fx.hub, fx.journal, &limits);
     assert_string_equal(hub_journal_error(fx.hub), "");
-    hub_add_witness(fx.hub, &(struct hub_witness){.ctx = &fx, .committed = on_committed});
+    hub_add_observer(fx.hub, &(struct hub_observer){.ctx = &fx, .committed = on_committed});
     run(20);
     return 0;
 }
@@ -310,7 +309,7 @@ static int stop(void **state)
     run(5);
     usb_bus_free(fx.bus);
     hub_close_journal(fx.hub);
-    hub_remove(fx.hub, &fx.subscriber, &fx);
+    fanout_remove(hub_fanout(fx.hub), &fx.subscriber);
     hub_free(fx.hub);
     sd_event_unref(fx.event);
     for (unsigned i = 0; i < fx.pen_count; i++) {

@@ -1,0 +1,172 @@
+#include "inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "log.h"
+
+enum { JOURNAL_RETRY_US = 1000000 };
+
+/* ---- from pens to the journal ---- */
+
+bool hub_on_record(void *ctx, struct pen *p, uint32_t first, const struct journal_record *r)
+{
+    struct hub *h = ctx;
+    struct journal_record lost = {.number = r->number - 1};
+    uint8_t bytes[JOURNAL_NOTE_MAX];
+    Mnc__Note note = MNC__NOTE__INIT;
+    char text[120];
+
+    (void)p;
+    if (h->journal == NULL)
+        return false; /* it stays in the pen */
+    if (first == r->number) {
+        bool taken = journal_append(h->journal, r);
+
+        h->record_waits |= !taken;
+        return taken;
+    }
+    snprintf(text, sizeof(text), "records %u to %u of pen %s are lost: overwritten or damaged in the pen", first, r->number - 1, r->serial);
+    note.has_first = note.has_through = true;
+    note.first = first;
+    note.through = r->number - 1;
+    note.text = text;
+    journal_note(&lost, MNC__JOURNAL_KIND__JOURNAL_LOST, &note, bytes);
+    strcpy(lost.serial, r->serial);
+    return journal_append(h->journal, &lost) && journal_append(h->journal, r); /* offered again: the note is there then, once */
+}
+
+void hub_note(struct hub *h, uint32_t kind, const char *serial, const char *text)
+{
+    struct journal_record r = {0};
+    uint8_t bytes[JOURNAL_NOTE_MAX];
+    Mnc__Note note = MNC__NOTE__INIT;
+
+    note.text = (char *)(uintptr_t)text;
+    journal_note(&r, kind, &note, bytes);
+    snprintf(r.serial, sizeof(r.serial), "%s", serial);
+    if (h->journal == NULL || !journal_append(h->journal, &r))
+        log_error("this is not in the journal: %s", text);
+}
+
+void hub_on_flight(void *ctx, struct pen *p, const struct journal_record *r, uint8_t *bytes, size_t n)
+{
+    struct hub *h = ctx;
+
+    (void)p;
+    if (h->journal != NULL)
+        journal_append_flight(h->journal, r, bytes, n);
+    else
+        free(bytes);
+}
+
+uint32_t hub_on_recognise(void *ctx, struct pen *p, uint32_t newest, uint32_t acked, const struct journal_record *r)
+{
+    struct hub *h = ctx;
+
+    if (h->journal == NULL)
+        return 0;
+    journal_recognise(h->journal, pen_serial(p), newest, acked, r);
+    return journal_newest(h->journal, pen_serial(p));
+}
+
+/* ---- from the journal ---- */
+
+static void on_committed(void *ctx, const struct journal_record *const *r, size_t n)
+{
+    struct hub *h = ctx;
+
+    for (size_t i = 0; i < n; i++) {
+        struct pen *p = hub_pen(h, r[i]->serial);
+
+        if (p != NULL)
+            pen_records_committed(p, journal_newest(h->journal, r[i]->serial));
+    }
+    for (unsigned i = 0; i < h->count && h->record_waits; i++)
+        pen_records_resume(h->pens[i]);
+    h->record_waits = false;
+    for (unsigned i = 0; i < HUB_OBSERVERS; i++) {
+        if (h->observers[i].committed != NULL)
+            h->observers[i].committed(h->observers[i].ctx, r, n);
+    }
+}
+
+static void on_journal_state(void *ctx, bool writable, const char *sentence)
+{
+    struct hub *h = ctx;
+
+    snprintf(h->journal_error, sizeof(h->journal_error), "%s", writable ? "" : sentence);
+    if (writable)
+        log_info("%s", sentence);
+    else
+        log_error("%s; records stay in their pens, and nothing can be armed", sentence);
+}
+
+/* ---- the journal itself ---- */
+
+static int open_journal(struct hub *h)
+{
+    const struct journal_observer observer = {.ctx = h, .committed = on_committed, .state = on_journal_state};
+    char why[sizeof(h->journal_error)];
+    int r = journal_open(&h->journal, h->event, h->journal_path, &h->limits, &observer, why, sizeof(why));
+
+    if (r < 0 && strcmp(why, h->journal_error) != 0)
+        log_error("%s; records stay in their pens, and nothing can be armed", why);
+    else if (r == 0 && why[0] != '\0')
+        log_error("%s", why);
+    else if (r == 0 && h->journal_error[0] != '\0')
+        log_info("the journal %s is written again", h->journal_path);
+    snprintf(h->journal_error, sizeof(h->journal_error), "%s", r < 0 ? why : "");
+    return r;
+}
+
+static int on_journal_retry(sd_event_source *s, uint64_t usec, void *userdata)
+{
+    struct hub *h = userdata;
+
+    if (open_journal(h) < 0) {
+        sd_event_source_set_time(s, usec + JOURNAL_RETRY_US);
+        return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+    }
+    for (unsigned i = 0; i < h->count; i++)
+        pen_records_restart(h->pens[i]);
+    return 0;
+}
+
+void hub_open_journal(struct hub *h, const char *path, const struct journal_limits *limits)
+{
+    h->limits = *limits;
+    snprintf(h->journal_path, sizeof(h->journal_path), "%s", path);
+    if (open_journal(h) == 0)
+        return;
+    sd_event_source_set_time_relative(h->journal_retry, JOURNAL_RETRY_US);
+    sd_event_source_set_enabled(h->journal_retry, SD_EVENT_ONESHOT);
+}
+
+void hub_close_journal(struct hub *h)
+{
+    if (h == NULL)
+        return;
+    sd_event_source_set_enabled(h->journal_retry, SD_EVENT_OFF);
+    journal_close(h->journal);
+    h->journal = NULL;
+}
+
+const char *hub_journal_error(const struct hub *h)
+{
+    return h->journal == NULL && h->journal_error[0] == '\0' ? "there is no journal" : h->journal_error;
+}
+
+struct journal *hub_journal(const struct hub *h)
+{
+    return h->journal;
+}
+
+int hub_records_init(struct hub *h)
+{
+    int r = sd_event_add_time_relative(h->event, &h->journal_retry, CLOCK_MONOTONIC, 0, 0, on_journal_retry, h);
+
+    return r < 0 ? r : sd_event_source_set_enabled(h->journal_retry, SD_EVENT_OFF);
+}

@@ -1,0 +1,226 @@
+#include "store.h"
+#include "claim.h"
+
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { BUSY_MS = 2000 };
+
+/* What each version of the schema adds to the one before. Only ever appended to. */
+static const char *const versions[] = {
+    "CREATE TABLE journal(one INTEGER PRIMARY KEY CHECK(one = 1), id INTEGER NOT NULL, anchor BLOB NOT NULL, exported INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE records(position INTEGER PRIMARY KEY AUTOINCREMENT, serial TEXT NOT NULL, volume INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " boot_id INTEGER NOT NULL, t_us INTEGER NOT NULL, host_us INTEGER NOT NULL, host_bound_us INTEGER NOT NULL, kind INTEGER NOT NULL,"
+    " code INTEGER NOT NULL, bytes BLOB NOT NULL, chain BLOB NOT NULL) STRICT;"
+    "CREATE UNIQUE INDEX once ON records(serial, volume, number) WHERE number > 0;"
+    "CREATE TABLE pens(serial TEXT PRIMARY KEY, volume INTEGER NOT NULL, newest INTEGER NOT NULL, boot_id INTEGER NOT NULL,"
+    " t_us INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE flights(position INTEGER PRIMARY KEY, bytes BLOB NOT NULL, hash BLOB NOT NULL) STRICT;",
+    "CREATE INDEX sessions ON records(code, position) WHERE kind >= 37;",
+    past_schema,
+};
+enum { SCHEMA = sizeof(versions) / sizeof(versions[0]), PAST_SCHEMA = 3 /* has past_schema */ };
+
+/* SQLITE_OK if every page reads as it should. */
+static int check_pages(sqlite3 *db)
+{
+    sqlite3_stmt *q = NULL;
+    int r = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &q, NULL);
+
+    if (r == SQLITE_OK && (r = sqlite3_step(q)) == SQLITE_ROW)
+        r = strcmp((const char *)sqlite3_column_text(q, 0), "ok") == 0 ? SQLITE_OK : SQLITE_CORRUPT;
+    sqlite3_finalize(q);
+    return r;
+}
+
+/* The first row, which says how the file came to be. */
+static int begin_journal(struct store *s, const char *text)
+{
+    struct journal_record r = {.volume = 1};
+    uint8_t bytes[JOURNAL_NOTE_MAX];
+    Mnc__Note note = MNC__NOTE__INIT;
+    sqlite3_stmt *q = NULL;
+    int result = SQLITE_OK;
+
+    memset(s->chain, 0, JOURNAL_HASH);
+    while (s->id == 0) {
+        if (getrandom(&s->id, sizeof(s->id), 0) != sizeof(s->id))
+            return SQLITE_IOERR;
+        s->id &= INT64_MAX;
+    }
+    result = sqlite3_prepare_v2(s->db, "INSERT INTO journal(one, id, anchor, exported) VALUES(1, ?, ?, 0)", -1, &q, NULL);
+    if (result == SQLITE_OK) {
+        sqlite3_bind_int64(q, 1, (sqlite3_int64)s->id);
+        sqlite3_bind_blob(q, 2, s->chain, JOURNAL_HASH, SQLITE_STATIC);
+        result = store_run(q);
+    }
+    sqlite3_finalize(q);
+    if (result != SQLITE_OK)
+        return result;
+    note.has_journal = true;
+    note.journal = s->id;
+    note.text = (char *)(uintptr_t)text;
+    journal_note(&r, MNC__JOURNAL_KIND__JOURNAL_BEGUN, &note, bytes);
+    return store_insert(s, &r) == 0 ? SQLITE_OK : SQLITE_IOERR;
+}
+
+static int ask_id(struct store *s)
+{
+    sqlite3_int64 id = 0;
+    int r = store_ask(s->db, "SELECT id FROM journal", 0, 0, &id);
+
+    s->id = (uint64_t)id;
+    return r == SQLITE_OK && id <= 0 ? SQLITE_CORRUPT : r;
+}
+
+/* A journal of before there were the tables of past.h gets them filled from its rows. */
+static int fill_past(struct store *s)
+{
+    sqlite3_stmt *q = NULL;
+    int r = past_begin(s->db);
+
+    if (r == SQLITE_OK)
+        r = ask_id(s);
+    if (r == SQLITE_OK)
+        r = sqlite3_prepare_v2(s->db, STORE_ROWS, -1, &q, NULL);
+    if (r == SQLITE_OK)
+        r = sqlite3_bind_int64(q, 1, 0);
+    while (r == SQLITE_OK && (r = sqlite3_step(q)) == SQLITE_ROW) {
+        struct journal_record record;
+        const uint8_t *chain;
+
+        r = !store_row(q, &record, &chain) ? SQLITE_CORRUPT : record.kind != MNC__JOURNAL_KIND__JOURNAL_BEGUN ? past_note(s->db, s->id, &record) : SQLITE_OK;
+    }
+    sqlite3_finalize(q);
+    return r == SQLITE_DONE ? SQLITE_OK : r;
+}
+
+/* From the file's version of the schema to ours, in one transaction; a file of nothing gets its first row, too. */
+static int migrate(struct store *s, sqlite3_int64 from, const char *text)
+{
+    char sql[96];
+    int r = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+
+    for (sqlite3_int64 v = from; r == SQLITE_OK && v < SCHEMA; v++)
+        r = sqlite3_exec(s->db, versions[v], NULL, NULL, NULL);
+    snprintf(sql, sizeof(sql), "PRAGMA user_version=%d", SCHEMA);
+    if (r == SQLITE_OK)
+        r = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+    if (r == SQLITE_OK)
+        r = store_prepare(s);
+    if (r == SQLITE_OK)
+        r = from == 0 ? begin_journal(s, text) : from < PAST_SCHEMA ? fill_past(s) : SQLITE_OK;
+    if (r == SQLITE_OK)
+        r = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
+    return r;
+}
+
+/* Who it is, and where its chain has come to. */
+static int read_journal(struct store *s)
+{
+    sqlite3_stmt *q = NULL;
+    int r = ask_id(s);
+
+    if (r == SQLITE_OK)
+        r = chain_anchor(s->db, s->chain);
+    if (r == SQLITE_OK)
+        r = sqlite3_prepare_v2(s->db, "SELECT chain FROM records ORDER BY position DESC LIMIT 1", -1, &q, NULL);
+    if (r == SQLITE_OK && (r = sqlite3_step(q)) == SQLITE_ROW && sqlite3_column_bytes(q, 0) == JOURNAL_HASH)
+        memcpy(s->chain, sqlite3_column_blob(q, 0), JOURNAL_HASH);
+    sqlite3_finalize(q);
+    return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
+}
+
+/* A SQLite code; SQLITE_SCHEMA: of a later version. text is for the first row of a new file. */
+static int open_db(struct store *s, const char *text)
+{
+    sqlite3_int64 version = 0, application = 0, pages = 0;
+    char mark[60];
+    int r = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+
+    snprintf(mark, sizeof(mark), "PRAGMA application_id=%d", JOURNAL_APPLICATION_ID);
+    if (r == SQLITE_OK)
+        r = sqlite3_busy_timeout(s->db, BUSY_MS);
+    if (r == SQLITE_OK)
+        r = store_ask(s->db, "PRAGMA page_count", 0, 0, &pages);
+    if (r == SQLITE_OK && pages == 0) /* before there is a log: the file is known by it from its first byte on */
+        r = sqlite3_exec(s->db, mark, NULL, NULL, NULL);
+    if (r == SQLITE_OK)
+        r = sqlite3_exec(s->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", NULL, NULL, NULL);
+    if (r != SQLITE_OK || (r = store_ask(s->db, "PRAGMA user_version", 0, 0, &version)) != SQLITE_OK ||
+        (r = store_ask(s->db, "PRAGMA application_id", 0, 0, &application)) != SQLITE_OK ||
+        (r = store_ask(s->db, "PRAGMA page_count", 0, 0, &pages)) != SQLITE_OK)
+        return r;
+    if (version != 0 || pages > 1) {
+        if (application != JOURNAL_APPLICATION_ID || version < 0)
+            return SQLITE_NOTADB;
+        if (version > SCHEMA)
+            return SQLITE_SCHEMA;
+        r = check_pages(s->db);
+    }
+    if (r == SQLITE_OK)
+        r = version < SCHEMA ? migrate(s, version, text) : store_prepare(s);
+    return r == SQLITE_OK ? read_journal(s) : r;
+}
+
+static void close_db(struct store *s)
+{
+    sqlite3_finalize(s->insert);
+    sqlite3_finalize(s->pen);
+    sqlite3_finalize(s->flight);
+    sqlite3_close(s->db);
+    s->insert = s->pen = s->flight = NULL;
+    s->db = NULL;
+    s->id = 0;
+}
+
+int store_open(struct store **out, const char *path, char *why, size_t cap)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    unsigned treated, uses;
+    char aside[CLAIM_PATH_MAX];
+    int r;
+
+    *out = NULL;
+    why[0] = '\0';
+    if (s == NULL || (s->path = strdup(path)) == NULL) {
+        free(s);
+        snprintf(why, cap, "the journal %s cannot be opened: out of memory", path);
+        return -ENOMEM;
+    }
+    r = claim_file(path, &s->lock, why, cap);
+    if (r < 0) {
+        store_close(s);
+        return r;
+    }
+    r = open_db(s, NULL);
+    if (r == SQLITE_NOTADB || r == SQLITE_CORRUPT) {
+        int moved;
+
+        close_db(s);
+        moved = claim_set_aside(path, aside, sizeof(aside));
+        if (moved < 0) {
+            snprintf(why, cap, "the journal %s is damaged, and cannot be set aside: %s", path, strerror(-moved));
+            store_close(s);
+            return moved;
+        }
+        snprintf(why, cap, "the journal %s was damaged: it is kept as %s, and a new one is begun", path, aside);
+        r = open_db(s, why);
+        if (r == SQLITE_OK && (r = past_salvage(s->db, aside, &treated, &uses)) == SQLITE_OK && treated + uses > 0)
+            snprintf(why + strlen(why), cap - strlen(why), "; %u treated zones and %u uses of cartridges were taken over from it", treated, uses);
+    }
+    if (r != SQLITE_OK) {
+        bool later = r == SQLITE_SCHEMA;
+
+        snprintf(why, cap, later ? "the journal %s is of a later version of mnd%s" : "the journal %s cannot be opened: %s", path,
+                 later ? ": update mnd" : sqlite3_errstr(r));
+        store_close(s);
+        return later ? -EPROTONOSUPPORT : -EIO;
+    }
+    *out = s;
+    return 0;
+}

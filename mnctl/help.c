@@ -85,10 +85,11 @@ static const struct command commands[] = {
     {"ping", GROUP_FIND_OUT, "round trips to the pen", "ping [--count N] [--bytes N] [--daemon]", "Sends bytes through daemon and pen and back, and shows how long that took.",
      OPTIONS({"--count N", "so many [10]"}, {"--bytes N", "0 to 1003 [64]"}, {"--daemon", "only to the daemon"}), "mnctl ping --count 100", cmd_ping},
     {"version", GROUP_FIND_OUT, "versions of mnctl, libmn and mnd", "version", NULL, NULL, "mnctl version", cmd_version},
-    {"monitor", GROUP_DEVELOP, "what goes by between mnd, pens and programs", "monitor [--clients | --client PID] [--seconds N] [--pcapng FILE [--force]]",
+    {"monitor", GROUP_DEVELOP, "what goes by between mnd, pens and programs", "monitor [--clients | --client PID | --requests] [--seconds N] [--pcapng FILE [--force]]",
      "Every transfer of the pens (or of the one that --pen chooses), decoded, a line each. => is a request on EP0, -> and <- are the bulk pipes, <= is a status, >> and << are what a "
      "program says and is told. With --json, one object for each, whole.",
-     OPTIONS({"--clients", "also what programs say and are told"}, {"--client PID", "only that of one program"}, {"--seconds N", "end by itself"},
+     OPTIONS({"--clients", "also what programs say and are told"}, {"--client PID", "only that of one program"},
+             {"--requests", "what a program may say, and which role it needs; no daemon is needed"}, {"--seconds N", "end by itself"},
              {"--pcapng FILE", "for Wireshark, - for a pipe to it; docs/monitor.md says how it decodes them"}, {"--force", "write over a file that is there already"}),
      "mnctl monitor --pcapng - | wireshark -k -i -", cmd_monitor},
     {"sim", GROUP_DEVELOP, "what happens to a simulated pen", "sim WHAT...", NULL,

@@ -12,9 +12,10 @@
 #include <time.h>
 
 #include "mnctl.h"
+#include "text.h"
 
 enum { LINKTYPE_USER0 = 147, LINKTYPE_USER1 = 148, SECTION_HEADER = 0x0a0d0d0a, INTERFACE_DESCRIPTION = 1, ENHANCED_PACKET = 6 };
-enum { NAME_MAX_BYTES = 63, SHOWN_MAX = 8 };
+enum { NAME_MAX_BYTES = 63, SHOWN_MAX = 8, TEXT_AT = 28 /* a request's, in its table */ };
 
 struct monitor {
     struct app *app;
@@ -238,11 +239,32 @@ static int finish(struct monitor *m, int r)
     return r == EXIT_OK ? flush_output() : r;
 }
 
+/* What clients may send, and who may: needs no daemon. */
+static int list_requests(const struct app *a)
+{
+    json_t *list = json_array();
+
+    if (!a->json)
+        printf("%s%-17s %-9s %s%s\n", colour(COLOUR_BOLD), "REQUEST", "ROLE", "WHAT IT IS FOR", colour(COLOUR_NONE));
+    for (size_t i = 0; i < mn_request_count(); i++) {
+        const struct mn_request *q = mn_request_at(i);
+
+        if (a->json)
+            json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s}", "name", q->name, "role", mn_role_name(q->role), "needs_hello", q->needs_hello, "text", q->text));
+        else
+            printf("%-17s %-9s ", q->name, mn_role_name(q->role)), text_wrap(stdout, q->text, TEXT_AT, TEXT_AT, text_page_columns());
+    }
+    if (a->json)
+        return print_json(list, false);
+    json_decref(list);
+    return flush_output();
+}
+
 int cmd_monitor(struct app *a, int argc, char **argv)
 {
     static struct monitor m; /* the client may call back until it is closed, behind us */
     const char *path = NULL;
-    bool force = false;
+    bool force = false, requests = false;
     uint64_t pid = 0;
     double seconds = 0;
     int r = EXIT_OK;
@@ -252,6 +274,8 @@ int cmd_monitor(struct app *a, int argc, char **argv)
             m.pid = -1;
         else if (strcmp(argv[i], "--client") == 0)
             r = parse_number(argv[i], argv[i + 1], 1, INT32_MAX, &pid), i++;
+        else if (strcmp(argv[i], "--requests") == 0)
+            requests = true;
         else if (strcmp(argv[i], "--pcapng") == 0 && i + 1 < argc)
             path = argv[++i];
         else if (strcmp(argv[i], "--force") == 0)
@@ -259,10 +283,12 @@ int cmd_monitor(struct app *a, int argc, char **argv)
         else if (strcmp(argv[i], "--seconds") == 0)
             r = parse_seconds(argv[i], argv[i + 1], &seconds), i++;
         else
-            r = usage_error("monitor takes --clients, --client PID, --pcapng FILE, --force and --seconds N, not %s", argv[i]);
+            r = usage_error("monitor takes --clients, --client PID, --requests, --pcapng FILE, --force and --seconds N, not %s", argv[i]);
     }
     if (r != EXIT_OK)
         return r;
+    if (requests)
+        return list_requests(a);
     if (path != NULL && !may_write(path, force))
         return EXIT_ERROR;
     m.pid = pid != 0 ? (long)pid : m.pid;

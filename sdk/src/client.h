@@ -1,5 +1,15 @@
 /*
- * Inside of a client: what client.c (the connection) and calls.c (the requests) share.
+ * Inside of a client, what its files share:
+ *
+ *     client.c       the connection: connecting, again after a disconnection, processing
+ *     bytes.c        its bytes out and in
+ *     pending.c      calls that wait for their result
+ *     receive.c      what the daemon sends: results and events
+ *     calls.c        requests about pens and the daemon; blocking calls on top of asynchronous ones
+ *     subscribe.c    telemetry and monitoring, and both again after a reconnection
+ *     records.c, session.c, factory.c, policy.c   requests of one kind each
+ *     decode.c, decode_session.c   from messages to the public structs
+ *     tables.c, traffic.c          tables of the protocol; what a monitor shows
  */
 #pragma once
 
@@ -83,7 +93,9 @@ struct mn_client {
     struct mn_result last;
 };
 
+/* CLOCK_MONOTONIC. */
 uint64_t client_now_us(void);
+uint64_t client_now_ms(void);
 
 /* Tells the program. */
 void client_event(mn_client *c, const struct mn_event *e);
@@ -96,6 +108,28 @@ enum { CALL_FOREVER = 0x7fffffff };
 /* Sends the message and remembers the call; timeout_ms CALL_FOREVER: until the connection ends. done is called once with a final result, unless this returns an error. */
 int call_start(mn_client *c, Mnc__ClientMessage *m, const char *serial, int timeout_ms, decode_fn *decode, mn_result_fn *done,
                void *user);
+
+/* pending.c: NULL: it has timed out here. */
+struct call *call_find(mn_client *c, uint32_t id);
+/* Calls back, and leaves it pending. */
+void call_deliver(mn_client *c, const struct call *call, struct mn_result *r);
+/* Calls back, and frees it. */
+void call_end(mn_client *c, struct call *call, struct mn_result *r);
+/* The sentence of a call without a result; of a change it says that its effect is unknown. */
+void put_unanswered(const struct call *call, const char *why, char *out, size_t cap);
+/* Ends all of them with this error. */
+void calls_fail(mn_client *c, int error, const char *why);
+/* Ends those whose deadline has passed. */
+void calls_time_out(mn_client *c);
+
+/* bytes.c: an MN_ERR_*. */
+int out_flush(mn_client *c);
+int out_append(mn_client *c, const Mnc__ClientMessage *m);
+/* Reads what is there, once, and handles the messages that are whole. */
+int in_read(mn_client *c);
+
+/* receive.c: one message. */
+int client_on_message(mn_client *c, const uint8_t *bytes, size_t n);
 
 /* Processes until *done. */
 int client_wait(mn_client *c, const bool *done);

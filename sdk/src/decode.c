@@ -6,8 +6,7 @@
 
 #include "escape.h"
 
-/* Whoever said it, a pen or another program: a program that prints it sends no control characters to its terminal, and has UTF-8 in its JSON. */
-static void copy(char *out, size_t cap, const char *in)
+void decode_text(char *out, size_t cap, const char *in)
 {
     escape_terminal(out, cap, in != NULL ? in : "", in != NULL ? strlen(in) : 0);
 }
@@ -29,11 +28,11 @@ void decode_pen(struct mn_pen *out, const Mnc__PenInfo *in)
         .protocol_minor = in->protocol_minor,
         .capabilities = in->capabilities,
     };
-    copy(out->serial, sizeof(out->serial), in->serial);
-    copy(out->port, sizeof(out->port), in->port);
-    copy(out->last_error, sizeof(out->last_error), in->last_error);
-    copy(out->firmware_version, sizeof(out->firmware_version), in->firmware_version);
-    copy(out->lease_name, sizeof(out->lease_name), in->lease_name);
+    decode_text(out->serial, sizeof(out->serial), in->serial);
+    decode_text(out->port, sizeof(out->port), in->port);
+    decode_text(out->last_error, sizeof(out->last_error), in->last_error);
+    decode_text(out->firmware_version, sizeof(out->firmware_version), in->firmware_version);
+    decode_text(out->lease_name, sizeof(out->lease_name), in->lease_name);
     out->lease_pid = in->lease_pid;
     if (in->counters != NULL) {
         out->frames_in = in->counters->frames_in;
@@ -167,7 +166,7 @@ bool decode_record(struct mn_record *out, uint64_t journal, const Mnc__JournalRe
     memset(out, 0, sizeof(*out));
     if (!in->has_position || !in->has_kind)
         return false;
-    copy(out->serial, sizeof(out->serial), in->serial);
+    decode_text(out->serial, sizeof(out->serial), in->serial);
     out->cursor = (struct mn_cursor){journal, in->position};
     out->volume = in->volume;
     out->host_us = in->host_us;
@@ -179,7 +178,7 @@ bool decode_record(struct mn_record *out, uint64_t journal, const Mnc__JournalRe
     if (in->note != NULL) {
         out->note.first = in->note->first;
         out->note.through = in->note->through;
-        copy(out->note.text, sizeof(out->note.text), in->note->text);
+        decode_text(out->note.text, sizeof(out->note.text), in->note->text);
     }
     return true;
 }
@@ -208,103 +207,6 @@ bool decode_records(struct mn_records *out, const Mnc__RecordsReply *in)
             out->record[out->count].kind = MN_RECORD_UNKNOWN; /* damaged in the pen: shown, not swallowed */
     }
     return true;
-}
-
-void decode_findings(struct mn_finding *out, size_t *count, size_t cap, size_t n, Mnc__Finding *const *in)
-{
-    for (*count = 0; *count < n && *count < cap; ++*count) {
-        const Mnc__Finding *f = in[*count];
-        struct mn_finding *o = &out[*count];
-
-        *o = (struct mn_finding){.decision = f->has_decision ? (enum mn_decision)f->decision : MN_DECISION_BLOCK, .code = f->code, .value = f->value, .limit = f->limit};
-        copy(o->name, sizeof(o->name), f->name);
-        copy(o->unit, sizeof(o->unit), f->unit);
-        copy(o->source, sizeof(o->source), f->source);
-        copy(o->text, sizeof(o->text), f->text);
-    }
-}
-
-static void take_zones(struct mn_session *out, const Mnc__Session *in)
-{
-    for (out->zone_count = 0; out->zone_count < in->n_zone && out->zone_count < MN_STEPS_MAX; out->zone_count++) {
-        const Mnc__SessionZone *z = in->zone[out->zone_count];
-
-        out->zone[out->zone_count] = (struct mn_session_zone){
-            .zone = z->zone,
-            .depth_um = z->depth_um,
-            .stroke_rate_dhz = z->stroke_rate_dhz,
-            .runs = z->runs,
-            .strokes = z->strokes,
-            .punctures = z->punctures,
-            .motor_ms = z->motor_ms,
-            .depth_peak_um = z->depth_peak_um,
-            .broken_off = z->broken_off,
-        };
-    }
-}
-
-bool decode_session(struct mn_session *out, const Mnc__Session *in)
-{
-    memset(out, 0, sizeof(*out));
-    if (!in->has_number || in->serial == NULL || in->subject == NULL)
-        return false;
-    out->number = in->number;
-    copy(out->serial, sizeof(out->serial), in->serial);
-    copy(out->subject, sizeof(out->subject), in->subject);
-    copy(out->indication, sizeof(out->indication), in->indication);
-    copy(out->by, sizeof(out->by), in->by);
-    copy(out->text, sizeof(out->text), in->text);
-    copy(out->policy_name, sizeof(out->policy_name), in->policy_name);
-    out->state = in->has_state ? (enum mn_session_state)in->state : MN_SESSION_UNKNOWN;
-    out->end = in->has_end ? (enum mn_session_end)in->end : MN_END_NONE;
-    out->begun_us = in->begun_us;
-    out->ended_us = in->ended_us;
-    out->incomplete = in->incomplete;
-    out->cartridge_uid = in->cartridge_uid;
-    out->cartridge_lot = in->cartridge_lot;
-    out->needle_count = in->needle_count;
-    out->products = in->products;
-    out->continues = in->continues;
-    for (; out->cartridge_count < in->n_cartridge && out->cartridge_count < MN_SESSION_CARTRIDGES_MAX; out->cartridge_count++) {
-        const Mnc__SessionCartridge *from = in->cartridge[out->cartridge_count];
-
-        out->cartridge[out->cartridge_count] = (struct mn_session_cartridge){.uid = from->uid, .lot = from->lot, .needle_count = from->needle_count, .runs = from->runs,
-                                                                             .strokes = from->strokes};
-    }
-    out->zone_now = in->zone_now;
-    out->config_generation = in->config_generation;
-    if (in->policy_sha256.len == sizeof(out->policy_sha256))
-        memcpy(out->policy_sha256, in->policy_sha256.data, sizeof(out->policy_sha256));
-    take_zones(out, in);
-    decode_findings(out->finding, &out->finding_count, MN_SESSION_FINDINGS_MAX, in->n_finding, in->finding);
-    for (; out->fault_count < in->n_fault_code && out->fault_count < 16; out->fault_count++)
-        out->fault[out->fault_count] = in->fault_code[out->fault_count];
-    for (; out->adverse_count < in->n_adverse && out->adverse_count < 16; out->adverse_count++)
-        out->adverse[out->adverse_count] = in->adverse[out->adverse_count];
-    for (; out->override_count < in->n_override && out->override_count < 16; out->override_count++) {
-        copy(out->override[out->override_count].name, sizeof(out->override[0].name), in->override[out->override_count]->name);
-        copy(out->override[out->override_count].reason, sizeof(out->override[0].reason), in->override[out->override_count]->reason);
-    }
-    return true;
-}
-
-void decode_policy(struct mn_policy *out, const Mnc__PolicyReply *p)
-{
-    memset(out, 0, sizeof(*out));
-    out->good = p->good;
-    copy(out->text, sizeof(out->text), p->text);
-    copy(out->name, sizeof(out->name), p->name);
-    if (p->sha256.len == sizeof(out->sha256))
-        memcpy(out->sha256, p->sha256.data, sizeof(out->sha256));
-    for (; out->count < p->n_row && out->count < sizeof(out->row) / sizeof(out->row[0]); out->count++) {
-        struct mn_policy_row *row = &out->row[out->count];
-
-        copy(row->table, sizeof(row->table), p->row[out->count]->table);
-        copy(row->name, sizeof(row->name), p->row[out->count]->name);
-        copy(row->value, sizeof(row->value), p->row[out->count]->value);
-        copy(row->default_value, sizeof(row->default_value), p->row[out->count]->default_value);
-        copy(row->source, sizeof(row->source), p->row[out->count]->source);
-    }
 }
 
 bool decode_status(struct mn_status *out, const ProtobufCBinaryData *bytes)
@@ -346,10 +248,10 @@ bool decode_info(struct mn_info *out, const ProtobufCBinaryData *bytes)
 
     memset(out, 0, sizeof(*out));
     if (good) {
-        copy(out->model, sizeof(out->model), i->model);
-        copy(out->serial, sizeof(out->serial), i->serial);
-        copy(out->firmware_version, sizeof(out->firmware_version), i->firmware_version);
-        copy(out->hardware_revision, sizeof(out->hardware_revision), i->hardware_revision);
+        decode_text(out->model, sizeof(out->model), i->model);
+        decode_text(out->serial, sizeof(out->serial), i->serial);
+        decode_text(out->firmware_version, sizeof(out->firmware_version), i->firmware_version);
+        decode_text(out->hardware_revision, sizeof(out->hardware_revision), i->hardware_revision);
         out->boot_count = i->boot_count;
         out->reset_cause = (uint32_t)i->reset_cause;
         out->depth_max_um = i->depth_max_um;
@@ -455,7 +357,7 @@ void decode_pen_error(struct mn_result *r, char *text, size_t cap, const char *s
         return;
     }
     r->error = error_of_pen(e->code);
-    copy(r->range.field, sizeof(r->range.field), e->field);
+    decode_text(r->range.field, sizeof(r->range.field), e->field);
     r->range.value = e->value;
     r->range.min = e->min;
     r->range.max = e->max;

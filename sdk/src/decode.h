@@ -7,6 +7,9 @@
 #include "mn/mn.h"
 #include "pen.pb-c.h"
 
+/* A text of a pen or another client, which may be shown on a terminal or be in JSON: valid UTF-8 without control characters, cut to fit. in may be NULL. */
+void decode_text(char *out, size_t cap, const char *in);
+
 void decode_pen(struct mn_pen *out, const Mnc__PenInfo *in);
 
 bool decode_pens(struct mn_pens *out, const Mnc__PenList *in);

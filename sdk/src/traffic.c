@@ -39,6 +39,24 @@ static const struct frame_kind {
 #include "types.def"
 #undef FRAME
 
+static const struct mn_request requests[] = {
+#define GREETING_NEEDED true
+#define GREETING_NONE false
+#define REQUEST(NAME, name, role, greeting, text) {#name, MN_ROLE_##role, GREETING_##greeting, text},
+#include "requests.def"
+#undef REQUEST
+};
+
+size_t mn_request_count(void)
+{
+    return sizeof(requests) / sizeof(requests[0]);
+}
+
+const struct mn_request *mn_request_at(size_t i)
+{
+    return i < mn_request_count() ? &requests[i] : NULL;
+}
+
 static const char *const kind_names[] = {"UNKNOWN", "CONTROL", "BULK_OUT", "BULK_IN", "INTERRUPT_IN", "TO_DAEMON", "TO_PROGRAM"};
 
 const char *mn_traffic_kind_name(enum mn_traffic_kind kind)

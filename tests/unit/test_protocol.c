@@ -109,9 +109,51 @@ static void every_example_of_the_document_is_true(void **state)
     assert_int_equal(examples, 9);
 }
 
+static const struct {
+    const char *name, *role, *text;
+} requests[] = {
+#define REQUEST(NAME, name, role, greeting, text) {#name, #role, text},
+#include "requests.def"
+#undef REQUEST
+};
+
+/* Every field of ClientMessage but its id is a request of the table, in the same order. */
+static void the_table_has_every_request(void **state)
+{
+    const ProtobufCMessageDescriptor *d = &mnc__client_message__descriptor;
+
+    (void)state;
+    assert_int_equal(sizeof(requests) / sizeof(requests[0]), d->n_fields - 1);
+    for (unsigned i = 1; i < d->n_fields; i++)
+        assert_string_equal(requests[i - 1].name, d->fields[i].name);
+}
+
+/* The document's table is that one. */
+static void the_document_has_the_table(void **state)
+{
+    FILE *f = fopen(MN_SOURCE_DIR "/proto/PROTOCOL.md", "r");
+    char line[512], wanted[512];
+    size_t found = 0;
+
+    (void)state;
+    assert_non_null(f);
+    while (found < sizeof(requests) / sizeof(requests[0]) && fgets(line, sizeof(line), f) != NULL) {
+        int n = snprintf(wanted, sizeof(wanted), "| %s | ", requests[found].name);
+
+        for (const char *c = requests[found].role; *c != '\0'; c++)
+            wanted[n++] = (char)tolower((unsigned char)*c);
+        snprintf(wanted + n, sizeof(wanted) - (size_t)n, " | %s |\n", requests[found].text);
+        found += strcmp(line, wanted) == 0;
+    }
+    fclose(f);
+    if (found < sizeof(requests) / sizeof(requests[0]))
+        fail_msg("PROTOCOL.md does not have, in its order: %s", wanted);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_example_of_the_document_is_true)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_example_of_the_document_is_true), cmocka_unit_test(the_table_has_every_request),
+                                       cmocka_unit_test(the_document_has_the_table)};
 
     return cmocka_run_group_tests_name("protocol", tests, NULL, NULL);
 }

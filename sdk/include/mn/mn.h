@@ -974,6 +974,17 @@ struct mn_traffic {
  * free() it; NULL without memory. */
 MN_API char *mn_traffic_json(const struct mn_traffic *traffic);
 
+/* The requests that the daemon knows, as proto/requests.def has them: what one sees of clients in their traffic. Any thread; needs no connection. */
+struct mn_request {
+    const char *name;   /* "session_arm", as in the protocol */
+    enum mn_role role;  /* the least role that may send it; a call that changes a pen needs more */
+    bool needs_hello;   /* only after HELLO */
+    const char *text;   /* one sentence: what it is for */
+};
+MN_API size_t mn_request_count(void);
+/* NULL: there are not so many. */
+MN_API const struct mn_request *mn_request_at(size_t i);
+
 /* ---- events ---- */
 
 enum mn_event_kind {

@@ -1,10 +1,10 @@
-#include "command.h"
+#include "command_inside.h"
 
 #include <pb_decode.h>
 #include <pb_encode.h>
 #include <string.h>
 
-static void answer(struct link_reply *r, uint16_t type, const pb_msgdesc_t *fields, const void *message)
+void command_reply(struct link_reply *r, uint16_t type, const pb_msgdesc_t *fields, const void *message)
 {
     pb_ostream_t stream = pb_ostream_from_buffer(r->payload, sizeof(r->payload));
 
@@ -15,32 +15,32 @@ static void answer(struct link_reply *r, uint16_t type, const pb_msgdesc_t *fiel
     r->state = REPLY_READY;
 }
 
-static void refuse_with(struct link_reply *r, uint16_t type, mnp_Error *e, mnp_ErrorCode code, const char *text)
+void command_reject_with(struct link_reply *r, uint16_t type, mnp_Error *e, mnp_ErrorCode code, const char *text)
 {
     e->has_code = e->has_text = true;
     e->code = code;
     strncpy(e->text, text, sizeof(e->text) - 1);
-    answer(r, (uint16_t)(type | MN_TYPE_ERROR), mnp_Error_fields, e);
+    command_reply(r, (uint16_t)(type | MN_TYPE_ERROR), mnp_Error_fields, e);
 }
 
-static void refuse(struct link_reply *r, uint16_t type, mnp_ErrorCode code, const char *text)
+void command_reject(struct link_reply *r, uint16_t type, mnp_ErrorCode code, const char *text)
 {
-    refuse_with(r, type, &(mnp_Error)mnp_Error_init_zero, code, text);
+    command_reject_with(r, type, &(mnp_Error)mnp_Error_init_zero, code, text);
 }
 
-static bool decode(const struct mn_frame *f, const pb_msgdesc_t *fields, void *message)
+bool command_decode(const struct mn_frame *f, const pb_msgdesc_t *fields, void *message)
 {
     pb_istream_t stream = pb_istream_from_buffer(f->payload, f->length);
 
     return pb_decode(&stream, fields, message);
 }
 
-static void answer_status(struct pen *p, struct link_reply *r, uint16_t type)
+void command_reply_status(struct pen *p, struct link_reply *r, uint16_t type)
 {
     mnp_Status status;
 
     pen_status(p, &status);
-    answer(r, (uint16_t)(type | MN_TYPE_REPLY), mnp_Status_fields, &status);
+    command_reply(r, (uint16_t)(type | MN_TYPE_REPLY), mnp_Status_fields, &status);
 }
 
 static void do_info(struct pen *p, const struct mn_frame *f, struct link_reply *r)
@@ -84,12 +84,12 @@ static void do_info(struct pen *p, const struct mn_frame *f, struct link_reply *
 
     strncpy(info.hardware_revision, p->port->hardware_revision, sizeof(info.hardware_revision) - 1);
     strcpy(info.serial, p->factory.serial);
-    answer(r, f->type | MN_TYPE_REPLY, mnp_Info_fields, &info);
+    command_reply(r, f->type | MN_TYPE_REPLY, mnp_Info_fields, &info);
 }
 
 static void do_status(struct pen *p, const struct mn_frame *f, struct link_reply *r)
 {
-    answer_status(p, r, f->type);
+    command_reply_status(p, r, f->type);
 }
 
 static void answer_config(struct pen *p, const struct mn_frame *f, struct link_reply *r)
@@ -97,7 +97,7 @@ static void answer_config(struct pen *p, const struct mn_frame *f, struct link_r
     mnp_ConfigState state = {.has_config = true, .has_generation = true, .generation = p->settings.generation};
 
     settings_to_pb(&p->settings, &state.config);
-    answer(r, f->type | MN_TYPE_REPLY, mnp_ConfigState_fields, &state);
+    command_reply(r, f->type | MN_TYPE_REPLY, mnp_ConfigState_fields, &state);
 }
 
 static void do_config_get(struct pen *p, const struct mn_frame *f, struct link_reply *r)
@@ -114,11 +114,11 @@ static void configure(struct pen *p, const struct mn_frame *f, struct link_reply
     uint32_t depth_um = wanted->value[SETTING_depth_um];
 
     if (p->state != mnp_State_STATE_SAFE && p->state != mnp_State_STATE_FACTORY && p->state != mnp_State_STATE_FAULT) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_STATE, "the configuration changes only in SAFE, FACTORY or FAULT: stop the pen, or wait for its self-test, first");
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_STATE, "the configuration changes only in SAFE, FACTORY or FAULT: stop the pen, or wait for its self-test, first");
     } else if (has_expected && expected != p->settings.generation) {
         e.has_generation = true;
         e.generation = p->settings.generation;
-        refuse_with(r, f->type, &e, mnp_ErrorCode_ERROR_CONFLICT, "somebody else has changed the configuration: read it again");
+        command_reject_with(r, f->type, &e, mnp_ErrorCode_ERROR_CONFLICT, "somebody else has changed the configuration: read it again");
     } else if (bad != SETTING_COUNT) {
         const struct setting_range *range = &setting_ranges[bad];
 
@@ -128,15 +128,15 @@ static void configure(struct pen *p, const struct mn_frame *f, struct link_reply
         e.min = range->min;
         e.max = range->max;
         e.step = range->step;
-        refuse_with(r, f->type, &e, mnp_ErrorCode_ERROR_OUT_OF_RANGE, "a setting is out of its range or step");
+        command_reject_with(r, f->type, &e, mnp_ErrorCode_ERROR_OUT_OF_RANGE, "a setting is out of its range or step");
     } else if (cartridge_fit(&p->cartridge) && depth_um > p->cartridge.tag.max_depth_um &&
                depth_um != p->settings.value[SETTING_depth_um]) {
         e.has_fault_code = e.has_max = true;
         e.fault_code = fault_rows[FAULT_CARTRIDGE_DEPTH_MISMATCH].code;
         e.max = p->cartridge.tag.max_depth_um;
-        refuse_with(r, f->type, &e, mnp_ErrorCode_ERROR_FAULT, "deeper than the cartridge allows");
+        command_reject_with(r, f->type, &e, mnp_ErrorCode_ERROR_FAULT, "deeper than the cartridge allows");
     } else if (!pen_configure(p, wanted)) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_STORAGE, "the pen's memory could not be written; nothing has changed");
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_STORAGE, "the pen's memory could not be written; nothing has changed");
     } else {
         answer_config(p, f, r);
     }
@@ -147,8 +147,8 @@ static void do_config_set(struct pen *p, const struct mn_frame *f, struct link_r
     mnp_ConfigSet set = mnp_ConfigSet_init_zero;
     struct settings wanted = p->settings;
 
-    if (!decode(f, mnp_ConfigSet_fields, &set) || !set.has_config) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "CONFIG_SET needs config");
+    if (!command_decode(f, mnp_ConfigSet_fields, &set) || !set.has_config) {
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "CONFIG_SET needs config");
         return;
     }
     settings_merge(&wanted, &set.config);
@@ -160,15 +160,15 @@ static void do_config_reset(struct pen *p, const struct mn_frame *f, struct link
     mnp_ConfigReset reset = mnp_ConfigReset_init_zero;
     struct settings wanted = p->settings;
 
-    if (!decode(f, mnp_ConfigReset_fields, &reset)) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "CONFIG_RESET does not decode");
+    if (!command_decode(f, mnp_ConfigReset_fields, &reset)) {
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "CONFIG_RESET does not decode");
         return;
     }
     settings_default(&wanted);
     configure(p, f, r, &wanted, reset.has_expected_generation, reset.expected_generation);
 }
 
-static void arm(struct pen *p, const struct mn_frame *f, struct link_reply *r, const struct pen_arming *wanted)
+void command_arm(struct pen *p, const struct mn_frame *f, struct link_reply *r, const struct pen_arming *wanted)
 {
     mnp_Error e = mnp_Error_init_zero;
     mnp_ArmReply reply = {.has_armed_for_s = true, .armed_for_s = p->settings.value[SETTING_auto_off_s]};
@@ -176,31 +176,31 @@ static void arm(struct pen *p, const struct mn_frame *f, struct link_reply *r, c
 
     switch (pen_arm(p, wanted, &fault_code)) {
     case PEN_ARM_OK:
-        answer(r, f->type | MN_TYPE_REPLY, mnp_ArmReply_fields, &reply);
+        command_reply(r, f->type | MN_TYPE_REPLY, mnp_ArmReply_fields, &reply);
         break;
     case PEN_ARM_STATE:
-        refuse(r, f->type, mnp_ErrorCode_ERROR_STATE, "ARM needs a pen in SAFE (FACTORY_ARM: in FACTORY), its trigger released and a cartridge in it");
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_STATE, "ARM needs a pen in SAFE (FACTORY_ARM: in FACTORY), its trigger released and a cartridge in it");
         break;
     case PEN_ARM_CONFLICT:
         e.has_generation = true;
         e.generation = p->settings.generation;
-        refuse_with(r, f->type, &e, mnp_ErrorCode_ERROR_CONFLICT, "ARM names another configuration than the pen has");
+        command_reject_with(r, f->type, &e, mnp_ErrorCode_ERROR_CONFLICT, "ARM names another configuration than the pen has");
         break;
     case PEN_ARM_FAULT:
         e.has_fault_code = true;
         e.fault_code = fault_code;
-        refuse_with(r, f->type, &e, mnp_ErrorCode_ERROR_FAULT, "a fault forbids ARM");
+        command_reject_with(r, f->type, &e, mnp_ErrorCode_ERROR_FAULT, "a fault forbids ARM");
         break;
     case PEN_ARM_ZONE:
-        refuse(r, f->type, mnp_ErrorCode_ERROR_ZONE, "this zone is never treated, or this pen does not know it");
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_ZONE, "this zone is never treated, or this pen does not know it");
         break;
     case PEN_ARM_DEPTH:
         e = (mnp_Error){.has_field = true, .field = "depth_um", .has_value = true, .value = p->settings.value[SETTING_depth_um], .has_min = true, .has_max = true,
                         .max = pen_zone_cap_um(wanted->zone), .has_step = true, .step = setting_ranges[SETTING_depth_um].step};
-        refuse_with(r, f->type, &e, mnp_ErrorCode_ERROR_OUT_OF_RANGE, "deeper than this zone may be treated");
+        command_reject_with(r, f->type, &e, mnp_ErrorCode_ERROR_OUT_OF_RANGE, "deeper than this zone may be treated");
         break;
     case PEN_ARM_CARTRIDGE:
-        refuse(r, f->type, mnp_ErrorCode_ERROR_CONFLICT, "ARM names another cartridge than is in the pen");
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_CONFLICT, "ARM names another cartridge than is in the pen");
         break;
     }
 }
@@ -209,16 +209,16 @@ static void do_arm(struct pen *p, const struct mn_frame *f, struct link_reply *r
 {
     mnp_Arm m = mnp_Arm_init_zero;
 
-    if (decode(f, mnp_Arm_fields, &m) && m.has_config_generation && m.has_zone && m.treatment != 0 && m.has_cartridge_uid)
-        arm(p, f, r, &(struct pen_arming){.generation = m.config_generation, .zone = m.zone, .treatment = m.treatment, .cartridge_uid = m.cartridge_uid});
+    if (command_decode(f, mnp_Arm_fields, &m) && m.has_config_generation && m.has_zone && m.treatment != 0 && m.has_cartridge_uid)
+        command_arm(p, f, r, &(struct pen_arming){.generation = m.config_generation, .zone = m.zone, .treatment = m.treatment, .cartridge_uid = m.cartridge_uid});
     else
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "ARM needs config_generation, zone, treatment, and since protocol 1.4 cartridge_uid");
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "ARM needs config_generation, zone, treatment, and since protocol 1.4 cartridge_uid");
 }
 
 static void do_stop(struct pen *p, const struct mn_frame *f, struct link_reply *r)
 {
     pen_end_run(p, mnp_EndReason_END_STOP);
-    answer_status(p, r, f->type);
+    command_reply_status(p, r, f->type);
 }
 
 static void do_fault_clear(struct pen *p, const struct mn_frame *f, struct link_reply *r)
@@ -227,19 +227,19 @@ static void do_fault_clear(struct pen *p, const struct mn_frame *f, struct link_
     mnp_FaultClearReply reply = {.has_fault_word = true, .has_cleared = true};
     uint32_t mask = UINT32_MAX;
 
-    if (!decode(f, mnp_FaultClear_fields, &clear)) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "FAULT_CLEAR does not decode");
+    if (!command_decode(f, mnp_FaultClear_fields, &clear)) {
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "FAULT_CLEAR does not decode");
         return;
     }
     if (clear.has_code)
         mask = fault_mask_of_code(clear.code);
     if (mask == 0) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "no fault has this code");
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "no fault has this code");
         return;
     }
     reply.cleared = pen_clear_faults(p, mask, clear.has_service && clear.service);
     reply.fault_word = p->faults.word;
-    answer(r, f->type | MN_TYPE_REPLY, mnp_FaultClearReply_fields, &reply);
+    command_reply(r, f->type | MN_TYPE_REPLY, mnp_FaultClearReply_fields, &reply);
 }
 
 static void do_echo(struct pen *p, const struct mn_frame *f, struct link_reply *r)
@@ -255,8 +255,8 @@ static void do_records_get(struct pen *p, const struct mn_frame *f, struct link_
 {
     mnp_RecordsGet get = mnp_RecordsGet_init_zero;
 
-    if (!decode(f, mnp_RecordsGet_fields, &get) || !get.has_from) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "RECORDS_GET needs from");
+    if (!command_decode(f, mnp_RecordsGet_fields, &get) || !get.has_from) {
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "RECORDS_GET needs from");
         return;
     }
     r->length = (uint16_t)records_page(p->port, &p->records, get.from, r->payload, sizeof(r->payload));
@@ -269,22 +269,22 @@ static void do_records_ack(struct pen *p, const struct mn_frame *f, struct link_
     mnp_RecordsAck ack = mnp_RecordsAck_init_zero;
     mnp_RecordsAckReply reply = {.has_acked = true};
 
-    if (!decode(f, mnp_RecordsAck_fields, &ack) || !ack.has_through) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "RECORDS_ACK needs through");
+    if (!command_decode(f, mnp_RecordsAck_fields, &ack) || !ack.has_through) {
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "RECORDS_ACK needs through");
         return;
     }
     if (!pen_ack_records(p, ack.through)) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_STORAGE, "the pen's memory could not be written");
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_STORAGE, "the pen's memory could not be written");
         return;
     }
     reply.acked = p->records.acked;
-    answer(r, f->type | MN_TYPE_REPLY, mnp_RecordsAckReply_fields, &reply);
+    command_reply(r, f->type | MN_TYPE_REPLY, mnp_RecordsAckReply_fields, &reply);
 }
 
 static void do_self_test(struct pen *p, const struct mn_frame *f, struct link_reply *r)
 {
     if (!pen_self_test(p, r)) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_STATE, "a self-test needs a pen in SAFE");
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_STATE, "a self-test needs a pen in SAFE");
         return;
     }
     p->link.progress_correlation = f->correlation;
@@ -295,119 +295,20 @@ static void do_pace(struct pen *p, const struct mn_frame *f, struct link_reply *
 {
     mnp_Pace pace = mnp_Pace_init_zero;
 
-    if (!decode(f, mnp_Pace_fields, &pace) || !pace.has_batch_ms) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "PACE needs batch_ms");
+    if (!command_decode(f, mnp_Pace_fields, &pace) || !pace.has_batch_ms) {
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "PACE needs batch_ms");
         return;
     }
     if (pace.batch_ms < MN_BATCH_MIN_MS || pace.batch_ms > MN_BATCH_MS) {
         mnp_Error e = {.has_field = true, .field = "batch_ms", .has_value = true, .value = pace.batch_ms, .has_min = true, .min = MN_BATCH_MIN_MS,
                        .has_max = true, .max = MN_BATCH_MS, .has_step = true, .step = 1};
 
-        refuse_with(r, f->type, &e, mnp_ErrorCode_ERROR_OUT_OF_RANGE, "a batch spans 5 to 50 ms");
+        command_reject_with(r, f->type, &e, mnp_ErrorCode_ERROR_OUT_OF_RANGE, "a batch spans 5 to 50 ms");
         return;
     }
     p->telemetry.batch_ms = pace.batch_ms;
-    answer(r, f->type | MN_TYPE_REPLY, mnp_Pace_fields, &pace);
+    command_reply(r, f->type | MN_TYPE_REPLY, mnp_Pace_fields, &pace);
 }
-
-/* ---- the factory ---- */
-
-enum { FACTORY_TREATMENT = INT32_MAX }; /* a cartridge of the factory serves there until the next start, and no subject ever */
-
-static void answer_factory(struct pen *p, const struct mn_frame *f, struct link_reply *r)
-{
-    mnp_Factory factory;
-
-    factory_to_pb(p->port, &p->factory, &factory);
-    answer(r, f->type | MN_TYPE_REPLY, mnp_Factory_fields, &factory);
-}
-
-static void do_factory_get(struct pen *p, const struct mn_frame *f, struct link_reply *r)
-{
-    answer_factory(p, f, r);
-}
-
-static void do_factory_enter(struct pen *p, const struct mn_frame *f, struct link_reply *r)
-{
-    mnp_FactoryEnter enter = mnp_FactoryEnter_init_zero;
-    mnp_FactoryEntered entered = {.has_entered = true};
-
-    if (!decode(f, mnp_FactoryEnter_fields, &enter)) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "FACTORY_ENTER does not decode");
-    } else if (enter.has_response && !factory_response_is_right(p->port, &p->factory, enter.response)) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_FORBIDDEN, "this does not answer the challenge: it is another key");
-    } else if (enter.has_response && !pen_enter_factory(p)) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_STATE, "the factory is entered from SAFE or FAULT");
-    } else if (!enter.has_response && !factory_challenge(p->port, &p->factory)) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_FORBIDDEN,
-               p->factory.left ? "this pen has left the factory for good" : "no more challenges until the pen starts anew");
-    } else {
-        entered.entered = enter.has_response;
-        entered.has_challenge = !enter.has_response;
-        memcpy(entered.challenge, p->factory.challenge, sizeof(entered.challenge));
-        answer(r, f->type | MN_TYPE_REPLY, mnp_FactoryEntered_fields, &entered);
-    }
-}
-
-static void do_factory_arm(struct pen *p, const struct mn_frame *f, struct link_reply *r)
-{
-    mnp_FactoryArm m = mnp_FactoryArm_init_zero;
-
-    if (decode(f, mnp_FactoryArm_fields, &m) && m.has_config_generation)
-        arm(p, f, r, &(struct pen_arming){.generation = m.config_generation, .treatment = FACTORY_TREATMENT, .factory = true});
-    else
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "FACTORY_ARM needs config_generation");
-}
-
-/* True unless it was refused. */
-static bool accepted(const struct mn_frame *f, struct link_reply *r, enum factory_result result, const char *malformed)
-{
-    switch (result) {
-    case FACTORY_OK:
-        return true;
-    case FACTORY_MALFORMED:
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, malformed);
-        return false;
-    case FACTORY_WRITTEN:
-        refuse(r, f->type, mnp_ErrorCode_ERROR_WRITTEN, "it is written once only, and has been; nothing has changed");
-        return false;
-    case FACTORY_STORAGE:
-    default:
-        refuse(r, f->type, mnp_ErrorCode_ERROR_STORAGE, "the pen's memory could not be written");
-        return false;
-    }
-}
-
-static bool is_in_factory(const struct pen *p, const struct mn_frame *f, struct link_reply *r)
-{
-    if (p->state != mnp_State_STATE_FACTORY)
-        refuse(r, f->type, mnp_ErrorCode_ERROR_STATE, "this needs a pen in FACTORY");
-    return p->state == mnp_State_STATE_FACTORY;
-}
-
-static void do_factory_write(struct pen *p, const struct mn_frame *f, struct link_reply *r)
-{
-    mnp_Factory wanted = mnp_Factory_init_zero;
-
-    if (!decode(f, mnp_Factory_fields, &wanted))
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "FACTORY_WRITE does not decode");
-    else if (is_in_factory(p, f, r) &&
-             accepted(f, r, factory_write(p->port, &p->factory, &wanted), "a serial number, UDI or calibration that no pen can have"))
-        answer_factory(p, f, r);
-}
-
-static void do_factory_leave(struct pen *p, const struct mn_frame *f, struct link_reply *r)
-{
-    mnp_FactoryLeave leave = mnp_FactoryLeave_init_zero;
-
-    if (!decode(f, mnp_FactoryLeave_fields, &leave))
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "FACTORY_LEAVE does not decode");
-    else if (is_in_factory(p, f, r) &&
-             accepted(f, r, pen_leave_factory(p, leave.for_good), "serial number, UDI and calibration are not all written yet"))
-        answer_status(p, r, f->type);
-}
-
-typedef void request_fn(struct pen *p, const struct mn_frame *f, struct link_reply *r);
 
 static const struct {
     request_fn *run;
@@ -445,7 +346,7 @@ static void do_hello(struct pen *p, const struct mn_frame *f)
 {
     mnp_Hello hello = mnp_Hello_init_zero;
     struct link_reply *r;
-    bool good = decode(f, mnp_Hello_fields, &hello) && hello.has_nonce && hello.has_minor;
+    bool good = command_decode(f, mnp_Hello_fields, &hello) && hello.has_nonce && hello.has_minor;
 
     session_end(p);
     r = link_claim(&p->link, f->correlation);
@@ -456,7 +357,7 @@ static void do_hello(struct pen *p, const struct mn_frame *f)
     p->strokes_session = 0;
     p->telemetry.batch_ms = MN_BATCH_MS;
     if (!good) {
-        refuse(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "HELLO needs nonce and minor");
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "HELLO needs nonce and minor");
         return;
     }
     if (hello.has_host_time_s) {
@@ -500,7 +401,7 @@ static void do_hello(struct pen *p, const struct mn_frame *f)
         .cartridge = p->cartridge.state,
     };
     strcpy(reply.serial, p->factory.serial);
-    answer(r, f->type | MN_TYPE_REPLY, mnp_HelloReply_fields, &reply);
+    command_reply(r, f->type | MN_TYPE_REPLY, mnp_HelloReply_fields, &reply);
 }
 
 static void request(struct pen *p, const struct mn_frame *f)
@@ -514,9 +415,9 @@ static void request(struct pen *p, const struct mn_frame *f)
     if (r == NULL)
         return; /* more in flight than the window allows: the host's timeout tells it */
     if (!known)
-        refuse(r, f->type & MN_TYPE_MASK, mnp_ErrorCode_ERROR_UNSUPPORTED, "this pen does not know the request");
+        command_reject(r, f->type & MN_TYPE_MASK, mnp_ErrorCode_ERROR_UNSUPPORTED, "this pen does not know the request");
     else if (f->major != MN_PROTOCOL_MAJOR && !requests[f->type].any_major)
-        refuse(r, f->type, mnp_ErrorCode_ERROR_VERSION, "another protocol major: only HELLO, INFO and STOP");
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_VERSION, "another protocol major: only HELLO, INFO and STOP");
     else
         requests[f->type].run(p, f, r);
 }

@@ -1,4 +1,4 @@
-#include "pen.h"
+#include "pen_inside.h"
 
 #include <pb_encode.h>
 #include <string.h>
@@ -13,133 +13,6 @@ enum {
     RATE_LOW_STOP_MS = 1000, /* after STROKE_RATE_LOW was raised */
     MEMORY_CHECK_MS = 1000,
 };
-
-static bool record_append(struct pen *p, mnp_Record *r)
-{
-    r->has_boot_id = r->has_t_us = r->has_kind = true;
-    r->boot_id = p->boot_id;
-    r->t_us = p->now_ms * 1000;
-    return records_append(p->port, &p->records, r);
-}
-
-static void record_boot(struct pen *p)
-{
-    mnp_Record r = {.kind = mnp_RecordKind_RECORD_BOOT, .which_body = mnp_Record_boot_tag};
-
-    r.body.boot = (mnp_BootRecord){
-        .has_reset_cause = true,
-        .reset_cause = p->reset_cause,
-        .has_boot_count = true,
-        .boot_count = p->counters.boot_count,
-        .has_firmware_version = true,
-        .firmware_version = PEN_FIRMWARE_VERSION,
-    };
-    record_append(p, &r);
-}
-
-static void record_faults(struct pen *p, uint32_t bits, bool raised)
-{
-    for (int i = 0; i < FAULT_COUNT; i++) {
-        mnp_Record r = {.kind = mnp_RecordKind_RECORD_FAULT, .which_body = mnp_Record_fault_tag};
-
-        if ((bits & UINT32_C(1) << i) == 0)
-            continue;
-        r.body.fault = (mnp_FaultRecord){
-            .has_code = true,
-            .code = fault_rows[i].code,
-            .has_raised = true,
-            .raised = raised,
-            .has_state = true,
-            .state = p->state,
-            .has_fault_word = true,
-            .fault_word = p->faults.word,
-        };
-        record_append(p, &r);
-    }
-}
-
-static void record_config(struct pen *p)
-{
-    mnp_Record r = {.kind = mnp_RecordKind_RECORD_CONFIG, .which_body = mnp_Record_config_tag};
-
-    r.body.config.has_generation = r.body.config.has_config = true;
-    r.body.config.generation = p->settings.generation;
-    settings_to_pb(&p->settings, &r.body.config.config);
-    record_append(p, &r);
-}
-
-static bool record_run_begun(struct pen *p)
-{
-    mnp_Record r = {.kind = mnp_RecordKind_RECORD_RUN_BEGUN, .which_body = mnp_Record_run_begun_tag};
-
-    r.body.run_begun = (mnp_RunBegunRecord){
-        .has_treatment = true,
-        .treatment = p->armed.treatment,
-        .has_zone = true,
-        .zone = p->armed.zone,
-        .has_cartridge_uid = true,
-        .cartridge_uid = p->cartridge.tag.uid,
-        .has_cartridge_lot = true,
-        .cartridge_lot = p->cartridge.tag.lot,
-        .has_depth_um = true,
-        .depth_um = p->frozen.settings.value[SETTING_depth_um],
-        .has_stroke_rate_dhz = true,
-        .stroke_rate_dhz = p->frozen.settings.value[SETTING_stroke_rate_dhz],
-    };
-    return record_append(p, &r);
-}
-
-/* At boot: a run that has begun and never ended gets its end, without what nobody knows. */
-static void record_broken_run(struct pen *p)
-{
-    mnp_Record r = mnp_Record_init_zero;
-    mnp_RunBegunRecord begun;
-
-    if (!records_newest_run(p->port, &p->records, &r) || r.kind != mnp_RecordKind_RECORD_RUN_BEGUN)
-        return;
-    begun = r.body.run_begun;
-    r = (mnp_Record){.kind = mnp_RecordKind_RECORD_RUN, .which_body = mnp_Record_run_tag};
-    r.body.run = (mnp_RunRecord){
-        .has_end = true,
-        .end = mnp_EndReason_END_POWER,
-        .has_cartridge_uid = begun.has_cartridge_uid,
-        .cartridge_uid = begun.cartridge_uid,
-        .has_zone = begun.has_zone,
-        .zone = begun.zone,
-        .has_treatment = begun.has_treatment,
-        .treatment = begun.treatment,
-        .has_cartridge_lot = begun.has_cartridge_lot,
-        .cartridge_lot = begun.cartridge_lot,
-    };
-    record_append(p, &r);
-}
-
-static void record_run(struct pen *p)
-{
-    mnp_Record r = {.kind = mnp_RecordKind_RECORD_RUN, .which_body = mnp_Record_run_tag};
-
-    r.body.run = (mnp_RunRecord){
-        .has_duration_ms = true,
-        .duration_ms = (uint32_t)p->run.moving_ms,
-        .has_strokes = true,
-        .strokes = p->run.strokes,
-        .has_depth_peak_um = true,
-        .depth_peak_um = (uint32_t)p->run.depth_peak_um,
-        .has_end = true,
-        .end = p->run.end,
-        .has_fault_code = p->run.fault_code != 0,
-        .fault_code = p->run.fault_code,
-        .has_cartridge_uid = true,
-        .cartridge_uid = p->frozen.cartridge_uid,
-        .has_zone = true,
-        .zone = p->armed.zone,
-        .has_treatment = true,
-        .treatment = p->armed.treatment,
-        .has_cartridge_lot = true,
-        .cartridge_lot = p->frozen.cartridge_lot,
-    };
-    record_append(p, &r);
-}
 
 static void enter(struct pen *p, mnp_State state)
 {
@@ -274,14 +147,14 @@ bool pen_ack_records(struct pen *p, uint32_t through)
     return true;
 }
 
-static bool is_live(const struct pen *p)
+bool pen_is_live(const struct pen *p)
 {
     return p->state == mnp_State_STATE_ARMED || moving(p);
 }
 
-static const struct settings *in_force(const struct pen *p)
+const struct settings *pen_in_force(const struct pen *p)
 {
-    return is_live(p) ? &p->frozen.settings : &p->settings;
+    return pen_is_live(p) ? &p->frozen.settings : &p->settings;
 }
 
 /* Is all that was frozen still so? */
@@ -292,26 +165,9 @@ static bool is_as_armed(const struct pen *p)
            p->cartridge.tag.uid == p->frozen.cartridge_uid;
 }
 
-static struct telemetry_facts telemetry_facts(const struct pen *p, const struct pen_sensors *in)
-{
-    int32_t load = p->state == mnp_State_STATE_RUNNING ? motor_load_permille(in->motor_current_ma, in->rate_dhz) : 0;
-
-    return (struct telemetry_facts){
-        .boot_id = p->boot_id,
-        .state = p->state,
-        .fault_word = p->faults.word,
-        .strokes_session = p->strokes_session,
-        .duty_permille = p->out.duty_permille,
-        .load_permille = load,
-        .skin_contact = load > 50,
-        .depth_set_um = (int32_t)in_force(p)->value[SETTING_depth_um],
-        .rate_set_dhz = (int32_t)in_force(p)->value[SETTING_stroke_rate_dhz],
-    };
-}
-
 static void apply_telemetry_rates(struct pen *p)
 {
-    struct telemetry_facts facts = telemetry_facts(p, &(struct pen_sensors){0});
+    struct telemetry_facts facts = pen_telemetry_facts(p, &(struct pen_sensors){0});
 
     telemetry_rates(&p->telemetry, p->settings.value[SETTING_fast_rate_hz], p->settings.value[SETTING_slow_rate_hz],
                     &facts);
@@ -327,7 +183,7 @@ bool pen_configure(struct pen *p, const struct settings *wanted)
     p->settings = next;
     p->config_damaged = false;
     apply_telemetry_rates(p);
-    record_config(p);
+    pen_record_config(p);
     return true;
 }
 
@@ -346,7 +202,7 @@ uint32_t pen_clear_faults(struct pen *p, uint32_t wanted, bool service)
                           (p->link_broken ? 0 : FAULT_MASK(HOST_LINK_LOST)) |
                           (p->config_damaged ? 0 : FAULT_MASK(CONFIG_INVALID)));
     cleared = faults_clear(&p->faults, wanted, service);
-    record_faults(p, cleared, false);
+    pen_record_faults(p, cleared, false);
     if (p->state == mnp_State_STATE_FAULT)
         enter(p, rest_state(p));
     return cleared;
@@ -361,53 +217,6 @@ bool pen_self_test(struct pen *p, struct link_reply *reply)
     p->home_seen_ms = 0;
     enter(p, mnp_State_STATE_SELFTEST);
     return true;
-}
-
-void pen_status(const struct pen *p, mnp_Status *out)
-{
-    uint64_t motor_ms = p->counters.motor_on_ms_low | (uint64_t)p->counters.motor_on_ms_high << 32;
-    uint64_t age = p->now_ms - p->heartbeat_ms;
-
-    *out = (mnp_Status){
-        .has_state = true,
-        .state = p->state,
-        .has_fault_word = true,
-        .fault_word = p->faults.word,
-        .has_trigger = true,
-        .trigger = p->trigger_held,
-        .has_cartridge = true,
-        .cartridge = p->cartridge.state,
-        .has_t_us = true,
-        .t_us = p->now_ms * 1000,
-        .has_strokes_session = true,
-        .strokes_session = p->strokes_session,
-        .has_strokes_total = true,
-        .strokes_total = p->counters.strokes_total,
-        .has_motor_on_s = true,
-        .motor_on_s = (uint32_t)(motor_ms / 1000),
-        .has_heartbeat_age_ms = true,
-        .heartbeat_age_ms = age < UINT32_MAX ? (uint32_t)age : UINT32_MAX,
-        .has_bad_frames = true,
-        .bad_frames = p->link.bad_frames,
-        .has_sequence_gaps = true,
-        .sequence_gaps = p->link.sequence_gaps,
-        .has_foreign_frames = true,
-        .foreign_frames = p->link.foreign_frames,
-        .has_telemetry_dropped = true,
-        .telemetry_dropped = p->telemetry.dropped,
-        .has_boot_id = true,
-        .boot_id = p->boot_id,
-        .has_reset_cause = true,
-        .reset_cause = p->reset_cause,
-        .has_config_generation = true,
-        .config_generation = p->settings.generation,
-        .has_records_oldest = true,
-        .records_oldest = p->records.oldest,
-        .has_records_newest = true,
-        .records_newest = p->records.newest,
-        .has_records_acked = true,
-        .records_acked = p->records.acked,
-    };
 }
 
 bool pen_enter_factory(struct pen *p)
@@ -450,7 +259,7 @@ static void memory_check(struct pen *p)
         return;
     }
     p->config_damaged = true;
-    if (is_live(p))
+    if (pen_is_live(p))
         return; /* what was armed stays in force until the needles stand: run_end() */
     /* Damaged: safe defaults, under a number of their own, so that nobody arms what he has not read. */
     stored.generation = p->settings.generation;
@@ -474,8 +283,8 @@ void pen_init(struct pen *p, const struct pen_port *port, mnp_ResetCause cause, 
     factory_load(port, &p->factory);
     p->counters.boot_count++;
     pen_store_counters(p);
-    record_boot(p);
-    record_broken_run(p);
+    pen_record_boot(p);
+    pen_record_broken_run(p);
     memory_check(p);
     p->telemetry.batch_ms = MN_BATCH_MS;
     apply_telemetry_rates(p);
@@ -524,7 +333,7 @@ static void selftest_tick(struct pen *p, const struct pen_sensors *in)
 
 static void run_begin(struct pen *p)
 {
-    if (!cartridge_use(p->port, &p->cartridge, p->armed.treatment) || !record_run_begun(p)) {
+    if (!cartridge_use(p->port, &p->cartridge, p->armed.treatment) || !pen_record_run_begun(p)) {
         pen_end_run(p, mnp_EndReason_END_FAULT);
         return;
     }
@@ -542,7 +351,7 @@ static void run_end(struct pen *p)
     p->counters.motor_on_ms_high = (uint32_t)(motor_ms >> 32);
     p->counters.strokes_total += p->run.strokes;
     pen_store_counters(p);
-    record_run(p);
+    pen_record_run(p);
     enter(p, rest_state(p));
     memory_check(p);
 }
@@ -560,7 +369,7 @@ static void state_tick(struct pen *p, const struct pen_sensors *in)
     case mnp_State_STATE_ARMED:
         if (p->detect.trigger_ms >= TRIGGER_BOUNCE_MS)
             run_begin(p);
-        else if (state_ms(p) >= in_force(p)->value[SETTING_auto_off_s] * 1000)
+        else if (state_ms(p) >= pen_in_force(p)->value[SETTING_auto_off_s] * 1000)
             enter(p, safe_state(p));
         break;
     case mnp_State_STATE_RUNNING:
@@ -588,9 +397,9 @@ static void faults_tick(struct pen *p, const struct pen_sensors *in)
         .in = in,
         .state = p->state,
         .state_ms = state_ms(p),
-        .settled = motor_settled(&p->motor, in_force(p)->value[SETTING_soft_start_ms], SETTLE_MS),
+        .settled = motor_settled(&p->motor, pen_in_force(p)->value[SETTING_soft_start_ms], SETTLE_MS),
         .rate_set_dhz = p->motor.set_dhz,
-        .depth_set_um = (int32_t)in_force(p)->value[SETTING_depth_um],
+        .depth_set_um = (int32_t)pen_in_force(p)->value[SETTING_depth_um],
         .duty_permille = p->out.duty_permille,
         .cartridge = &p->cartridge,
         .armed_uid = p->frozen.cartridge_uid,
@@ -623,8 +432,8 @@ static void faults_tick(struct pen *p, const struct pen_sensors *in)
             stopping |= FAULT_MASK(PROTOCOL_ERROR);
     }
     if (raised | cleared) {
-        record_faults(p, raised, true);
-        record_faults(p, cleared, false);
+        pen_record_faults(p, raised, true);
+        pen_record_faults(p, cleared, false);
     }
     stopping |= raised & (faults_of_effect(EFFECT_NO_ARM) | faults_of_effect(EFFECT_DFU)); /* what forbids ARM ends what was armed ... */
     if (p->state == mnp_State_STATE_ARMED)
@@ -654,52 +463,6 @@ static void motor_tick(struct pen *p, const struct pen_sensors *in)
                                    : 0;
 }
 
-static bool status_differs(const struct mn_pen_status *a, const struct mn_pen_status *b)
-{
-    return a->state != b->state || a->trigger != b->trigger || a->cartridge != b->cartridge ||
-           a->fault_word != b->fault_word || a->records_newest != b->records_newest ||
-           a->config_generation != b->config_generation;
-}
-
-/* The interrupt endpoint: at each change, and once a second. What is not taken now is tried at the next tick. */
-static void status_tick(struct pen *p)
-{
-    struct mn_pen_status s = {
-        .state = (uint8_t)p->state,
-        .trigger = p->trigger_held,
-        .cartridge = (uint8_t)p->cartridge.state,
-        .fault_word = p->faults.word,
-        .boot_id = p->boot_id,
-        .count = p->status_count + 1,
-        .records_newest = p->records.newest,
-        .config_generation = p->settings.generation,
-        .telemetry_dropped = p->telemetry.dropped,
-    };
-    uint8_t bytes[MN_PEN_STATUS_SIZE];
-
-    if (p->status_count != 0 && !status_differs(&s, &p->status_sent) && p->now_ms - p->status_sent_ms < MN_STATUS_PERIOD_MS)
-        return;
-    mn_pen_status_write(bytes, &s);
-    if (!p->port->send(p->port->ctx, PEN_INTERRUPT_IN, bytes, sizeof(bytes)))
-        return;
-    p->status_count++;
-    p->status_sent = s;
-    p->status_sent_ms = p->now_ms;
-}
-
-void pen_send(struct pen *p)
-{
-    const struct telemetry_payload *payload;
-
-    if (p->link.session == 0 || !link_flush(&p->link, p->port))
-        return;
-    while ((payload = telemetry_peek(&p->telemetry)) != NULL) {
-        if (!link_send(&p->link, p->port, mnp_FrameType_TYPE_TELEMETRY, 0, payload->bytes, payload->length))
-            return;
-        telemetry_pop(&p->telemetry);
-    }
-}
-
 void pen_tick(struct pen *p, const struct pen_sensors *raw, struct pen_actuators *out)
 {
     struct pen_sensors calibrated = *raw;
@@ -708,7 +471,7 @@ void pen_tick(struct pen *p, const struct pen_sensors *raw, struct pen_actuators
     mnp_State before = p->state;
 
     p->now_ms++;
-    calibration_apply(is_live(p) ? &p->frozen.calibration : &p->factory.calibration, &calibrated);
+    calibration_apply(pen_is_live(p) ? &p->frozen.calibration : &p->factory.calibration, &calibrated);
     if (p->now_ms % CARTRIDGE_PERIOD_MS == 0 || p->now_ms == 1) {
         uint64_t now_s = p->host_time_s ? p->host_time_s + (p->now_ms - p->host_time_at_ms) / 1000 : 0;
 
@@ -724,9 +487,9 @@ void pen_tick(struct pen *p, const struct pen_sensors *raw, struct pen_actuators
     if (before == mnp_State_STATE_SELFTEST && p->state != before && p->selftest_reply != NULL)
         selftest_answer(p);
     motor_tick(p, in);
-    facts = telemetry_facts(p, in);
+    facts = pen_telemetry_facts(p, in);
     telemetry_step(&p->telemetry, p->now_ms, in, &facts);
     pen_send(p);
-    status_tick(p);
+    pen_status_tick(p);
     *out = p->out;
 }

@@ -147,18 +147,24 @@ enum outcome step_integrity(struct slot *s)
 
 /* ---- link ---- */
 
-/* Frames that were lost or damaged on the way, in both directions, so far. */
-static enum outcome count_lost(struct slot *s, uint64_t *out)
+enum { LATE_US = 5000, STATION_MS = 100 /* a station whose own share of most round trips is that long can measure nothing */ };
+
+struct link_counters { /* so far */
+    uint64_t lost;          /* frames that were lost or damaged on the way, in both directions */
+    uint32_t replies, late; /* of the pen, by its own clock; 0: its firmware does not count them */
+};
+
+static enum outcome count_link(struct slot *s, struct link_counters *out)
 {
     struct mn_status status;
     struct mn_pens pens;
 
     TRY(slot_ok(s, mn_pen_status(s->client, s->address, &status, SLOT_CALL_MS), "ask for its counters"));
     TRY(slot_ok(s, mn_list(s->client, &pens, SLOT_CALL_MS), "ask for the link's counters"));
-    *out = status.bad_frames + status.sequence_gaps;
+    *out = (struct link_counters){.lost = status.bad_frames + status.sequence_gaps, .replies = status.replies, .late = status.replies_late};
     for (size_t i = 0; i < pens.count; i++) {
         if (strcmp(pens.pen[i].port, s->port) == 0)
-            *out += pens.pen[i].bad_frames + pens.pen[i].sequence_gaps;
+            out->lost += pens.pen[i].bad_frames + pens.pen[i].sequence_gaps;
     }
     mn_pens_free(&pens);
     return DONE;
@@ -195,29 +201,46 @@ static enum outcome echo_all(struct slot *s, uint32_t *us, size_t n, unsigned *l
     return DONE;
 }
 
+/* How many of the pen's replies were late, in percent: by its own clock, since the station may be busy; by ours, if it does not count them. */
+static double late_pct(const struct link_counters *before, const struct link_counters *after, const uint32_t *us, size_t n)
+{
+    size_t late = 0;
+
+    if (after->replies != before->replies)
+        return 100.0 * (after->late - before->late) / (after->replies - before->replies);
+    for (size_t i = 0; i < n; i++)
+        late += us[i] > LATE_US;
+    return 100.0 * (double)late / (double)n;
+}
+
 enum outcome step_link(struct slot *s)
 {
     size_t n = (size_t)slot_parameter(s, "echoes");
-    uint64_t before, after;
+    struct link_counters before, after;
     unsigned lost = 0;
     uint32_t *us = n > 0 ? calloc(n, sizeof(*us)) : NULL;
     enum outcome r;
 
     if (us == NULL)
         return slot_error(s, "no memory, or no echoes");
-    r = count_lost(s, &before);
+    r = count_link(s, &before);
     if (r == DONE)
         r = echo_all(s, us, n, &lost);
     if (r == DONE)
-        r = count_lost(s, &after);
+        r = count_link(s, &after);
     if (r == DONE) {
         size_t half = n / 2, most = n * 99 / 100;
 
+        double late = late_pct(&before, &after, us, n);
+
         qsort(us, n, sizeof(*us), by_value);
         slot_measure(s, "echoes_lost", "", lost);
-        slot_measure(s, "frames_lost", "", (double)(after - before));
+        slot_measure(s, "frames_lost", "", (double)(after.lost - before.lost));
+        slot_measure(s, "late_pct", "%", late);
         slot_measure(s, "p50_ms", "ms", us[half] / 1000.0);
         slot_measure(s, "p99_ms", "ms", us[most] / 1000.0);
+        if (us[half] / 1000 >= STATION_MS && late <= 1)
+            r = slot_error(s, "this station is too busy to measure a link: half of the round trips took more than %u ms, of which the pen needed less than 5", us[half] / 1000);
     }
     free(us);
     return r;

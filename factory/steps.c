@@ -11,7 +11,7 @@ const struct step steps[] = {
     {"boot", "needles stand still while it is switched on, plugged in, and reset by its watchdog", "motion_power_ms:ms motion_usb_ms:ms motion_watchdog_ms:ms",
      "seconds=3", 60, step_boot},
     {"integrity", "firmware version, hash of its image, self-test", "firmware: image_sha256: self_test:", "", 30, step_integrity},
-    {"link", "echoes of every awkward size, there and back", "echoes_lost: frames_lost: p50_ms:ms p99_ms:ms", "echoes=10000", 300, step_link},
+    {"link", "echoes of every awkward size, there and back", "echoes_lost: frames_lost: late_pct:% p50_ms:ms p99_ms:ms", "echoes=10000", 300, step_link},
     {"malformed", "bytes that are no frames: it answers afterwards, and is as it was", "answers: restarts: state:", "", 60, step_malformed},
     {"rails", "its supplies, while the motor runs", "vbus_error_pct:% motor_rail_error_pct:% logic_rail_error_pct:%", "", 30, step_rails},
     {"homing", "where the needles stand, homed again and again", "home_spread_um:um", "count=10", 60, step_homing},

@@ -119,7 +119,7 @@ static int info_of(struct app *a)
     print_date(i.cartridge_expiry_s, expiry, sizeof(expiry));
     if (a->json)
         return print_json(
-            json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:o, s:{s:s, s:I, s:I, s:I, s:I, s:s}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+            json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:o, s:{s:s, s:I, s:I, s:I, s:I, s:s}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
                       "serial", i.serial, "model", i.model, "firmware", i.firmware_version, "hardware", i.hardware_revision, "boot_count",
                       (json_int_t)i.boot_count, "state", mn_state_name(s.state), "faults", json_fault_word(s.fault_word), "cartridge",
                       "state", mn_cartridge_name(i.cartridge), "uid", (json_int_t)i.cartridge_uid, "lot", (json_int_t)i.cartridge_lot,
@@ -128,7 +128,8 @@ static int info_of(struct app *a)
                       (json_int_t)s.motor_on_s, "config_generation", (json_int_t)s.config_generation, "records_oldest",
                       (json_int_t)s.records_oldest, "records_newest", (json_int_t)s.records_newest, "records_acked",
                       (json_int_t)s.records_acked, "bad_frames", (json_int_t)s.bad_frames, "sequence_gaps", (json_int_t)s.sequence_gaps,
-                      "telemetry_dropped", (json_int_t)s.telemetry_dropped, "boot_id", (json_int_t)s.boot_id),
+                      "telemetry_dropped", (json_int_t)s.telemetry_dropped, "replies", (json_int_t)s.replies, "replies_late", (json_int_t)s.replies_late, "reply_max_ms",
+                      (json_int_t)s.reply_max_ms, "boot_id", (json_int_t)s.boot_id),
             false);
     format_faults(s.fault_word, faults, sizeof(faults));
     printf("%s%s%s  %s, firmware %s, hardware %s\n", colour(COLOUR_BOLD), i.serial, colour(COLOUR_NONE), i.model, i.firmware_version,
@@ -149,6 +150,8 @@ static int info_of(struct app *a)
            (double)s.t_us / 1e6, s.config_generation);
     printf("  link        %" PRIu32 " bad frames, %" PRIu32 " gaps, %" PRIu32 " foreign; %" PRIu32 " samples dropped by the pen\n", s.bad_frames,
            s.sequence_gaps, s.foreign_frames, s.telemetry_dropped);
+    if (s.replies > 0)
+        printf("  replies     %" PRIu32 ", of which %" PRIu32 " later than 5 ms by the pen's clock; the slowest took %" PRIu32 " ms\n", s.replies, s.replies_late, s.reply_max_ms);
     return flush_output();
 }
 

@@ -349,7 +349,7 @@ static void do_hello(struct pen *p, const struct mn_frame *f)
     bool good = command_decode(f, mnp_Hello_fields, &hello) && hello.has_nonce && hello.has_minor;
 
     session_end(p);
-    r = link_claim(&p->link, f->correlation);
+    r = link_claim(&p->link, f->correlation, p->now_ms);
     if (r == NULL)
         return; /* cannot happen: link_reset() has freed them all */
     link_open(&p->link, p->port->random(p->port->ctx) | 1);
@@ -406,12 +406,12 @@ static void do_hello(struct pen *p, const struct mn_frame *f)
 
 static void request(struct pen *p, const struct mn_frame *f)
 {
-    struct link_reply *r = link_repeat(&p->link, f->correlation);
+    struct link_reply *r = link_repeat(&p->link, f->correlation, p->now_ms);
     bool known = f->type < sizeof(requests) / sizeof(requests[0]) && requests[f->type].run != NULL;
 
     if (r != NULL)
         return; /* seen before: answered again, not applied again */
-    r = link_claim(&p->link, f->correlation);
+    r = link_claim(&p->link, f->correlation, p->now_ms);
     if (r == NULL)
         return; /* more in flight than the window allows: the host's timeout tells it */
     if (!known)

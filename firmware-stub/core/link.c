@@ -29,21 +29,23 @@ uint8_t link_bad_recent(const struct link *l, uint64_t now_ms)
     return (uint8_t)((l->bad_until_ms[0] > now_ms) + (l->bad_until_ms[1] > now_ms) + (l->bad_until_ms[2] > now_ms));
 }
 
-struct link_reply *link_repeat(struct link *l, uint16_t correlation)
+struct link_reply *link_repeat(struct link *l, uint16_t correlation, uint64_t now_ms)
 {
     for (size_t i = 0; i < MN_REPLIES_KEPT; i++) {
         struct link_reply *r = &l->replies[i];
 
         if (r->state != REPLY_NONE && r->correlation == correlation) {
-            if (r->state == REPLY_SENT)
+            if (r->state == REPLY_SENT) {
                 r->state = REPLY_READY;
+                r->since_ms = now_ms;
+            }
             return r;
         }
     }
     return NULL;
 }
 
-struct link_reply *link_claim(struct link *l, uint16_t correlation)
+struct link_reply *link_claim(struct link *l, uint16_t correlation, uint64_t now_ms)
 {
     for (size_t i = 0; i < MN_REPLIES_KEPT; i++) {
         struct link_reply *r = &l->replies[l->next_reply];
@@ -53,6 +55,7 @@ struct link_reply *link_claim(struct link *l, uint16_t correlation)
             r->state = REPLY_WORKING;
             r->correlation = correlation;
             r->length = 0;
+            r->since_ms = now_ms;
             return r;
         }
     }
@@ -80,7 +83,16 @@ bool link_send(struct link *l, const struct pen_port *port, uint16_t type, uint1
     return true;
 }
 
-bool link_flush(struct link *l, const struct pen_port *port)
+static void count_reply(struct link *l, uint64_t taken_ms)
+{
+    l->replies_sent++;
+    if (taken_ms > LINK_REPLY_LATE_MS)
+        l->replies_late++;
+    if (taken_ms > l->reply_max_ms)
+        l->reply_max_ms = (uint32_t)(taken_ms < UINT32_MAX ? taken_ms : UINT32_MAX);
+}
+
+bool link_flush(struct link *l, const struct pen_port *port, uint64_t now_ms)
 {
     for (size_t i = 0; i < MN_REPLIES_KEPT; i++) {
         struct link_reply *r = &l->replies[(l->next_reply + i) % MN_REPLIES_KEPT];
@@ -90,6 +102,7 @@ bool link_flush(struct link *l, const struct pen_port *port)
         if (!link_send(l, port, r->type, r->correlation, r->payload, r->length))
             return false;
         r->state = REPLY_SENT;
+        count_reply(l, now_ms - r->since_ms);
     }
     if (l->progress_correlation != 0) {
         uint8_t payload[4] = {1 << 3, (uint8_t)((l->progress_permille & 0x7f) | 0x80), (uint8_t)(l->progress_permille >> 7)};

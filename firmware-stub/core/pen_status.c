@@ -46,6 +46,12 @@ void pen_status(const struct pen *p, mnp_Status *out)
         .bad_frames = p->link.bad_frames,
         .has_sequence_gaps = true,
         .sequence_gaps = p->link.sequence_gaps,
+        .has_replies = true,
+        .replies = p->link.replies_sent,
+        .has_replies_late = true,
+        .replies_late = p->link.replies_late,
+        .has_reply_max_ms = true,
+        .reply_max_ms = p->link.reply_max_ms,
         .has_foreign_frames = true,
         .foreign_frames = p->link.foreign_frames,
         .has_telemetry_dropped = true,
@@ -102,7 +108,7 @@ void pen_send(struct pen *p)
 {
     const struct telemetry_payload *payload;
 
-    if (p->link.session == 0 || !link_flush(&p->link, p->port))
+    if (p->link.session == 0 || !link_flush(&p->link, p->port, p->now_ms))
         return;
     while ((payload = telemetry_peek(&p->telemetry)) != NULL) {
         if (!link_send(&p->link, p->port, mnp_FrameType_TYPE_TELEMETRY, 0, payload->bytes, payload->length))

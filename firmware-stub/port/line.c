@@ -197,11 +197,26 @@ bool line_plugs(struct vpen *v, bool plugged)
     return !has(v, DEFECT_deaf_cable);
 }
 
+/* Each reply waits for a while. */
+static bool holds_back(struct vpen *v, const uint8_t *bytes, size_t n)
+{
+    bool is_reply = n > 11 && (bytes[11] & 0x80) != 0; /* of a frame's type */
+
+    if (!is_reply)
+        return false;
+    if (v->held_since_ms == 0)
+        v->held_since_ms = v->clock_ms + 1;
+    if (v->clock_ms < v->held_since_ms + 12)
+        return true;
+    v->held_since_ms = 0;
+    return false;
+}
+
 bool line_sends(struct vpen *v, enum pen_endpoint endpoint, const uint8_t *bytes, size_t n)
 {
     uint8_t bad[MN_FRAME_MAX];
 
-    if (v->clock_ms < v->quiet_until_ms)
+    if (v->clock_ms < v->quiet_until_ms || (has(v, DEFECT_slow_replies) && endpoint == PEN_BULK_IN && holds_back(v, bytes, n)))
         return false;
     if (endpoint != PEN_BULK_IN || n <= 900 || n > sizeof(bad) || ++v->long_frames % 20 != 0)
         return v->transmit(v->ctx, endpoint, bytes, n);

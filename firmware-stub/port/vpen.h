@@ -35,7 +35,7 @@ struct vpen {
     uint32_t deaf;    /* bits of faults whose causes it does not notice */
     unsigned long_frames;
     uint64_t label;   /* on its housing */
-    uint64_t quiet_until_ms, unplugged_at_ms, loaded_at_ms, cut_at_ms, tag_due_ms, released_at_ms; /* by clock_ms; cut: the motor was driven last */
+    uint64_t quiet_until_ms, held_since_ms, unplugged_at_ms, loaded_at_ms, cut_at_ms, tag_due_ms, released_at_ms; /* by clock_ms; cut: the motor was driven last */
     struct pen_tag tag_due;
     struct { /* the gauges of a fixture, since they were marked */
         uint64_t since_ms, moving_ms, strokes;

@@ -235,6 +235,9 @@ bool decode_status(struct mn_status *out, const ProtobufCBinaryData *bytes)
             .records_oldest = s->records_oldest,
             .records_newest = s->records_newest,
             .records_acked = s->records_acked,
+            .replies = s->replies,
+            .replies_late = s->replies_late,
+            .reply_max_ms = s->reply_max_ms,
         };
     if (s != NULL)
         mnp__status__free_unpacked(s, NULL);

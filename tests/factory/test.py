@@ -225,6 +225,13 @@ def rules():
         st.run(p, "--slots", "1")
         ok("the_last_attempt_decides", len(step(st.records()[0], "label")["attempts"]) == 1 and st.records()[0]["verdict"] == "PASS", st.text)
 
+        # A station whose round trips take long, and a pen that has replied at once each time, by its own clock.
+        st.say(1, "link delay=1:120")
+        code = st.run(plan(["step: link, parameters: echoes=9"]), "--slots", "1", seconds=120)
+        ok("a_busy_station_is_an_error_and_no_pen_s_fault", code == 3 and st.records()[0]["verdict"] == "ERROR" and "too busy to measure" in st.text, st.text)
+        st.say(1, "link good")
+        ok("and_the_same_pen_passes_there_later", st.run(plan(["step: link, parameters: echoes=9"]), "--slots", "1") == 0, st.text)
+
         # What goes wrong on the way.
         ok("a_slot_without_a_pen_leaves_a_record", st.run(plan(["step: current"]), "--slot", "sim 77", seconds=60) == 3 and st.records()[0]["verdict"] == "ERROR"
            and st.records()[0]["serial"] == "" and "did not come" in st.records()[0]["error"]["text"], st.text)

@@ -56,9 +56,11 @@ static int end(void **state)
     return 0;
 }
 
+static uint64_t now_ms = 1000;
+
 static struct link_reply *reply(uint16_t correlation)
 {
-    struct link_reply *r = link_claim(l, correlation);
+    struct link_reply *r = link_claim(l, correlation, now_ms);
 
     assert_non_null(r);
     r->type = mnp_FrameType_TYPE_STOP | MN_TYPE_REPLY;
@@ -71,21 +73,21 @@ static struct link_reply *reply(uint16_t correlation)
 static void a_request_that_comes_twice_has_one_reply(void **state)
 {
     (void)state;
-    assert_null(link_repeat(l, 1));
+    assert_null(link_repeat(l, 1, now_ms));
     for (uint16_t i = 1; i <= MN_REPLIES_KEPT; i++) {
         reply(i);
-        assert_true(link_flush(l, &port));
+        assert_true(link_flush(l, &port, now_ms));
     }
-    assert_null(link_repeat(l, MN_REPLIES_KEPT + 1));
-    assert_int_equal(link_repeat(l, MN_REPLIES_KEPT)->state, REPLY_READY);
-    assert_true(link_flush(l, &port));
+    assert_null(link_repeat(l, MN_REPLIES_KEPT + 1, now_ms));
+    assert_int_equal(link_repeat(l, MN_REPLIES_KEPT, now_ms)->state, REPLY_READY);
+    assert_true(link_flush(l, &port, now_ms));
     assert_int_equal(wire.count, MN_REPLIES_KEPT + 1);
     assert_int_equal(wire.sent[MN_REPLIES_KEPT].correlation, MN_REPLIES_KEPT);
     reply(100); /* in the place of the oldest */
-    assert_null(link_repeat(l, 1));
-    assert_non_null(link_repeat(l, 2));
+    assert_null(link_repeat(l, 1, now_ms));
+    assert_non_null(link_repeat(l, 2, now_ms));
     link_reset(l);
-    assert_null(link_repeat(l, 2));
+    assert_null(link_repeat(l, 2, now_ms));
 }
 
 static void replies_that_wait_are_not_given_up_for_new_ones(void **state)
@@ -93,10 +95,39 @@ static void replies_that_wait_are_not_given_up_for_new_ones(void **state)
     (void)state;
     for (uint16_t i = 1; i <= MN_REPLIES_KEPT; i++)
         reply(i)->state = i % 2 == 0 ? REPLY_READY : REPLY_WORKING;
-    assert_null(link_claim(l, 99));
+    assert_null(link_claim(l, 99, now_ms));
     l->replies[3].state = REPLY_SENT;
-    assert_ptr_equal(link_claim(l, 99), &l->replies[3]);
-    assert_null(link_claim(l, 100));
+    assert_ptr_equal(link_claim(l, 99, now_ms), &l->replies[3]);
+    assert_null(link_claim(l, 100, now_ms));
+}
+
+/* How long each reply took is counted by the pen's clock, from the request to the moment at which the wire takes it. */
+static void late_replies_are_counted(void **state)
+{
+    (void)state;
+    reply(1);
+    now_ms += LINK_REPLY_LATE_MS;
+    assert_true(link_flush(l, &port, now_ms)); /* just in time */
+    assert_int_equal(l->replies_sent, 1);
+    assert_int_equal(l->replies_late, 0);
+    assert_int_equal(l->reply_max_ms, LINK_REPLY_LATE_MS);
+    reply(2);
+    wire.room = 0;
+    now_ms += 2;
+    assert_false(link_flush(l, &port, now_ms)); /* not sent yet */
+    assert_int_equal(l->replies_sent, 1);
+    wire.room = 32;
+    now_ms += 4;
+    assert_true(link_flush(l, &port, now_ms));
+    assert_int_equal(l->replies_sent, 2);
+    assert_int_equal(l->replies_late, 1);
+    assert_int_equal(l->reply_max_ms, 6);
+    assert_non_null(link_repeat(l, 2, now_ms)); /* asked for again: from now on */
+    assert_true(link_flush(l, &port, now_ms));
+    assert_int_equal(l->replies_sent, 3);
+    assert_int_equal(l->replies_late, 1);
+    link_reset(l);
+    assert_int_equal(l->replies_sent, 3); /* since boot */
 }
 
 static void a_busy_wire_is_tried_again_in_order(void **state)
@@ -107,14 +138,14 @@ static void a_busy_wire_is_tried_again_in_order(void **state)
     l->progress_correlation = 3;
     l->progress_permille = 333;
     wire.room = 1;
-    assert_false(link_flush(l, &port));
+    assert_false(link_flush(l, &port, now_ms));
     assert_int_equal(wire.count, 1);
     wire.room = 2;
-    assert_false(link_flush(l, &port)); /* the progress waits still */
+    assert_false(link_flush(l, &port, now_ms)); /* the progress waits still */
     assert_int_equal(l->progress_correlation, 3);
     wire.room = 32;
-    assert_true(link_flush(l, &port));
-    assert_true(link_flush(l, &port));
+    assert_true(link_flush(l, &port, now_ms));
+    assert_true(link_flush(l, &port, now_ms));
     assert_int_equal(wire.count, 4);
     for (uint16_t i = 0; i < 4; i++) {
         assert_int_equal(wire.sent[i].sequence, i);
@@ -159,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_request_that_comes_twice_has_one_reply),
         T(replies_that_wait_are_not_given_up_for_new_ones),
+        T(late_replies_are_counted),
         T(a_busy_wire_is_tried_again_in_order),
         T(bad_frames_count_for_a_second),
         T(a_reset_forgets_half_a_frame),

@@ -230,6 +230,7 @@ struct mn_status {
     uint32_t bad_frames, sequence_gaps, foreign_frames, telemetry_dropped;
     uint32_t boot_id, reset_cause, config_generation;
     uint32_t records_oldest, records_newest, records_acked; /* numbers; 0: none */
+    uint32_t replies, replies_late, reply_max_ms; /* since boot; late: sent more than 5 ms after the request, by the pen's clock; all 0: its firmware does not count them */
 };
 
 MN_API int mn_pen_status(mn_client *c, const char *serial, struct mn_status *out, int timeout_ms);

@@ -114,7 +114,7 @@ static void configure(struct pen *p, const struct mn_frame *f, struct link_reply
     uint32_t depth_um = wanted->value[SETTING_depth_um];
 
     if (p->state != mnp_State_STATE_SAFE && p->state != mnp_State_STATE_FACTORY && p->state != mnp_State_STATE_FAULT) {
-        command_reject(r, f->type, mnp_ErrorCode_ERROR_STATE, "the configuration changes only in SAFE, FACTORY or FAULT: stop the pen, or wait for its self-test, first");
+        command_reject(r, f->type, mnp_ErrorCode_ERROR_STATE, "settings change in SAFE, FACTORY or FAULT only: stop the pen, or let its self-test end, first");
     } else if (has_expected && expected != p->settings.generation) {
         e.has_generation = true;
         e.generation = p->settings.generation;

@@ -125,6 +125,7 @@ mnp_ErrorCode rig_error(const struct mn_frame *f)
     if ((f->type & MN_TYPE_ERROR) != MN_TYPE_ERROR)
         return mnp_ErrorCode_ERROR_UNSPECIFIED;
     assert_true(pb_decode(&stream, mnp_Error_fields, &e));
+    assert_true(strlen(e.text) < sizeof(e.text) - 1); /* a sentence that fills its field was cut */
     assert_true(e.has_code && e.has_text && e.text[0] != '\0');
     return e.code;
 }

@@ -76,9 +76,9 @@ const struct node *document_find(const struct node *mapping, const char *key)
     return NULL;
 }
 
-static void say(char *why, size_t cap, const char *name, unsigned line, unsigned column, const char *format, va_list ap) __attribute__((format(printf, 6, 0)));
+static void put_error(char *why, size_t cap, const char *name, unsigned line, unsigned column, const char *format, va_list ap) __attribute__((format(printf, 6, 0)));
 
-static void say(char *why, size_t cap, const char *name, unsigned line, unsigned column, const char *format, va_list ap)
+static void put_error(char *why, size_t cap, const char *name, unsigned line, unsigned column, const char *format, va_list ap)
 {
     char shown[200], reason[300];
 
@@ -95,7 +95,7 @@ bool node_wrong(char *why, size_t cap, const struct node *at, const char *format
     va_list ap;
 
     va_start(ap, format);
-    say(why, cap, at->document->name, at->line, at->column, format, ap);
+    put_error(why, cap, at->document->name, at->line, at->column, format, ap);
     va_end(ap);
     return false;
 }
@@ -108,7 +108,7 @@ static bool refuse(struct build *b, unsigned line, unsigned column, const char *
     va_list ap;
 
     va_start(ap, format);
-    say(b->why, b->cap, b->document->name, line, column, format, ap);
+    put_error(b->why, b->cap, b->document->name, line, column, format, ap);
     va_end(ap);
     b->error = -EINVAL;
     return false;

@@ -19,7 +19,7 @@ static const char *show(const struct node *at, char out[SHOWN_MAX])
 /* ---- numbers ---- */
 
 /* "a whole number of MiB, 16 to 1048576" */
-static void say_whole(char *out, size_t cap, const struct unit *units, size_t count, uint64_t low, uint64_t high)
+static void put_whole(char *out, size_t cap, const struct unit *units, size_t count, uint64_t low, uint64_t high)
 {
     snprintf(out, cap, "a whole number%s%s, %llu to %llu", count > 0 ? " of " : "", count > 0 ? units[0].name : "", (unsigned long long)low, (unsigned long long)high);
 }
@@ -60,7 +60,7 @@ bool node_whole(const struct node *at, const char *what, const struct unit *unit
         *out = (uint64_t)number;
         return true;
     }
-    say_whole(range, sizeof(range), units, count, low, high);
+    put_whole(range, sizeof(range), units, count, low, high);
     return node_wrong(why, cap, at, "%s is %s, not %s%s%s", what, range, show(at, shown), read ? "" : ": ", read ? "" : reason);
 }
 
@@ -70,7 +70,7 @@ bool field_takes(const struct field *field, uint32_t value, char *why, size_t ca
 
     if (field->type != FIELD_IS_WHOLE || (value >= field->low && value <= field->high))
         return true;
-    say_whole(range, sizeof(range), field->units, field->unit_count, field->low, field->high);
+    put_whole(range, sizeof(range), field->units, field->unit_count, field->low, field->high);
     snprintf(why, cap, "%s is %s, not %u", field->key, range, value);
     return false;
 }

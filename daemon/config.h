@@ -1,6 +1,6 @@
 /*
- * The daemon's configuration file, in YAML; docs/configuration.md is its page. Every option has a default, so that no file
- * at all is a good one. A file with anything unknown, of a wrong type or out of range is refused whole, with its line.
+ * The daemon's configuration file, in YAML; docs/configuration.md describes it. Every option has a default, so that no file is needed. A file with anything
+ * unknown, of a wrong type or out of range is rejected whole, with the line.
  */
 #pragma once
 

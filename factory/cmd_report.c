@@ -86,7 +86,7 @@ int cmd_report(const struct words *w)
     runs = stats_load(w->rest, w->rest_count);
     if (json_array_size(runs) == 0) {
         json_decref(runs);
-        return say_error("there is no record in them");
+        return print_error("there is no record in them");
     }
     summary = stats_summary(runs);
     if (w->html != NULL)
@@ -120,7 +120,7 @@ int cmd_station(const struct words *w)
     summary = history_summary(h, w->rest_count == 1 ? w->rest[0] : NULL, why, sizeof(why));
     history_close(h);
     if (summary == NULL)
-        return say_error(why);
+        return print_error(why);
     if (json_integer_value(json_object_get(summary, "runs")) == 0 && w->rest_count == 1) {
         fprintf(stderr, "mn-factory: this station has never seen pen %s\n", w->rest[0]);
         r = EXIT_ERROR;

@@ -81,7 +81,7 @@ static int find_slots(struct station *st, const struct words *w)
     int r = mn_connect(&c, &o, message, sizeof(message));
 
     if (r != MN_OK)
-        return say_error(message);
+        return print_error(message);
     snprintf(st->daemon_version, sizeof(st->daemon_version), "%s", mn_daemon_version(c));
     if (mn_role(c) < MN_ROLE_FACTORY) {
         fprintf(stderr, "mn-factory: your user has the role %s, and this is for factory: mnctl doctor says how it is given\n", mn_role_name(mn_role(c)));
@@ -101,7 +101,7 @@ static int find_slots(struct station *st, const struct words *w)
         add_slot(st, ports[i]);
     mn_pens_free(&pens);
     if (r != MN_OK)
-        say_error(mn_message(c));
+        print_error(mn_message(c));
     mn_close(c);
     if (r == MN_OK && st->slot_count == 0)
         fprintf(stderr, "mn-factory: no pen is plugged in: `mnctl doctor` says why\n");
@@ -195,7 +195,7 @@ static int prepare_output(struct station *st, const struct words *w)
     if (w->o.database == NULL)
         make_folder("mn-factory-runs");
     st->history = history_open(database_of(w), why, sizeof(why));
-    return st->history != NULL ? EXIT_PASSED : say_error(why);
+    return st->history != NULL ? EXIT_PASSED : print_error(why);
 }
 
 /* The worst of all runs; docs/factory.md. */
@@ -335,7 +335,7 @@ int cmd_run(const struct words *w)
     pthread_mutex_init(&st->lock, NULL);
     st->busy = calloc(st->plan->step_count, sizeof(*st->busy));
     json_object_seed(0); /* before there are threads */
-    r = st->busy == NULL ? say_error("out of memory") : read_key(st) < 0 ? EXIT_ERROR : find_slots(st, w);
+    r = st->busy == NULL ? print_error("out of memory") : read_key(st) < 0 ? EXIT_ERROR : find_slots(st, w);
     if (r == EXIT_PASSED)
         r = prepare_output(st, w);
     if (r == EXIT_PASSED)

@@ -21,7 +21,7 @@ struct words {
 
 /* One sentence on stderr; their exit codes. */
 int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-int say_error(const char *sentence);
+int print_error(const char *sentence);
 /* r, unless stdout has not taken everything. */
 int flush_output(int r);
 int print_json(const json_t *j);

@@ -23,9 +23,9 @@ struct fixture {
 
 /* ---- of a simulated pen ---- */
 
-static int say(struct fixture *f, char *answer, size_t answer_cap, char *why, size_t cap, const char *format, ...) __attribute__((format(printf, 6, 7)));
+static int request(struct fixture *f, char *answer, size_t answer_cap, char *why, size_t cap, const char *format, ...) __attribute__((format(printf, 6, 7)));
 
-static int say(struct fixture *f, char *answer, size_t answer_cap, char *why, size_t cap, const char *format, ...)
+static int request(struct fixture *f, char *answer, size_t answer_cap, char *why, size_t cap, const char *format, ...)
 {
     char line[200];
     va_list ap;
@@ -87,7 +87,7 @@ static int ask_gauges(struct fixture *f, json_t **answer, char *why, size_t cap)
     char said[SAID_MAX];
     json_t *j;
 
-    if (say(f, said, sizeof(said), why, cap, "gauges") < 0)
+    if (request(f, said, sizeof(said), why, cap, "gauges") < 0)
         return -1;
     j = parse_words(said);
     put_interval(j, "heartbeat_to_rest_ms", "heartbeat_ms", "moved_ms");
@@ -108,30 +108,30 @@ static int ask_simulated(struct fixture *f, const char *operation, const json_t 
     if (strcmp(operation, "read") == 0)
         return ask_gauges(f, answer, why, cap);
     if (strcmp(operation, "hold") == 0)
-        r = say(f, said, sizeof(said), why, cap, "contact 0");
+        r = request(f, said, sizeof(said), why, cap, "contact 0");
     else if (strcmp(operation, "safe") == 0)
-        r = say(f, said, sizeof(said), why, cap, "trigger release") | say(f, said, sizeof(said), why, cap, "load 0") |
-            say(f, said, sizeof(said), why, cap, "clear all") | say(f, said, sizeof(said), why, cap, "replug");
+        r = request(f, said, sizeof(said), why, cap, "trigger release") | request(f, said, sizeof(said), why, cap, "load 0") |
+            request(f, said, sizeof(said), why, cap, "clear all") | request(f, said, sizeof(said), why, cap, "replug");
     else if (strcmp(operation, "trigger") == 0)
-        r = say(f, said, sizeof(said), why, cap, "trigger %s", yes ? "press" : "release");
+        r = request(f, said, sizeof(said), why, cap, "trigger %s", yes ? "press" : "release");
     else if (strcmp(operation, "brake") == 0)
-        r = say(f, said, sizeof(said), why, cap, "load %d", (int)json_integer_value(json_object_get(args, "permille")));
+        r = request(f, said, sizeof(said), why, cap, "load %d", (int)json_integer_value(json_object_get(args, "permille")));
     else if (strcmp(operation, "cable") == 0)
-        r = say(f, said, sizeof(said), why, cap, yes ? "replug" : "unplug");
+        r = request(f, said, sizeof(said), why, cap, yes ? "replug" : "unplug");
     else if (strcmp(operation, "cartridge") == 0)
-        r = say(f, said, sizeof(said), why, cap, "cartridge %s", json_string_value(json_object_get(args, "kind")));
+        r = request(f, said, sizeof(said), why, cap, "cartridge %s", json_string_value(json_object_get(args, "kind")));
     else if (strcmp(operation, "power_cycle") == 0)
-        r = say(f, said, sizeof(said), why, cap, "power-cycle");
+        r = request(f, said, sizeof(said), why, cap, "power-cycle");
     else if (strcmp(operation, "watchdog") == 0)
-        r = say(f, said, sizeof(said), why, cap, "hang");
+        r = request(f, said, sizeof(said), why, cap, "hang");
     else if (strcmp(operation, "inject") == 0)
-        r = say(f, said, sizeof(said), why, cap, "inject %d", code);
+        r = request(f, said, sizeof(said), why, cap, "inject %d", code);
     else if (strcmp(operation, "clear") == 0)
-        r = say(f, said, sizeof(said), why, cap, "clear %d", code);
+        r = request(f, said, sizeof(said), why, cap, "clear %d", code);
     else if (strcmp(operation, "mark") == 0)
-        r = say(f, said, sizeof(said), why, cap, "mark");
+        r = request(f, said, sizeof(said), why, cap, "mark");
     else if (strcmp(operation, "scan") == 0)
-        r = say(f, said, sizeof(said), why, cap, "label");
+        r = request(f, said, sizeof(said), why, cap, "label");
     else {
         snprintf(why, cap, "the simulated fixture does not know the operation %s", operation);
         return -1;

@@ -23,7 +23,7 @@ int usage_error(const char *format, ...)
     return EXIT_USAGE;
 }
 
-int say_error(const char *sentence)
+int print_error(const char *sentence)
 {
     fprintf(stderr, "mn-factory: %s\n", sentence);
     return EXIT_ERROR;

@@ -291,7 +291,7 @@ static void serve_control(struct stub *s)
     close(fd);
 }
 
-static void say_timed_commands(struct stub *s, uint64_t pen_ms)
+static void send_timed_commands(struct stub *s, uint64_t pen_ms)
 {
     char answer[512];
 
@@ -365,7 +365,7 @@ static void run(struct stub *s)
         bool behind = advance_time(s, real_us);
 
         connect_ports(s, real_us / 1000);
-        say_timed_commands(s, s->pen_ms);
+        send_timed_commands(s, s->pen_ms);
         for (unsigned i = 0; i < s->o.pens; i++) {
             port_advance(&s->ports[i], s->pen_ms);
             fds[i] = (struct pollfd){.fd = s->ports[i].fd, .events = POLLIN};

@@ -91,7 +91,7 @@ static size_t print_changes(const struct app *a, const struct mn_config *before,
 }
 
 /* Somebody was faster: who, when and what, as far as the journal has it. */
-static void tell_conflict(struct app *a, uint32_t expected)
+static void print_conflict(struct app *a, uint32_t expected)
 {
     struct mn_filter filter = {.serial = a->serial, .kinds = 1 << MN_RECORD_CONFIG};
     struct mn_records page = {0};
@@ -132,7 +132,7 @@ static int apply(struct app *a, const struct mn_config *change, const uint32_t *
     if (r == MN_OK)
         r = mn_config_set(a->client, a->serial, change, expected, &now, a->timeout_ms);
     if (r == MN_ERR_CONFLICT && !a->json) {
-        tell_conflict(a, expected != NULL ? *expected : 0);
+        print_conflict(a, expected != NULL ? *expected : 0);
         return EXIT_REFUSED;
     }
     if (r != MN_OK)

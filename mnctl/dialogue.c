@@ -4,7 +4,7 @@
 
 static bool asked_already; /* the question stands above: only its prompt comes again */
 
-void dialogue_tell(const char *text)
+void dialogue_print(const char *text)
 {
     text_wrap(stdout, text, 0, 0, text_page_columns());
 }

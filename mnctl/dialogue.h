@@ -22,4 +22,4 @@ void dialogue_wrong(const char *why);
 /* Asks until it is yes or no. */
 enum answer dialogue_yes(struct app *a, const struct question *q, bool *yes);
 /* Prints a paragraph, wrapped. */
-void dialogue_tell(const char *text);
+void dialogue_print(const char *text);

@@ -17,7 +17,7 @@ static void on_done(mn_client *c, const struct mn_result *r, void *user)
 {
     (void)c;
     if (r->error != MN_OK)
-        live_tell(user, COLOUR_WARN, "%s", r->message);
+        live_print(user, COLOUR_WARN, "%s", r->message);
 }
 
 static void on_armed(mn_client *c, const struct mn_result *r, void *user)
@@ -26,7 +26,7 @@ static void on_armed(mn_client *c, const struct mn_result *r, void *user)
 
     l->arming = false;
     if (r->error != MN_OK && l->pen.fault_word != 0)
-        live_tell(l, COLOUR_WARN, "%s. c clears what can be cleared.", r->message);
+        live_print(l, COLOUR_WARN, "%s. c clears what can be cleared.", r->message);
     else
         on_done(c, r, user);
 }
@@ -42,15 +42,15 @@ static void on_cleared(mn_client *c, const struct mn_result *r, void *user)
     }
     format_faults(r->cleared.fault_word, left, sizeof(left)); /* what has gone, the pen's next status says */
     if (r->cleared.fault_word != 0)
-        live_tell(l, COLOUR_WARN, "%s stays: its cause is there still, or it is for service.", left);
+        live_print(l, COLOUR_WARN, "%s stays: its cause is there still, or it is for service.", left);
     else if (r->cleared.cleared == 0)
-        live_tell(l, COLOUR_NONE, "There is no fault.");
+        live_print(l, COLOUR_NONE, "There is no fault.");
 }
 
 static void arm(struct live *l)
 {
     if (l->s.state == MN_SESSION_RUNNING || l->s.state == MN_SESSION_ARMED) {
-        live_tell(l, COLOUR_NONE, l->s.state == MN_SESSION_ARMED ? "It is armed: press the pen's trigger." : "The needles are moving.");
+        live_print(l, COLOUR_NONE, l->s.state == MN_SESSION_ARMED ? "It is armed: press the pen's trigger." : "The needles are moving.");
     } else if (!l->arming) {
         l->arming = mn_session_arm_async(l->app->client, l->app->serial, l->s.config_generation, l->app->timeout_ms, on_armed, l) == MN_OK;
     }
@@ -68,7 +68,7 @@ static void next_zone(struct live *l)
     while (i < l->s.zone_count && l->s.zone[i].zone != l->s.zone_now)
         i++;
     if (l->s.zone_count < 2)
-        live_tell(l, COLOUR_NONE, "The plan has this zone only.");
+        live_print(l, COLOUR_NONE, "The plan has this zone only.");
     else
         choose_zone(l, (i + 1) % l->s.zone_count);
 }
@@ -88,7 +88,7 @@ static void ask_end(struct live *l)
             snprintf(missing + used, sizeof(missing) - used, "%s%s %s", used > 0 ? ", " : "", zone_name(z->zone), treated ? "was broken off" : "is not treated");
     }
     l->asks_end = true;
-    live_tell(l, COLOUR_BOLD, "End the session? %s%sy ends it, any other key goes on.", missing, missing[0] == '\0' ? "" : any ? ": it is PARTIAL then. " : ": it is UNTREATED then. ");
+    live_print(l, COLOUR_BOLD, "End the session? %s%sy ends it, any other key goes on.", missing, missing[0] == '\0' ? "" : any ? ": it is PARTIAL then. " : ": it is UNTREATED then. ");
 }
 
 /* True: the session is to be ended. */
@@ -98,7 +98,7 @@ static bool take_key(struct live *l, int key)
         l->asks_end = false;
         if (key == 'y' || key == 'Y')
             return true;
-        live_tell(l, COLOUR_NONE, "It goes on.");
+        live_print(l, COLOUR_NONE, "It goes on.");
         return false;
     }
     if (key >= 'A' && key <= 'Z')
@@ -112,7 +112,7 @@ static bool take_key(struct live *l, int key)
         next_zone(l);
         break;
     case 'z':
-        live_tell_zones(l);
+        live_print_zones(l);
         break;
     case 'p':
         mn_stop_async(l->app->client, l->app->serial, l->app->timeout_ms, on_done, l);
@@ -127,7 +127,7 @@ static bool take_key(struct live *l, int key)
         if (key >= '1' && key < '1' + (int)l->s.zone_count && key <= '9')
             choose_zone(l, (size_t)(key - '1'));
         else
-            live_tell_keys(l);
+            live_print_keys(l);
     }
     return false;
 }
@@ -195,7 +195,7 @@ int live_finish(struct live *l, bool completed)
     return flush_output();
 }
 
-/* Ctrl-C, the end of the input, or whoever ends this program: first the needles. */
+/* Ctrl-C, the end of the input, or a signal that ends this program: first the needles. */
 static int leave(struct live *l, const char *why)
 {
     struct app *a = l->app;
@@ -218,11 +218,11 @@ static void suspend(struct live *l)
     printf("Stopped and suspended; the session is open. `fg` goes on.\n");
     person_suspend();
     if (mn_lease_take(a->client, a->serial, a->timeout_ms) != MN_OK || mn_subscribe(a->client, a->serial, true, a->timeout_ms) != MN_OK) {
-        live_tell(l, COLOUR_BAD, "%s", mn_message(a->client));
+        live_print(l, COLOUR_BAD, "%s", mn_message(a->client));
         l->lost = true;
         return;
     }
-    live_tell(l, COLOUR_NONE, "Back. Enter arms.");
+    live_print(l, COLOUR_NONE, "Back. Enter arms.");
 }
 
 static int refused(struct live *l, int error)
@@ -245,7 +245,7 @@ int live_run(struct live *l)
         return refused(l, r);
     person_set_mode(l->terminal ? PERSON_KEYS : PERSON_NOTHING);
     if (l->terminal)
-        live_tell_keys(l);
+        live_print_keys(l);
     if (r != MN_OK)
         refused(l, r);
     while (!l->lost && l->s.state != MN_SESSION_ENDED) {
@@ -275,7 +275,7 @@ int live_run(struct live *l)
     }
     live_clear(l);
     if (l->s.state == MN_SESSION_ENDED) {
-        live_tell(l, COLOUR_NONE, "Session %" PRIu32 " has been ended by another program: %s.", l->s.number, session_word(&l->s));
+        live_print(l, COLOUR_NONE, "Session %" PRIu32 " has been ended by another program: %s.", l->s.number, session_word(&l->s));
         return flush_output();
     }
     fprintf(stderr, "mnctl: session %" PRIu32 " is still open: `mnctl session resume` goes on with it, `mnctl session end` ends it\n", l->s.number);

@@ -108,7 +108,7 @@ void live_clear(struct live *l)
 }
 
 /* A sentence above the line of state, wrapped to the terminal. */
-void live_tell(struct live *l, enum colour c, const char *format, ...)
+void live_print(struct live *l, enum colour c, const char *format, ...)
 {
     char sentence[500];
     va_list ap;
@@ -126,7 +126,7 @@ void live_tell(struct live *l, enum colour c, const char *format, ...)
     l->app->noticed = true;
 }
 
-static void tell_faults(struct live *l, uint32_t word)
+static void live_print_faults(struct live *l, uint32_t word)
 {
     if (l->app->json || word == 0)
         return;
@@ -136,7 +136,7 @@ static void tell_faults(struct live *l, uint32_t word)
 }
 
 /* What is done in each zone, and whether it is: nothing says how many strokes are enough, but what was broken off is not done. */
-void live_tell_zones(struct live *l)
+void live_print_zones(struct live *l)
 {
     for (size_t i = 0; i < l->s.zone_count; i++) {
         const struct mn_session_zone *z = &l->s.zone[i];
@@ -146,14 +146,14 @@ void live_tell_zones(struct live *l)
         format_clock(z->motor_ms, clock, sizeof(clock));
         if (was->number != 0 && was->number != l->s.number)
             snprintf(last, sizeof(last), "; last time %" PRIu32 " strokes", was->strokes);
-        live_tell(l, z->zone == l->s.zone_now ? COLOUR_BOLD : COLOUR_NONE, "%zu %-24s %.2f mm, %" PRIu32 " strokes in %s%s%s", i + 1, zone_name(z->zone), z->depth_um / 1000.0, z->strokes, clock,
+        live_print(l, z->zone == l->s.zone_now ? COLOUR_BOLD : COLOUR_NONE, "%zu %-24s %.2f mm, %" PRIu32 " strokes in %s%s%s", i + 1, zone_name(z->zone), z->depth_um / 1000.0, z->strokes, clock,
              z->strokes == 0 ? ", not treated yet" : z->broken_off ? ", broken off" : "", last);
     }
 }
 
-void live_tell_keys(struct live *l)
+void live_print_keys(struct live *l)
 {
-    live_tell(l, COLOUR_DIM, "Enter arms: the pen's trigger starts the needles then. n next zone%s, z zones, p pauses, c clears faults, e ends, ? these keys. Ctrl-C stops and leaves the session open.",
+    live_print(l, COLOUR_DIM, "Enter arms: the pen's trigger starts the needles then. n next zone%s, z zones, p pauses, c clears faults, e ends, ? these keys. Ctrl-C stops and leaves the session open.",
          l->s.zone_count > 1 ? " (or its number)" : "");
 }
 
@@ -163,7 +163,7 @@ static void on_info(mn_client *c, const struct mn_result *r, void *user)
 
     (void)c;
     if (r->error == MN_OK && r->info.needle_count != 0)
-        live_tell(l, COLOUR_BOLD, "The cartridge in the pen: %s, uid %016" PRIx64 ", %" PRIu32 " needles, to %.2f mm", mn_cartridge_name(r->info.cartridge), r->info.cartridge_uid,
+        live_print(l, COLOUR_BOLD, "The cartridge in the pen: %s, uid %016" PRIx64 ", %" PRIu32 " needles, to %.2f mm", mn_cartridge_name(r->info.cartridge), r->info.cartridge_uid,
              r->info.needle_count, r->info.cartridge_max_depth_um / 1000.0);
 }
 
@@ -176,26 +176,26 @@ static void on_pen(struct live *l, const struct mn_pen *p)
     l->pen = *p;
     l->has_pen = true;
     if (!had) {
-        tell_faults(l, p->fault_word);
+        live_print_faults(l, p->fault_word);
         return;
     }
     if (was.link == MN_LINK_READY && p->link != MN_LINK_READY) {
-        live_tell(l, COLOUR_BAD, "The pen is gone: its cable, or its USB. Its needles stand still within 350 ms.");
+        live_print(l, COLOUR_BAD, "The pen is gone: its cable, or its USB. Its needles stand still within 350 ms.");
         return;
     }
     if (is_back) {
         format_faults(p->fault_word, faults, sizeof(faults));
-        live_tell(l, COLOUR_BOLD, p->fault_word != 0 ? "The pen is back, with %s: c clears it, then Enter arms." : "The pen is back: Enter arms.", faults);
+        live_print(l, COLOUR_BOLD, p->fault_word != 0 ? "The pen is back, with %s: c clears it, then Enter arms." : "The pen is back: Enter arms.", faults);
     }
     if (p->link != MN_LINK_READY)
         return;
-    tell_faults(l, p->fault_word & ~(was.fault_word));
+    live_print_faults(l, p->fault_word & ~(was.fault_word));
     if ((was.fault_word & ~p->fault_word) != 0) {
         format_faults(was.fault_word & ~p->fault_word, faults, sizeof(faults));
-        live_tell(l, COLOUR_GOOD, "Cleared: %s.%s", faults, p->fault_word == 0 ? " Enter arms." : "");
+        live_print(l, COLOUR_GOOD, "Cleared: %s.%s", faults, p->fault_word == 0 ? " Enter arms." : "");
     }
     if (was.cartridge != p->cartridge && p->cartridge == MN_CARTRIDGE_ABSENT)
-        live_tell(l, COLOUR_WARN, "The cartridge was taken out.");
+        live_print(l, COLOUR_WARN, "The cartridge was taken out.");
     else if (was.cartridge == MN_CARTRIDGE_ABSENT && p->cartridge != was.cartridge)
         mn_pen_info_async(l->app->client, l->app->serial, l->app->timeout_ms, on_info, l);
 }
@@ -239,9 +239,9 @@ static void on_session(struct live *l, const struct mn_session *s)
     if (said && l->has_pen && (l->pen.link != MN_LINK_READY || l->pen.fault_word != 0)) {
         /* what is wrong with the pen has been said, in more words */
     } else if (said)
-        live_tell(l, COLOUR_NONE, "%c%s", s->text[0] >= 'a' && s->text[0] <= 'z' ? s->text[0] - 32 : s->text[0], s->text + 1);
+        live_print(l, COLOUR_NONE, "%c%s", s->text[0] >= 'a' && s->text[0] <= 'z' ? s->text[0] - 32 : s->text[0], s->text + 1);
     else if (was == MN_SESSION_ARMED && s->state == MN_SESSION_PAUSED)
-        live_tell(l, COLOUR_WARN, "Not armed any more: the trigger was not pressed in time. Enter arms again.");
+        live_print(l, COLOUR_WARN, "Not armed any more: the trigger was not pressed in time. Enter arms again.");
     if (news) {
         l->app->noticed = true;
         live_draw(l);
@@ -274,7 +274,7 @@ void live_on_event(mn_client *c, const struct mn_event *e, void *user)
     case MN_EVENT_LEASE:
         if (!e->lease->lost)
             break;
-        live_tell(l, COLOUR_BAD, "%s", e->lease->text);
+        live_print(l, COLOUR_BAD, "%s", e->lease->text);
         if (l->app->json)
             fprintf(stderr, "mnctl: %s\n", e->lease->text);
         l->lost = true;
@@ -283,7 +283,7 @@ void live_on_event(mn_client *c, const struct mn_event *e, void *user)
     case MN_EVENT_DISCONNECTED:
         if (l->s.number == 0) /* it asks still: the connection comes back by itself */
             break;
-        live_tell(l, COLOUR_BAD, "%s. The needles stand still.", e->text);
+        live_print(l, COLOUR_BAD, "%s. The needles stand still.", e->text);
         l->lost = true;
         l->app->noticed = true;
         break;

@@ -31,9 +31,9 @@ void live_draw(struct live *l);
 /* It goes, so that something else may stand there. */
 void live_clear(struct live *l);
 /* A sentence above it, wrapped. */
-void live_tell(struct live *l, enum colour c, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void live_tell_zones(struct live *l);
-void live_tell_keys(struct live *l);
+void live_print(struct live *l, enum colour c, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void live_print_zones(struct live *l);
+void live_print_keys(struct live *l);
 
 /* Of the connection: what changes is told. user is the live. */
 void live_on_event(mn_client *c, const struct mn_event *e, void *user);

@@ -72,7 +72,7 @@ FILE *output_open(const char *path, bool force);
 int output_close(FILE *out, const char *path);
 
 /* The last column of a row, which begins at column `at`: on a terminal wrapped by words below itself (or, where that is too narrow, with an indent of
- * 4), else on one line, for whoever greps. Ends the line. */
+ * 4), else on one line, for grep. Ends the line. */
 void print_tail(size_t at, const char *text);
 
 /* A path that nothing stands at, unless force: else a sentence and false. */

@@ -108,7 +108,7 @@ static enum answer offer_draft(void)
         n += draft.plan.answer[i].answered;
     snprintf(text, sizeof(text), "A plan was begun %ld min ago and not used: subject %s, %zu zones, %zu of %zu questions answered.", minutes,
              draft.plan.subject != NULL ? draft.plan.subject : "-", draft.plan.step_count, n, mn_question_count());
-    dialogue_tell(text);
+    dialogue_print(text);
     r = dialogue_yes(row.a.app, &q, &yes);
     if (r != ANSWER_GIVEN)
         return ANSWER_QUIT;
@@ -122,7 +122,7 @@ static enum answer offer_draft(void)
         row.answered[i] = is_answered(row.a.w, i);
     row.answered[STEP_INDICATION] = row.answered[STEP_ZONES];
     if (row.a.w->plan.subject != NULL)
-        tell_past(&row.a);
+        print_past(&row.a);
     print_planned(&row.a);
     return ANSWER_GIVEN;
 }
@@ -153,7 +153,7 @@ int plan_ask(struct app *a, struct plan_words *w, enum answer (*last)(void *ctx)
     if (nothing && offer_draft() != ANSWER_GIVEN)
         return ended();
     if (row.given[STEP_SUBJECT])
-        tell_past(&row.a);
+        print_past(&row.a);
     while (step < step_count()) {
         bool is_one = step < STEP_QUESTIONS + mn_question_count();
         bool none = step == STEP_CONTINUATION && !has_something_to_continue(&row.a);

@@ -1,4 +1,4 @@
-/* The rest of a session that was broken off today: offered to whoever names its subject, with the zones that are left. */
+/* The rest of a session that was broken off today: offered when its subject is named, with the zones that are left. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -26,7 +26,7 @@ static void plan_what_is_left(struct asking *k)
         plan_set_zone(k->w, words, ignored);
     }
     if (k->w->plan.step_count > 0)
-        dialogue_tell("What was left of it is planned; at the zones it can be changed.");
+        dialogue_print("What was left of it is planned; at the zones it can be changed.");
 }
 
 static enum answer ask_why(struct asking *k)
@@ -53,7 +53,7 @@ enum answer ask_continuation(struct asking *k)
     enum answer r;
 
     snprintf(text, sizeof(text), "Session %" PRIu32 " of %s was broken off today.", k->past.broken_off.number, p->subject);
-    dialogue_tell(text);
+    dialogue_print(text);
     do {
         r = dialogue_yes(k->app, &q, &yes);
         if (r != ANSWER_GIVEN)

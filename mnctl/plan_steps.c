@@ -15,14 +15,14 @@ static const struct mn_finding *finding_of(const struct mn_findings *found, cons
     return NULL;
 }
 
-static void tell_finding(struct asking *d, const struct mn_finding *f)
+static void print_new_finding(struct asking *d, const struct mn_finding *f)
 {
     print_findings(f, 1, &d->past);
 }
 
 /* ---- subject, indication ---- */
 
-void tell_past(struct asking *d)
+void print_past(struct asking *d)
 {
     const struct plan_words *w = d->w;
 
@@ -48,7 +48,7 @@ enum answer ask_subject(struct asking *d)
         if (line[0] == '\0' && d->w->plan.subject != NULL)
             return ANSWER_GIVEN;
         if (plan_set_subject(d->w, line, why)) {
-            tell_past(d);
+            print_past(d);
             return ANSWER_GIVEN;
         }
         dialogue_wrong(line[0] == '\0' ? "A treatment needs its subject's key." : why);
@@ -192,7 +192,7 @@ static enum answer judge_step(struct asking *d, const char *zone)
     f = i < p->step_count ? finding_of_step(d, plan_check(d->app, d->w), i) : NULL;
     if (f == NULL)
         return ANSWER_GIVEN;
-    tell_finding(d, f);
+    print_new_finding(d, f);
     if (f->code == 2002 && f->limit > figure(&d->figures, "interval_floor"))
         r = ask_override(d, i, &kept);
     if (!kept) {
@@ -298,7 +298,7 @@ enum answer ask_numbing(struct asking *d)
     }
     f = finding_of(plan_check(d->app, d->w), "numbing");
     if (f != NULL)
-        tell_finding(d, f);
+        print_new_finding(d, f);
     return ANSWER_GIVEN;
 }
 
@@ -328,7 +328,7 @@ static enum answer judge_answer(struct asking *d, size_t i)
 
     if (f == NULL || f->decision == MN_DECISION_OK)
         return ANSWER_GIVEN;
-    tell_finding(d, f);
+    print_new_finding(d, f);
     if (f->decision != MN_DECISION_BLOCK)
         return ANSWER_GIVEN;
     r = dialogue_yes(d->app, &q, &yes);

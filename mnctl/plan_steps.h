@@ -27,5 +27,5 @@ enum answer ask_question(struct asking *k, size_t i);
 enum answer ask_confirmations(struct asking *k);
 
 /* What was done to the subject before, and the zones that are planned. */
-void tell_past(struct asking *k);
+void print_past(struct asking *k);
 void print_planned(struct asking *k);

@@ -61,7 +61,7 @@ static int ask_pen(struct app *a)
 }
 
 /* What would keep the pen from being armed is told before anybody is asked anything. */
-static void tell_pen(const struct app *a)
+static void print_pen_state(const struct app *a)
 {
     struct mn_pens pens = {0};
 
@@ -74,7 +74,7 @@ static void tell_pen(const struct app *a)
             continue;
         print_faults(p->fault_word, 0);
         if (p->cartridge == MN_CARTRIDGE_USED || p->cartridge == MN_CARTRIDGE_IN_USE)
-            dialogue_tell("The cartridge in the pen was used in another session: put a new one in before you arm.");
+            dialogue_print("The cartridge in the pen was used in another session: put a new one in before you arm.");
         if (p->lease_name[0] != '\0')
             printf("The pen is controlled by %s.\n", p->lease_name);
     }
@@ -88,7 +88,7 @@ struct starting {
     bool yes;
 };
 
-static void tell_step(const struct app *a, unsigned zone, uint32_t depth_um, uint32_t rate_dhz)
+static void print_step(const struct app *a, unsigned zone, uint32_t depth_um, uint32_t rate_dhz)
 {
     printf("%s: %s%s%s, %.2f mm at %.1f Hz\n", a->serial, colour(COLOUR_BOLD), zone_name(zone), colour(COLOUR_NONE), depth_um / 1000.0, rate_dhz / 10.0);
 }
@@ -160,7 +160,7 @@ static enum answer confirm_and_begin(void *ctx)
             continue;
         }
         for (size_t i = 0; i < s->w->plan.step_count; i++)
-            tell_step(s->app, s->w->plan.step[i].zone, s->w->plan.step[i].depth_um, s->w->plan.step[i].stroke_rate_dhz);
+            print_step(s->app, s->w->plan.step[i].zone, s->w->plan.step[i].depth_um, s->w->plan.step[i].stroke_rate_dhz);
         person_forget_typed(); /* a yes that was typed before this was read is none */
         r = s->yes ? ANSWER_GIVEN : dialogue_yes(s->app, &arm, &yes);
         if (r != ANSWER_GIVEN || !yes)
@@ -186,7 +186,7 @@ static int start_live(struct starting *s, bool dialogue)
         return EXIT_REFUSED;
     }
     if (dialogue) {
-        tell_pen(a);
+        print_pen_state(a);
         r = plan_ask(a, s->w, confirm_and_begin, s);
     } else {
         r = begin(s);
@@ -242,7 +242,7 @@ static int ask_resume(struct app *a, const struct mn_session *s, unsigned *zone,
     }
     for (size_t i = 0; i < s->zone_count; i++) {
         if (s->zone[i].zone == *zone)
-            tell_step(a, *zone, s->zone[i].depth_um, s->zone[i].stroke_rate_dhz);
+            print_step(a, *zone, s->zone[i].depth_um, s->zone[i].stroke_rate_dhz);
     }
     person_forget_typed();
     if (!yes && (dialogue_yes(a, &arm, &armed) != ANSWER_GIVEN || !armed)) {

@@ -152,5 +152,5 @@ int session_resume(struct app *a, int argc, char **argv);
 
 /* ---- aftercare.c ---- */
 
-/* The card for whoever was treated: as text, JSON (--json) or a page to print (path). */
+/* The card for the person treated: as text, JSON (--json) or a page to print (path). */
 int aftercare(struct app *a, const struct mn_session *s, const char *path, bool force);

@@ -1,6 +1,6 @@
 /*
- * A message on its way to clients: encoded once, shared by all who get it, gone when the last has sent it. Buffers come
- * from a pool and go back to it, so that a stream of telemetry allocates nothing once it flows.
+ * A message on its way to clients: encoded once, shared by all that get it, released when the last has sent it. Buffers come from a pool and go back to it,
+ * so that a stream allocates nothing once it flows. Loop thread only.
  */
 #pragma once
 

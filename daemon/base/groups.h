@@ -1,5 +1,5 @@
 /*
- * The numbers of groups by their names, looked up in a process of its own: the name service may wait for a network, and glibc's ends a process that has no memory.
+ * Group ids by name, looked up in a child process: the name service may wait for a network, and glibc's aborts a process that has no memory.
  */
 #pragma once
 
@@ -8,6 +8,6 @@
 
 #define GROUP_UNKNOWN ((gid_t)-1)
 
-/* Of each name ("" has none) its number, or GROUP_UNKNOWN. 0, or a negative errno, with all of them unknown: nobody has a right by a group then. At most 5 s; before
- * there are threads. */
+/* Fills gids[i] with the id of names[i], or GROUP_UNKNOWN (also for ""). 0, or a negative errno with all of them unknown: then no group gives a role. Takes 5 s
+ * at the most. Before there are threads. */
 int groups_look_up(const char *const *names, gid_t *gids, size_t n);

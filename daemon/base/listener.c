@@ -18,11 +18,11 @@
 enum { REST_US = 100000 };
 
 struct listener {
-    int fd, spare; /* given up for the moment in which somebody is refused; -1 */
+    int fd, spare; /* given up for the moment in which a connection is rejected; -1 */
     const char *what;
-    bool rested; /* since the last connection: it is said once */
+    bool paused; /* since the last connection: logged once */
     sd_event_source *accept, *resume;
-    listener_fn *accepted, *refused;
+    listener_fn *accepted, *rejected;
     void *ctx;
 };
 
@@ -104,11 +104,11 @@ static int on_resume(sd_event_source *source, uint64_t usec, void *userdata)
     return sd_event_source_set_enabled(l->accept, SD_EVENT_ON);
 }
 
-void listener_rest(struct listener *l, int error)
+void listener_pause(struct listener *l, int error)
 {
-    if (!l->rested)
+    if (!l->paused)
         log_warning("no %s for a moment: %s", l->what, strerror(error));
-    l->rested = true;
+    l->paused = true;
     sd_event_source_set_enabled(l->accept, SD_EVENT_OFF);
     sd_event_source_set_time_relative(l->resume, REST_US);
     sd_event_source_set_enabled(l->resume, SD_EVENT_ONESHOT);
@@ -123,8 +123,8 @@ static void refuse_one(struct listener *l)
     close(l->spare);
     conn = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (conn >= 0) {
-        if (l->refused != NULL)
-            l->refused(l->ctx, conn);
+        if (l->rejected != NULL)
+            l->rejected(l->ctx, conn);
         close(conn);
     }
     l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -138,19 +138,19 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
     (void)source;
     (void)revents;
     if (conn >= 0) {
-        l->rested = false;
+        l->paused = false;
         l->accepted(l->ctx, conn);
     } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
         int e = errno;
 
         if (e == EMFILE || e == ENFILE)
             refuse_one(l);
-        listener_rest(l, e); /* of descriptors, of memory: a moment's rest helps; of anything else: it does not spin */
+        listener_pause(l, e); /* of descriptors, of memory: a moment's rest helps; of anything else: it does not spin */
     }
     return 0;
 }
 
-int listener_new(struct listener **out, sd_event *event, int fd, const char *what, listener_fn *accepted, listener_fn *refused, void *ctx)
+int listener_new(struct listener **out, sd_event *event, int fd, const char *what, listener_fn *accepted, listener_fn *rejected, void *ctx)
 {
     struct listener *l = calloc(1, sizeof(*l));
     int r;
@@ -159,7 +159,7 @@ int listener_new(struct listener **out, sd_event *event, int fd, const char *wha
         close(fd);
         return -ENOMEM;
     }
-    *l = (struct listener){.fd = fd, .spare = open("/dev/null", O_RDONLY | O_CLOEXEC), .what = what, .accepted = accepted, .refused = refused, .ctx = ctx};
+    *l = (struct listener){.fd = fd, .spare = open("/dev/null", O_RDONLY | O_CLOEXEC), .what = what, .accepted = accepted, .rejected = rejected, .ctx = ctx};
     if ((r = sd_event_add_io(event, &l->accept, fd, EPOLLIN, on_accept, l)) < 0 ||
         (r = sd_event_add_time_relative(event, &l->resume, CLOCK_MONOTONIC, 0, 0, on_resume, l)) < 0 ||
         (r = sd_event_source_set_enabled(l->resume, SD_EVENT_OFF)) < 0) {

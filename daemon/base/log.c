@@ -109,7 +109,7 @@ static bool finish_rest(void)
     return true;
 }
 
-static void tell_later(void)
+static void write_later(void)
 {
     if (out.later == NULL || !pthread_equal(out.loop, pthread_self()))
         return;
@@ -167,7 +167,7 @@ static bool close_window(struct kind *k)
     return true;
 }
 
-/* Whether there is more to be told. */
+/* Whether there are lines left to write. */
 static bool close_windows(uint64_t ms)
 {
     bool left = false;
@@ -239,7 +239,7 @@ void log_write(enum log_level level, const char *format, ...)
         left = true;
     }
     if (left || out.rest_fill > 0)
-        tell_later();
+        write_later();
     pthread_mutex_unlock(&out.lock);
 }
 
@@ -253,7 +253,7 @@ static int on_later(sd_event_source *source, uint64_t usec, void *userdata)
     pthread_mutex_lock(&out.lock);
     left = close_windows(now_ms());
     if (!put_lost() || !finish_rest() || left)
-        tell_later();
+        write_later();
     pthread_mutex_unlock(&out.lock);
     return 0;
 }

@@ -49,5 +49,5 @@ static inline const uint8_t *ring_bytes(const struct ring *t, uint64_t number)
     return t->bytes + ring_message(t, number)->at;
 }
 
-/* The first number behind those from `number` on, up to before `until`, whose bytes are one run. Its bytes are *n. */
+/* The messages [number, result), at most up to until, are contiguous in memory: *n bytes. */
 uint64_t ring_run(const struct ring *t, uint64_t number, uint64_t until, size_t *n);

@@ -62,7 +62,7 @@ static size_t take_message(struct client *c)
         return 0;
     }
     m = mnc__client_message__unpack(NULL, length, c->in + 4);
-    if (m == NULL && !c->greeted) { /* a program of another kind */
+    if (m == NULL && !c->greeted) { /* not a client of this protocol */
         client_disconnect(c, "it sent a message that does not decode");
         return 0;
     }

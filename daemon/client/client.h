@@ -70,7 +70,7 @@ enum role client_role(const struct client *c);
 /* "clinic 2.1 (pid 42)"; valid as long as the client. */
 const char *client_name(const struct client *c);
 pid_t client_pid(const struct client *c);
-/* A descriptor of the process that has connected, whoever holds its socket now, which becomes readable when that process ends; to be closed by the caller.
+/* A descriptor of the process that has connected, even if another holds its socket now, which becomes readable when that process ends; to be closed by the caller.
  * -ESRCH: it has ended; another negative errno: it cannot be watched from here. */
 int client_pidfd(const struct client *c);
 

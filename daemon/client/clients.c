@@ -86,7 +86,7 @@ static void on_accepted(void *ctx, int fd)
     int r = clients_add(all, fd, &c);
 
     if (r < 0)
-        listener_rest(all->listener, -r);
+        listener_pause(all->listener, -r);
 }
 
 static void on_rejected(void *ctx, int fd)

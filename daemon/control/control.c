@@ -76,7 +76,7 @@ static void schedule(struct control *k)
 static int grant(struct control *k, const char *serial, struct client *c, uint64_t liveness_us, bool by_force)
 {
     const struct lease *l = lease_find(&k->leases, serial);
-    const void *before = l != NULL ? l->owner : NULL;
+    const void *before = l != NULL ? l->holder : NULL;
     int r = before == NULL || by_force || before == c ? process_watch(k, c) : 0;
 
     if (r == 0)
@@ -124,7 +124,7 @@ static void grant_next(struct control *k, const char *serial)
     publish(k, serial);
 }
 
-void control_release(struct control *k, const char *serial, const void *owner)
+void control_release(struct control *k, const char *serial, const void *holder)
 {
     const struct lease *l = lease_find(&k->leases, serial);
     struct lease lost;
@@ -132,7 +132,7 @@ void control_release(struct control *k, const char *serial, const void *owner)
     if (l == NULL)
         return;
     lost = *l;
-    if (lease_release(&k->leases, lost.serial, owner)) {
+    if (lease_release(&k->leases, lost.serial, holder)) {
         stop(k, &lost);
         grant_next(k, lost.serial);
     }
@@ -151,8 +151,8 @@ static void expire(struct control *k)
                  l->serial);
         log_warning("%s", text);
         hub_note(k->hub, MNC__JOURNAL_KIND__JOURNAL_CONTROL, l->serial, text);
-        notify(l->owner, MNC__LEASE_CHANGE__LEASE_LOST, l->serial, NULL, text);
-        control_release(k, l->serial, l->owner);
+        notify(l->holder, MNC__LEASE_CHANGE__LEASE_LOST, l->serial, NULL, text);
+        control_release(k, l->serial, l->holder);
     }
 }
 
@@ -181,13 +181,13 @@ static void ping(const struct control *k)
     m.body_case = MNC__SERVER_MESSAGE__BODY_PING;
     m.ping = &ping;
     for (size_t i = 0; i < k->leases.count; i++) {
-        const void *owner = k->leases.list[i].owner;
+        const void *holder = k->leases.list[i].holder;
         size_t first = 0;
 
-        while (k->leases.list[first].owner != owner)
+        while (k->leases.list[first].holder != holder)
             first++;
         if (first == i) /* once, however many it has */
-            client_notify((struct client *)(uintptr_t)owner, &m);
+            client_notify((struct client *)(uintptr_t)holder, &m);
     }
 }
 
@@ -237,15 +237,15 @@ static void take_over(struct control *k, struct client *c, uint32_t id, const ch
         return;
     }
     r = process_watch(k, c);
-    if (r < 0) { /* before anybody is told */
+    if (r < 0) { /* before anybody is notified */
         reject_grant(c, id, r);
         return;
     }
-    if (l != NULL && l->owner != c) {
+    if (l != NULL && l->holder != c) {
         snprintf(text, sizeof(text), "%s has taken control of pen %s over from %s; the needles were stopped", client_name(c), serial, l->name);
         log_warning("%s", text);
         hub_note(k->hub, MNC__JOURNAL_KIND__JOURNAL_CONTROL, serial, text);
-        notify(l->owner, MNC__LEASE_CHANGE__LEASE_LOST, serial, c, text);
+        notify(l->holder, MNC__LEASE_CHANGE__LEASE_LOST, serial, c, text);
         stop(k, l);
     }
     r = grant(k, serial, c, liveness_us, true);
@@ -260,7 +260,7 @@ static void request(struct control *k, struct client *c, uint32_t id, const char
     const struct lease *l = lease_find(&k->leases, serial);
     struct pending *w, **at = &k->pending;
 
-    if (l == NULL || l->owner == c) {
+    if (l == NULL || l->holder == c) {
         take(k, c, id, serial, liveness_us);
         return;
     }
@@ -277,7 +277,7 @@ static void request(struct control *k, struct client *c, uint32_t id, const char
         at = &(*at)->next;
     *at = w;
     k->pending_count++;
-    notify(l->owner, MNC__LEASE_CHANGE__LEASE_REQUESTED, serial, c, NULL);
+    notify(l->holder, MNC__LEASE_CHANGE__LEASE_REQUESTED, serial, c, NULL);
 }
 
 /* To the client that has waited longest, or to the one of this pid. */
@@ -324,7 +324,7 @@ void control_lease(struct control *k, struct client *c, uint32_t id, const Mnc__
     if (p != NULL && pen_serial(p)[0] != '\0')
         serial = pen_serial(p); /* it may be named by where it is */
     l = lease_find(&k->leases, serial);
-    if ((m->action == MNC__LEASE_ACTION__LEASE_RELEASE || m->action == MNC__LEASE_ACTION__LEASE_GIVE) && (l == NULL || l->owner != c)) {
+    if ((m->action == MNC__LEASE_ACTION__LEASE_RELEASE || m->action == MNC__LEASE_ACTION__LEASE_GIVE) && (l == NULL || l->holder != c)) {
         client_reject(c, id, MNC__ERROR_CODE__ERROR_LEASE, "you do not control pen %s", serial);
         return;
     }
@@ -364,7 +364,7 @@ const struct client *control_holder(const struct control *k, const char *serial)
 {
     const struct lease *l = lease_find(&k->leases, serial);
 
-    return l != NULL ? l->owner : NULL;
+    return l != NULL ? l->holder : NULL;
 }
 
 void control_on_lost(struct control *k, void (*lost)(void *ctx, const char *serial, const char *name), void *ctx)

@@ -37,8 +37,8 @@ struct control {
 
 /* control.c */
 
-/* The lease is free, if owner held it: the needles stop, and the next client that waits for it has it. */
-void control_release(struct control *k, const char *serial, const void *owner);
+/* The lease is free, if holder held it: the needles stop, and the next client that waits for it has it. */
+void control_release(struct control *k, const char *serial, const void *holder);
 
 /* process.c */
 

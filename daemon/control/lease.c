@@ -25,11 +25,11 @@ const struct lease *lease_find(const struct leases *l, const char *serial)
     return find(l, serial);
 }
 
-int lease_take(struct leases *l, const char *serial, const void *owner, const char *name, pid_t pid, uint64_t liveness_us, uint64_t now_us, bool by_force)
+int lease_take(struct leases *l, const char *serial, const void *holder, const char *name, pid_t pid, uint64_t liveness_us, uint64_t now_us, bool by_force)
 {
     struct lease *lease = find(l, serial);
 
-    if (lease != NULL && lease->owner != owner && !by_force)
+    if (lease != NULL && lease->holder != holder && !by_force)
         return -EBUSY;
     if (lease == NULL && l->count == l->cap) {
         size_t cap = l->cap == 0 ? 8 : 2 * l->cap;
@@ -42,26 +42,26 @@ int lease_take(struct leases *l, const char *serial, const void *owner, const ch
     }
     if (lease == NULL)
         lease = &l->list[l->count++];
-    *lease = (struct lease){.owner = owner, .pid = pid, .heard_us = now_us, .liveness_us = liveness_us};
+    *lease = (struct lease){.holder = holder, .pid = pid, .heard_us = now_us, .liveness_us = liveness_us};
     snprintf(lease->serial, sizeof(lease->serial), "%s", serial);
     snprintf(lease->name, sizeof(lease->name), "%s", name);
     return 0;
 }
 
-bool lease_release(struct leases *l, const char *serial, const void *owner)
+bool lease_release(struct leases *l, const char *serial, const void *holder)
 {
     struct lease *lease = find(l, serial);
 
-    if (lease == NULL || lease->owner != owner)
+    if (lease == NULL || lease->holder != holder)
         return false;
     *lease = l->list[--l->count];
     return true;
 }
 
-void lease_renew(struct leases *l, const void *owner, uint64_t now_us)
+void lease_renew(struct leases *l, const void *holder, uint64_t now_us)
 {
     for (size_t i = 0; i < l->count; i++) {
-        if (l->list[i].owner == owner)
+        if (l->list[i].holder == holder)
             l->list[i].heard_us = now_us;
     }
 }
@@ -96,10 +96,10 @@ uint64_t lease_ping_us(const struct leases *l)
     return least_us / 4;
 }
 
-const struct lease *lease_held_by(const struct leases *l, const void *owner)
+const struct lease *lease_held_by(const struct leases *l, const void *holder)
 {
     for (size_t i = 0; i < l->count; i++) {
-        if (l->list[i].owner == owner)
+        if (l->list[i].holder == holder)
             return &l->list[i];
     }
     return NULL;

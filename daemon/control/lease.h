@@ -17,7 +17,7 @@
 
 struct lease {
     char serial[33];
-    const void *owner; /* the client that holds it */
+    const void *holder; /* the client that holds it */
     char name[64];     /* "clinic 2.1 (pid 42)" */
     pid_t pid;
     uint64_t heard_us; /* when it was taken or last renewed */
@@ -34,14 +34,14 @@ void leases_free(struct leases *l);
 /* The lease of a pen; NULL: it is free. Valid until the next change. */
 const struct lease *lease_find(const struct leases *l, const char *serial);
 
-/* Gives the lease to owner. 0 (also if it held it already), -EBUSY (another holds it, unless by_force), -ENOMEM. */
-int lease_take(struct leases *l, const char *serial, const void *owner, const char *name, pid_t pid, uint64_t liveness_us, uint64_t now_us, bool by_force);
+/* Gives the lease to holder. 0 (also if it held it already), -EBUSY (another holds it, unless by_force), -ENOMEM. */
+int lease_take(struct leases *l, const char *serial, const void *holder, const char *name, pid_t pid, uint64_t liveness_us, uint64_t now_us, bool by_force);
 
-/* False: owner does not hold it. */
-bool lease_release(struct leases *l, const char *serial, const void *owner);
+/* False: holder does not hold it. */
+bool lease_release(struct leases *l, const char *serial, const void *holder);
 
-/* The owner has answered: all of its leases are renewed. */
-void lease_renew(struct leases *l, const void *owner, uint64_t now_us);
+/* The holder has answered: all of its leases are renewed. */
+void lease_renew(struct leases *l, const void *holder, uint64_t now_us);
 
 /* A lease that has expired, or NULL. Release it, and call again. */
 const struct lease *lease_expired(const struct leases *l, uint64_t now_us);
@@ -49,5 +49,5 @@ const struct lease *lease_expired(const struct leases *l, uint64_t now_us);
 uint64_t lease_deadline_us(const struct leases *l);
 /* How often holders are to be pinged. */
 uint64_t lease_ping_us(const struct leases *l);
-/* Any lease that owner holds, or NULL. Release it, and call again. */
-const struct lease *lease_held_by(const struct leases *l, const void *owner);
+/* Any lease that holder holds, or NULL. Release it, and call again. */
+const struct lease *lease_held_by(const struct leases *l, const void *holder);

@@ -167,7 +167,7 @@ static void on_closed(void *ctx, struct pen *p)
         i++;
     memmove(h->pens + i, h->pens + i + 1, (--h->count - i) * sizeof(p));
     h->closed[h->closed_count++] = p;
-    for (i = 0; i < h->count; i++) /* one may have been refused for its serial number */
+    for (i = 0; i < h->count; i++) /* one may have been rejected for its serial number */
         pen_retry_now(h->pens[i]);
     sd_event_source_set_enabled(h->reap, SD_EVENT_ONESHOT);
 }

@@ -36,10 +36,10 @@ void hub_detach(struct hub *h, const void *ctx);
 
 /* ---- subscribers ---- */
 
-/* fanout_subscribe() and fanout_pace(); pens are told what they have to send for it. */
+/* fanout_subscribe() and fanout_pace(); the pens' batches are adapted to it. */
 const char *hub_subscribe(struct hub *h, struct subscriber *s, const char *serial, bool telemetry);
 const char *hub_pace(struct hub *h, struct subscriber *s, uint32_t decimation, uint32_t latency_ms);
-/* A subscriber was removed: pens are told what they have to send for the others. */
+/* A subscriber was removed: the pens' batches are adapted to the others. */
 void hub_update_pace(struct hub *h);
 
 /* ---- observers ---- */

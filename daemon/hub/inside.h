@@ -32,7 +32,7 @@ struct hub {
     char journal_path[PATH_MAX];
     struct journal_limits limits;
     sd_event_source *journal_retry;
-    bool record_waits; /* there was no room for a record: its pen is asked again when there is */
+    bool record_waits; /* there was no room for a record: its pen's records are requested again when there is */
 };
 
 /* Prepares what hub_open_journal() needs. 0 or a negative errno. */

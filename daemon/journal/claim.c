@@ -51,7 +51,7 @@ static bool has_id_in_its_log(const char *path)
     return has;
 }
 
-/* Read before SQLite has it: whoever closes a file that SQLite has open takes its locks away. */
+/* Read before SQLite opens the file: closing any descriptor of a file releases the locks that SQLite holds on it. */
 static int read_id(const struct claim *c, uint32_t *id)
 {
     uint8_t header[HEADER_BYTES] = {0};
@@ -95,7 +95,7 @@ static int check_kind(const struct claim *c)
     return reject(c, EEXIST, "is a file that is no journal of mnd, and is left as it is: name another one, or move it away");
 }
 
-/* Whoever holds it has written who it is. */
+/* The holder has written its pid. */
 static int in_use(const struct claim *c, int fd)
 {
     char pid[24] = "";
@@ -105,7 +105,7 @@ static int in_use(const struct claim *c, int fd)
     return reject(c, EBUSY, "is in use by another mnd (pid %lu): one journal is one daemon's", strtoul(pid, NULL, 10));
 }
 
-/* Says who holds it. A longer file of that name is somebody else's, and not written over; on a full disk nobody is told. It is locked all the same. */
+/* Writes the holder's pid into the lock file. A longer file of that name is somebody else's and is not overwritten; if the disk is full, the lock holds all the same. */
 static void sign(int fd)
 {
     char pid[24];

@@ -152,7 +152,7 @@ int store_exported(struct store *s, uint64_t position);
  * deep, which subjects there are, and what time it was last. It is kept in tables of its own beside the rows: written in the transaction of the row
  * that says it, found by index at any size, and never dropped by retention.
  *
- * This is the one place where it is asked. What other daemons know would come in here.
+ * This is the one place that answers this. What other daemons know would come in here.
  */
 #define PAST_ZONES_MAX 32
 #define PAST_SUBJECT_MAX 32
@@ -190,7 +190,7 @@ struct past {
     } continued;
 };
 
-int past_ask(struct store *s, const struct past_question *q, struct past *out);
+int past_query(struct store *s, const struct past_question *q, struct past *out);
 
 /* The numbers of sessions in which a cartridge, or one of a lot, was used, the newest first (of numbers below `below`; 0: of all); at most cap. uid 0: by
  * lot. */

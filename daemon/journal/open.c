@@ -37,7 +37,7 @@ static int check_pages(sqlite3 *db)
     return r;
 }
 
-/* The first row, which says how the file came to be. */
+/* The first row: how the file came to be. */
 static int begin_journal(struct store *s, const char *text)
 {
     struct journal_record r = {.volume = 1};
@@ -68,7 +68,7 @@ static int begin_journal(struct store *s, const char *text)
     return store_insert(s, &r) == 0 ? SQLITE_OK : SQLITE_IOERR;
 }
 
-static int ask_id(struct store *s)
+static int read_id(struct store *s)
 {
     sqlite3_int64 id = 0;
     int r = store_ask(s->db, "SELECT id FROM journal", 0, 0, &id);
@@ -84,7 +84,7 @@ static int fill_past(struct store *s)
     int r = past_begin(s->db);
 
     if (r == SQLITE_OK)
-        r = ask_id(s);
+        r = read_id(s);
     if (r == SQLITE_OK)
         r = sqlite3_prepare_v2(s->db, STORE_ROWS, -1, &q, NULL);
     if (r == SQLITE_OK)
@@ -123,7 +123,7 @@ static int migrate(struct store *s, sqlite3_int64 from, const char *text)
 static int read_journal(struct store *s)
 {
     sqlite3_stmt *q = NULL;
-    int r = ask_id(s);
+    int r = read_id(s);
 
     if (r == SQLITE_OK)
         r = chain_anchor(s->db, s->chain);

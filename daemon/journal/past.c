@@ -20,7 +20,7 @@ const char past_schema[] =
     "CREATE TABLE subjects(folded TEXT NOT NULL, subject TEXT NOT NULL, first_us INTEGER NOT NULL, PRIMARY KEY(folded, subject)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE known(one INTEGER PRIMARY KEY CHECK(one = 1), since_us INTEGER NOT NULL, latest_us INTEGER NOT NULL) STRICT;";
 
-/* 2026-01-01: this daemon is not older. A machine without a battery that has not heard of the time yet says 1970. */
+/* 2026-01-01: this daemon is not older. A machine without a clock battery has 1970 until it hears of the time. */
 static const uint64_t CLOCK_FLOOR_US = UINT64_C(1767225600000000), CLOCK_TOLERANCE_US = UINT64_C(300000000);
 
 /* What a statement is given: numbers in their order, with texts among them. */
@@ -227,7 +227,7 @@ int past_salvage(sqlite3 *db, const char *damaged, unsigned *treated, unsigned *
     return r;
 }
 
-static int ask_times(sqlite3 *db, struct past *out)
+static int query_times(sqlite3 *db, struct past *out)
 {
     sqlite3_stmt *q = NULL;
     int r = first(db, "SELECT since_us, latest_us, (SELECT host_us FROM records ORDER BY position DESC LIMIT 1) FROM known", NULL, 0, &q);
@@ -243,7 +243,7 @@ static int ask_times(sqlite3 *db, struct past *out)
     return r == SQLITE_ROW ? SQLITE_OK : r == SQLITE_DONE ? SQLITE_CORRUPT : r;
 }
 
-static int ask_continued(sqlite3 *db, const struct past_question *q, struct past *out)
+static int query_continued(sqlite3 *db, const struct past_question *q, struct past *out)
 {
     const struct value v[] = {{NULL, q->continued}, {q->subject, 0}};
     sqlite3_stmt *s = NULL;
@@ -262,7 +262,7 @@ static int ask_continued(sqlite3 *db, const struct past_question *q, struct past
     return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
-static int ask_zone(sqlite3 *db, const struct past_question *q, size_t zone, int depth, struct past *out)
+static int query_zone(sqlite3 *db, const struct past_question *q, size_t zone, int depth, struct past *out)
 {
     static const char *const sql[PAST_DEPTHS] = {
         "SELECT ended_us, depth_um, session FROM treated WHERE subject = ? AND zone = ? AND depth_um < ? AND origin <> ? ORDER BY ended_us DESC LIMIT 1",
@@ -278,7 +278,7 @@ static int ask_zone(sqlite3 *db, const struct past_question *q, size_t zone, int
     return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
-static int ask_cartridge(sqlite3 *db, const struct past_question *q, struct past *out)
+static int query_cartridge(sqlite3 *db, const struct past_question *q, struct past *out)
 {
     const struct value v[] = {{NULL, q->cartridge_uid}, {NULL, q->treatment}};
     sqlite3_stmt *s = NULL;
@@ -299,7 +299,7 @@ static int ask_cartridge(sqlite3 *db, const struct past_question *q, struct past
     return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
-static int ask_subject(sqlite3 *db, const struct past_question *q, struct past *out)
+static int query_subject(sqlite3 *db, const struct past_question *q, struct past *out)
 {
     char folded[PAST_SUBJECT_MAX + 1];
     const struct value v[] = {{folded, 0}};
@@ -321,23 +321,23 @@ static int ask_subject(sqlite3 *db, const struct past_question *q, struct past *
     return r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
-int past_ask(struct store *s, const struct past_question *q, struct past *out)
+int past_query(struct store *s, const struct past_question *q, struct past *out)
 {
     sqlite3 *db = s->db;
     int r;
 
     memset(out, 0, sizeof(*out));
-    r = ask_times(db, out);
+    r = query_times(db, out);
     if (r == SQLITE_OK)
-        r = ask_continued(db, q, out);
+        r = query_continued(db, q, out);
     for (size_t i = 0; r == SQLITE_OK && i < q->zone_count && i < PAST_ZONES_MAX; i++) {
         for (int depth = 0; r == SQLITE_OK && depth < PAST_DEPTHS; depth++)
-            r = ask_zone(db, q, i, depth, out);
+            r = query_zone(db, q, i, depth, out);
     }
     if (r == SQLITE_OK)
-        r = ask_cartridge(db, q, out);
+        r = query_cartridge(db, q, out);
     if (r == SQLITE_OK)
-        r = ask_subject(db, q, out);
+        r = query_subject(db, q, out);
     return r == SQLITE_OK ? 0 : store_failed(s, r);
 }
 
@@ -379,7 +379,7 @@ uint64_t past_now_us(const struct past *p, uint64_t clock_us)
     return clock_us > p->latest_us ? clock_us : p->latest_us;
 }
 
-static int ask_treated(sqlite3 *db, uint32_t number, struct past_session *out)
+static int query_treated(sqlite3 *db, uint32_t number, struct past_session *out)
 {
     const struct value v[] = {{NULL, number}};
     sqlite3_stmt *q = NULL;
@@ -406,7 +406,7 @@ int past_session(struct store *s, uint32_t number, struct past_session *out)
     int r;
 
     memset(out, 0, sizeof(*out));
-    r = ask_treated(s->db, number, out);
+    r = query_treated(s->db, number, out);
     if (r != SQLITE_OK)
         return store_failed(s, r);
     for (r = first(s->db, "SELECT uid, lot, serial, first_us FROM uses WHERE treatment = ? ORDER BY first_us DESC", v, 1, &q); r == SQLITE_ROW && out->cartridge_count < PAST_ZONES_MAX;

@@ -17,7 +17,7 @@ static int open_to_read(const char *path, sqlite3 **db)
     return r == SQLITE_OK ? sqlite3_busy_timeout(*db, BUSY_MS) : r;
 }
 
-/* The last row on which the kept ones stand, by the note that says so. */
+/* Whether this note of dropped rows has the hash on which the first kept row stands. */
 static bool drops_to(const struct journal_record *r, const uint8_t anchor[JOURNAL_HASH])
 {
     Mnc__Note *note = mnc__note__unpack(NULL, r->length, r->bytes);
@@ -27,7 +27,7 @@ static bool drops_to(const struct journal_record *r, const uint8_t anchor[JOURNA
     return same;
 }
 
-/* The row whose telemetry was changed; 0: none. A SQLite code. */
+/* The row whose telemetry was changed; 0: none. An SQLite code. */
 static int changed_flight(sqlite3 *db, sqlite3_int64 *position)
 {
     sqlite3_stmt *q = NULL;

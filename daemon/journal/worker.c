@@ -59,7 +59,7 @@ struct journal_work *work_of(struct journal_item *i)
     return (struct journal_work *)i;
 }
 
-/* Work belongs to who asked for it. */
+/* Work belongs to its caller, and is not freed. */
 void entry_free(struct journal_item *i)
 {
     struct entry *e = entry_of(i);

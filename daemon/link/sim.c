@@ -150,7 +150,7 @@ static int sim_send(struct link *l, const uint8_t *bytes, size_t n)
     struct sim_port *p = (struct sim_port *)l;
     int r = packet(p, SIMLINK_BULK_OUT, bytes, n);
 
-    if (r == -EAGAIN) /* ask to be told when there is room */
+    if (r == -EAGAIN) /* wait for EPOLLOUT */
         wait_for(p, EPOLLIN | EPOLLOUT);
     return r;
 }
@@ -274,7 +274,7 @@ static void on_packet(struct sim_port *p, const uint8_t *bytes, size_t n)
     }
 }
 
-/* One packet of a port: epoll tells again if there is another, when all others had their turn. */
+/* One packet of a port: epoll reports it again if there is another, when all others had their turn. */
 static void on_port(struct sim_port *p, uint32_t events)
 {
     uint8_t bytes[SIMLINK_PACKET_MAX + 1];

@@ -158,7 +158,7 @@ static int libusb_begin(struct usb_bus *b)
     if (r != 0) {
         b->libusb = NULL;
         probe = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
-        /* Its commonest cause, of which it says "other error". */
+        /* Its most frequent cause, which libusb calls "other error". */
         log_error("libusb does not start: %s%s%s", libusb_strerror(r), probe < 0 ? "; netlink, by which it hears of devices: " : "", probe < 0 ? strerror(errno) : "");
         if (probe >= 0)
             close(probe);

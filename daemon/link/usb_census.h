@@ -1,6 +1,6 @@
 /*
- * The pens that the kernel knows, by its own word in sysfs. libusb hears of devices by udev's messages alone; where these do not arrive (a container, a network namespace of its own, udevd that is
- * not there) this is how it shows. Reads of sysfs wait for no device and no disk.
+ * The pens that the kernel knows, from sysfs. libusb learns of devices from udev's messages alone; where these do not arrive (a container, a network namespace of
+ * its own, no udevd), a pen that is here and not there shows it. Reading sysfs waits for no device and no disk.
  */
 #pragma once
 

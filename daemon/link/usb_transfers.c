@@ -118,8 +118,8 @@ void usb_transfers_cancel(struct usb_link *l)
 /* ---- stalls ---- */
 
 /*
- * A stalled pipe. libusb_clear_halt() waits for the pen, up to 5 s, and the loop must not: so the pen is first asked by an
- * ordinary transfer, and only a pen that has just answered is asked again by the call that also resets the host's side.
+ * A stalled pipe. libusb_clear_halt() waits for the pen, up to 5 s, and the loop must not. So CLEAR_FEATURE is first sent as an ordinary transfer, and the call,
+ * which also resets the host's side, is made only on a pen that has just completed it.
  */
 static bool is_clearing(const struct usb_link *l, uint8_t endpoint)
 {
@@ -200,7 +200,7 @@ static void completed_in(struct usb_link *l, struct usb_transfer *s)
         break;
     case LIBUSB_TRANSFER_NO_DEVICE:
     case LIBUSB_TRANSFER_CANCELLED:
-    case LIBUSB_TRANSFER_ERROR: /* what a pulled cable looks like; if it was not, the next submit says so */
+    case LIBUSB_TRANSFER_ERROR: /* what a pulled cable looks like; if it was not, the next submit succeeds */
     default:
         l->errors++;
         break;
@@ -296,7 +296,7 @@ int usb_transfers_send(struct link *link, const uint8_t *bytes, size_t n)
         if (s->kind != USB_OUT || s->in_flight || s->transfer == NULL)
             continue;
         if (is_clearing(l, s->transfer->endpoint))
-            break; /* into a stalled pipe: the session that begins after it asks again */
+            break; /* into a stalled pipe: the session is begun anew after it */
         memcpy(s->bytes, bytes, n);
         s->transfer->length = (int)n;
         return submit(s);

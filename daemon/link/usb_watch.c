@@ -92,7 +92,7 @@ static void on_renewed(void *ctx)
 {
     struct usb_watch *w = ctx;
 
-    drop_all(w); /* of the context before it, if it has not said so itself */
+    drop_all(w); /* of the previous context, if libusb has not reported them */
     if (watch_context(w) < 0)
         log_error("cannot watch libusb's descriptors: pens will seem silent");
 }

@@ -39,9 +39,9 @@ struct pen_requests {
     unsigned count, in_flight;
     uint16_t correlation; /* the last one */
     bool arming;          /* an ARM is in flight ... */
-    bool disarm;          /* ... and somebody has asked for STOP since, on EP0, which may have overtaken it */
+    bool disarm;          /* ... and STOP was requested since, on EP0, which may have overtaken it */
     bool armed_by_factory; /* the last ARM was FACTORY_ARM */
-    uint32_t batch_ms;    /* that the pen was told in this session */
+    uint32_t batch_ms;    /* of the last PACE in this session */
 };
 
 struct pen_records {
@@ -119,7 +119,7 @@ void pen_check_requests(struct pen *p, uint64_t now_ms, uint64_t *next);
 
 /* records.c */
 
-/* Asks for the next records, or acknowledges those that are on disk, if there is anything to ask for or to acknowledge. */
+/* Requests the next records; acknowledges those that are on disk: if there are any. */
 void pen_fetch_records(struct pen *p);
 void pen_acknowledge_records(struct pen *p);
 

@@ -140,7 +140,7 @@ static const char *hello_wrong(const struct pen *p, const Mnp__HelloReply *h, ui
 static void copy_text(char *out, size_t cap, const char *text)
 {
     snprintf(out, cap, "%s", text != NULL ? text : "");
-    for (char *c = out; *c != '\0'; c++) { /* what a pen says is shown to people: printable ASCII only */
+    for (char *c = out; *c != '\0'; c++) { /* texts of a pen are shown to people: printable ASCII only */
         if (*c < ' ' || *c > '~')
             *c = '?';
     }

@@ -78,7 +78,7 @@ static void on_records(void *ctx, uint32_t id, enum pen_result result, uint16_t 
     (void)id;
     p->records.asked = false;
     if (result != PEN_RESULT_REPLY || (type & MN_TYPE_ERROR) != MN_TYPE_REPLY)
-        return; /* asked again with the next status */
+        return; /* retried with the next status */
     page = mnp__records__unpack(NULL, n, payload);
     if (page == NULL)
         return;
@@ -90,7 +90,7 @@ static void on_records(void *ctx, uint32_t id, enum pen_result result, uint16_t 
         mnp__record__free_unpacked(r, &noting);
         more = more && !out_of_memory;
     }
-    if (out_of_memory) { /* asked again with the next status, from the first that is not here */
+    if (out_of_memory) { /* retried with the next status, from the first that is missing */
         mnp__records__free_unpacked(page, NULL);
         return;
     }
@@ -125,7 +125,7 @@ static void on_acked(void *ctx, uint32_t id, enum pen_result result, uint16_t ty
     (void)n;
     p->records.ack_asked = false;
     if (result != PEN_RESULT_REPLY)
-        return; /* said again with the next status */
+        return; /* retried with the next status */
     p->records.ack_rejected = (type & MN_TYPE_ERROR) == MN_TYPE_ERROR; /* it keeps them: no harm */
     p->records.acked = id;
     pen_acknowledge_records(p);

@@ -11,7 +11,7 @@
 enum {
     RESEND_MS = 300, /* a request without a reply is sent again: the pen knows it by its correlation */
     RESENDS_MAX = 3,
-    PACE_MINOR = 2,  /* of the pens that can be told how long a batch is */
+    PACE_MINOR = 2,  /* of the pens that know PACE */
 };
 
 static bool is_arm(uint16_t type)

@@ -135,7 +135,7 @@ static void check_intervals(const struct policy *p, const struct policy_step *s,
     bool both_below = s->days_since_surface < floor_d && s->days_since_deeper < floor_d;
 
     check_interval(p, s, s->days_since_deeper, POLICY_interval_deeper, out);
-    if (!both_below) /* else it is said once */
+    if (!both_below) /* else it is found once */
         check_interval(p, s, s->days_since_surface, POLICY_interval_surface, out);
 }
 
@@ -147,7 +147,7 @@ uint32_t policy_longest_d(const struct policy *p)
     return p->limits[POLICY_interval_deeper] > longest ? p->limits[POLICY_interval_deeper] : longest;
 }
 
-/* ---- what was asked ---- */
+/* ---- the screening questions ---- */
 
 static bool concerns(const struct policy_input *in, uint32_t places)
 {

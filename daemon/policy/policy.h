@@ -49,7 +49,7 @@ struct policy_answer {
     bool answered;      /* unanswered is not "no" */
     bool yes;           /* of a yes or no */
     uint32_t hours_ago; /* of the others; POLICY_NEVER */
-    uint32_t zones;     /* where it is: bit ZONE_...; of those that are asked by zone */
+    uint32_t zones;     /* where it is: bit ZONE_...; of questions about a zone */
     bool confirmed;     /* by a clinician: CONSULT becomes WARN */
 };
 
@@ -73,7 +73,7 @@ struct policy_input {
 
 struct finding {
     enum decision decision;
-    unsigned code;        /* 2001 to 2006, 2009 ...: what ARM is refused with; 0 */
+    unsigned code;        /* 2001 to 2006, 2009 ...: with which ARM is rejected; 0: none */
     const char *name;     /* of the zone, item or limit */
     uint32_t value, limit;
     const char *unit;     /* of both; "" for yes or no */

@@ -116,7 +116,7 @@ static bool read_figure(const struct node *value, const struct node *row, const 
     return true;
 }
 
-/* The less strict figures that there are, as a person would be told. */
+/* The less strict figures of other sources, for a message. */
 static const char *offers(const char *table, const char *name, char *out, size_t cap)
 {
     size_t used = (size_t)snprintf(out, cap, "no source has a less strict figure");
@@ -200,7 +200,7 @@ static bool take_zone(struct site *s, const struct zone_row *row, struct reason 
     return true;
 }
 
-static void say_item(char *out, size_t cap, enum decision d, uint32_t hours)
+static void put_item(char *out, size_t cap, enum decision d, uint32_t hours)
 {
     if (hours == 0)
         snprintf(out, cap, "%s", decision_name(d));
@@ -239,10 +239,10 @@ static bool take_item(struct site *s, const struct item_row *row, struct reason 
     if (value == hours && now == before)
         return true;
     r = row_add(s, items_table, items[i], row->source);
-    say_item(r->default_value, sizeof(r->default_value), before, hours);
+    put_item(r->default_value, sizeof(r->default_value), before, hours);
     s->policy.items[i].hours[0] = value;
     s->policy.items[i].decision[0] = now;
-    say_item(r->value, sizeof(r->value), now, value);
+    put_item(r->value, sizeof(r->value), now, value);
     return true;
 }
 

@@ -12,9 +12,9 @@ enum {
     PROVOKE_QUIET_MAX_MS = 2000,
 };
 
-/* ---- what a client may ask of a pen ---- */
+/* ---- which requests a client may send to a pen ---- */
 
-/* What only a program of the role factory asks, of a pen that it controls. */
+/* Requests of the role factory, to a pen whose lease the client holds. */
 static bool is_for_factory(uint32_t type)
 {
     return type == MNP__FRAME_TYPE__TYPE_FACTORY_ENTER || type == MNP__FRAME_TYPE__TYPE_FACTORY_ARM || type == MNP__FRAME_TYPE__TYPE_FACTORY_WRITE ||
@@ -27,7 +27,7 @@ static bool is_change(uint32_t pen_type)
            pen_type == MNP__FRAME_TYPE__TYPE_FAULT_CLEAR || pen_type == MNP__FRAME_TYPE__TYPE_SELF_TEST;
 }
 
-/* What a client may ask of a pen. */
+/* Requests that are passed on. */
 static bool call_allowed(uint32_t type)
 {
     switch (type) {
@@ -66,7 +66,7 @@ static enum role role_for_call(const Mnc__Call *call)
     return service ? ROLE_SERVICE : ROLE_OPERATOR;
 }
 
-/* What changes a pen is not for those who do not control it while another does; what the factory does is for those alone who control it. */
+/* A change needs the lease if somebody holds it; a request of the factory needs it in any case. */
 static bool may_change(struct client *c, const struct server *s, uint32_t id, const char *serial, uint32_t type)
 {
     const struct client *holder = control_holder(s->control, serial);
@@ -184,7 +184,7 @@ void request_call(struct server *s, struct client *c, const Mnc__ClientMessage *
 
 /* ---- simulation, and provocation ---- */
 
-/* What a factory's test does to a pen that no other program may: it must stop, or answer, all the same. */
+/* Faults of the link, for the tests of the factory: the pen must stop, or answer, all the same. */
 void request_factory_provoke(struct server *s, struct client *c, const Mnc__ClientMessage *m)
 {
     const Mnc__FactoryProvoke *f = m->factory_provoke;

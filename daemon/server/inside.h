@@ -3,7 +3,7 @@
  *
  *     server.c     life
  *     requests.c   the table of requests, and what every request must have
- *     about.c      HELLO, and what is asked about the daemon, its pens and their telemetry
+ *     about.c      HELLO; requests about the daemon, its pens and their telemetry
  *     calls.c      requests that are passed on to a pen
  *     records.c    reading the journal
  *     archive.c    the journal's file as a whole

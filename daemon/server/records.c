@@ -163,7 +163,7 @@ static void reply_page(struct record_request *g, const struct journal_record *co
     m.records = &reply;
     if (complete)
         client_reply(g->client, &m, g->id);
-    else /* it asks again, from where it was */
+    else /* the client retries, from its cursor */
         client_reject(g->client, g->id, MNC__ERROR_CODE__ERROR_JOURNAL, "the daemon has no memory for these records");
     for (size_t i = 0; i < n; i++)
         mnc__note__free_unpacked(notes[i], NULL);
@@ -343,7 +343,7 @@ static void reply_flight(struct record_request *g)
         at += 2 + n;
     }
     reply.has_offset = reply.has_total = true;
-    reply.offset = (uint32_t)(at > 0 ? g->offset + at : g->total); /* what cannot be cut into batches is not asked for for ever */
+    reply.offset = (uint32_t)(at > 0 ? g->offset + at : g->total); /* what cannot be cut into batches ends the flight */
     reply.total = (uint32_t)g->total;
     reply.batch = batches;
     m.body_case = MNC__SERVER_MESSAGE__BODY_FLIGHT;

@@ -68,7 +68,7 @@ int cursor_gather(const struct cursor *r, struct iovec *out, int max)
     return count;
 }
 
-/* The message in the run that begins with `number` whose bytes have the one n bytes behind its begin. */
+/* The message that contains the byte n bytes behind the beginning of message number, in one run. */
 static uint64_t message_at(const struct ring *t, uint64_t number, uint64_t until, size_t n)
 {
     uint32_t at = ring_message(t, number)->at + (uint32_t)n;

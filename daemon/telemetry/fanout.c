@@ -24,10 +24,10 @@ struct fanout {
     sd_event *event;
     struct subscriber *subscribers, *urgent;
     sd_event_source *urgent_send, *live_send, *live_due; /* what makes them send, see fanout.h */
-    struct subscriber *live_next; /* who is told next; NULL: the first */
-    uint64_t live_due_us;         /* when those who have been asked want more */
-    bool live_waits;      /* on some ring, and nobody has been told ... */
-    uint64_t live_since_us, live_bytes; /* ... since then; so much */
+    struct subscriber *live_next; /* the next to be flushed; NULL: the first */
+    uint64_t live_due_us;         /* when a subscriber that was skipped is due */
+    bool live_waits;      /* there is something in a ring that was not flushed ... */
+    uint64_t live_since_us, live_bytes; /* ... since then; bytes */
     struct streams *streams;
     unsigned monitors;
     struct ring traffic;
@@ -49,7 +49,7 @@ struct buf *fanout_encode(const Mnc__ServerMessage *m)
     return b;
 }
 
-/* ---- who sends when ---- */
+/* ---- flushing ---- */
 
 void fanout_urgent(struct fanout *f, struct subscriber *s)
 {
@@ -80,8 +80,8 @@ static int on_urgent(sd_event_source *source, void *userdata)
     return 0;
 }
 
-/* Some of those whose time has come send; what else is ready then has its turn, and the next of them go on. When all have been asked, those
- * whose time is later are asked again at the time of the first of them. */
+/* Flushes some of the subscribers that are due; what else is ready then has its turn, and the rest follow in the next iteration. After the last of them the
+ * timer is set for the first of those that are due later. */
 static void live_flush(struct fanout *f)
 {
     uint64_t now = loop_us(f->event, CLOCK_MONOTONIC);
@@ -136,7 +136,7 @@ void fanout_flush_due(struct fanout *f)
         live_flush(f);
 }
 
-/* So much more is on a ring. Nobody sends in here: what is sent is traffic, too, and told from within sending. */
+/* n bytes were written to a ring. Nothing is flushed here: what is flushed is traffic, too, and is written to a ring from within flushing. */
 static void live_written(struct fanout *f, size_t n)
 {
     f->live_bytes += n;
@@ -165,7 +165,7 @@ void fanout_notify_watchers(struct fanout *f, const Mnc__ServerMessage *m)
     buf_unref(b);
 }
 
-/* ---- who is subscribed to what ---- */
+/* ---- subscriptions ---- */
 
 static const struct subscription *subscription_to(const struct subscriber *s, uint32_t pen_id)
 {
@@ -216,7 +216,7 @@ uint32_t fanout_batch_ms(const struct fanout *f, uint32_t pen_id)
     return batch_ms;
 }
 
-/* The ring of its decimation while it wants anything, from now on; as it was if that is what it reads already. */
+/* Points the cursor at the ring of its decimation while it wants anything; leaves it if that is the ring already. */
 static const char *read_stream(struct fanout *f, struct subscriber *s)
 {
     const struct ring *old = s->telemetry.ring, *now = NULL;
@@ -237,7 +237,7 @@ const char *fanout_subscribe(struct fanout *f, struct subscriber *s, const char 
     unsigned i;
 
     if (serial == NULL || serial[0] == '\0') {
-        s->count = 0; /* all pens: what was said of single ones is over */
+        s->count = 0; /* all pens: subscriptions to single ones end */
         s->all.telemetry = telemetry;
         return read_stream(f, s);
     }
@@ -276,7 +276,7 @@ void fanout_telemetry(struct fanout *f, uint32_t pen_id, const char *serial, con
     fanout_flush_due(f);
 }
 
-/* ---- looking on ---- */
+/* ---- monitoring ---- */
 
 bool fanout_is_monitored(const struct fanout *f)
 {

@@ -145,7 +145,7 @@ static void run_past(struct journal_work *w, struct store *store)
 {
     struct admission *a = (struct admission *)w;
 
-    a->result = past_ask(store, &a->question, &a->past);
+    a->result = past_query(store, &a->question, &a->past);
 }
 
 static void done_past(struct journal_work *w, bool ran)
@@ -160,7 +160,7 @@ static void done_past(struct journal_work *w, bool ran)
     admission_free(a);
 }
 
-static void ask_past(struct admission *a)
+static void query_past(struct admission *a)
 {
     struct past_question *q = &a->question;
 
@@ -177,7 +177,7 @@ static void ask_past(struct admission *a)
     journal_work(hub_journal(a->all->hub), &a->work);
 }
 
-/* ---- what the pen says ---- */
+/* ---- the pen's cartridge ---- */
 
 static void on_info(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
 {
@@ -193,7 +193,7 @@ static void on_info(void *ctx, uint32_t id, enum pen_result result, uint16_t typ
         a->cartridge.max_depth_um = info->cartridge->max_depth_um;
     }
     if (info != NULL && hub_journal(a->all->hub) != NULL) {
-        ask_past(a);
+        query_past(a);
     } else {
         admission_reject(a, MNC__ERROR_CODE__ERROR_TIMEOUT, "it did not say what cartridge it has");
         admission_free(a);
@@ -207,7 +207,7 @@ void admission_start(struct admission *a)
     struct pen *p = hub_pen(a->all->hub, a->t.serial);
 
     if (a->t.serial[0] == '\0') {
-        ask_past(a);
+        query_past(a);
     } else if (p == NULL || !pen_is_ready(p) || pen_call(p, MNP__FRAME_TYPE__TYPE_INFO, NULL, 0, SESSION_PEN_TIMEOUT_MS, on_info, a, 0) < 0) {
         admission_reject(a, MNC__ERROR_CODE__ERROR_PEN_NOT_READY, "it is not ready");
         admission_free(a);
@@ -235,7 +235,7 @@ static void begin(struct sessions *all, struct client *c, uint32_t id, const cha
         return;
     }
     w = session_context(all, serial, c);
-    /* What would be refused anyway is refused before anybody is asked; the policy follows when all is known. */
+    /* What would be rejected anyway is rejected before pen and journal are asked; the policy follows when everything is known. */
     if (check_only)
         w.has_lease = w.pen_is_safe = true;
     if (serial[0] == '\0')

@@ -309,7 +309,7 @@ struct listing {
     bool full, failed; /* there is no memory */
 };
 
-/* What the end says, over what the beginning said. */
+/* The end's fields over the beginning's. */
 static void merge(Mnc__Session *begun, Mnc__Session *ended)
 {
     Mnc__SessionZone **zone = begun->zone;
@@ -380,7 +380,7 @@ static bool on_list(void *ctx, const struct journal_record *r)
         return true; /* of one that is not wanted */
     note = mnc__note__unpack(&noting, r->length, r->bytes);
     if (note == NULL)
-        return !v->failed; /* damaged: `records verify` says so, and the other sessions are listed */
+        return !v->failed; /* damaged: `records verify` finds it, and the other sessions are listed */
     if (r->kind == MNC__JOURNAL_KIND__JOURNAL_SESSION_BEGUN)
         list_begun(v, note, r->length);
     else if (r->kind == MNC__JOURNAL_KIND__JOURNAL_SESSION_ENDED && note->session != NULL)
@@ -391,7 +391,7 @@ static bool on_list(void *ctx, const struct journal_record *r)
     return !v->full && !v->failed;
 }
 
-/* One whose rows were dropped, from what is known of it for ever. */
+/* A session whose rows were dropped, from the tables of the past. */
 static int list_dropped(struct store *s, struct listing *v, uint32_t number)
 {
     struct treatment t = {.state = TREATMENT_ENDED, .number = number, .incomplete = true};

@@ -1,6 +1,5 @@
 /*
- * What the journal has of treatment sessions: rows are packed here for it, and read back from it. On the journal's worker, but for the
- * functions that pack.
+ * Treatment sessions as rows of the journal: packing them, and reading them back. Functions that take a struct store run on the journal's worker.
  */
 #pragma once
 
@@ -24,12 +23,12 @@ void history_message(struct session_message *s, const struct treatment *t, const
 /* The same of findings alone: fills at most POLICY_FINDINGS_MAX. */
 void history_findings(Mnc__Finding *out, Mnc__Finding **pointers, const struct findings *found);
 
-/* A row for the journal: its content is bytes. False: it is too large. */
+/* A row for the journal, whose content is bytes. False: it is too large. */
 bool history_begun(struct journal_record *r, const struct treatment *t, const struct findings *found, const struct site *site, uint8_t bytes[JOURNAL_NOTE_MAX]);
 bool history_ended(struct journal_record *r, const struct treatment *t, uint8_t bytes[JOURNAL_NOTE_MAX]);
 bool history_adverse(struct journal_record *r, const char *serial, uint32_t session, uint32_t what, uint8_t bytes[JOURNAL_NOTE_MAX]);
 
-/* The next number, and the sessions that were begun and never ended: as many as there are up to cap, with what their pens had recorded. */
+/* The next session number, and the sessions that have begun and not ended, at most cap, with what their pens have recorded. */
 int history_restore(struct store *s, uint64_t journal_id, struct treatment *open, size_t cap, size_t *count, uint32_t *next_number);
 
 struct history_list {
@@ -46,5 +45,5 @@ struct history_list {
 int history_list(struct store *s, struct history_list *l);
 void history_list_free(struct history_list *l);
 
-/* A pen's record into the session that it belongs to: a run, with how it ended, or a fault meanwhile. */
+/* Adds a pen's record to the session that it belongs to: a run and how it ended, or a fault. */
 void history_add_record(struct treatment *t, const struct journal_record *r);

@@ -6,7 +6,7 @@
  *     checks.c      what is found on that way, beside the policy's own findings
  *     steering.c    an open session: its zone, ARM, its end
  *     restore.c     sessions that were open when the daemon died
- *     lists.c       what is asked about sessions of now and before
+ *     lists.c       requests about sessions of now and before
  *     reply.c       replies and events
  *     treatment.c   the rules of one session; pure
  *     plan.c        a plan as it came, to be checked
@@ -39,7 +39,7 @@ struct session { /* that is open */
 
 enum admission_kind { ADMIT_CHECK, ADMIT_BEGIN, ADMIT_ARM };
 
-struct admission { /* a plan that is being checked: first what the pen says of its cartridge, then what the journal knows */
+struct admission { /* a plan that is being checked: first the pen's cartridge, then what the journal knows */
     struct journal_work work;
     struct admission *next;
     struct sessions *all;   /* NULL: the daemon ends */
@@ -47,7 +47,7 @@ struct admission { /* a plan that is being checked: first what the pen says of i
     enum admission_kind kind;
     struct treatment t;     /* ARM: as it was when it was requested */
     uint32_t asked_generation;
-    bool is_stopped;        /* ARM: somebody has asked for STOP meanwhile */
+    bool is_stopped;        /* ARM: STOP was requested meanwhile */
     struct {
         Mnp__CartridgeState state;
         uint64_t uid;
@@ -67,7 +67,7 @@ struct sessions {
     struct session *open;
     struct admission *admissions;
     struct restore *restoring;
-    uint64_t restored_journal; /* whose sessions are here; 0: none yet */
+    uint64_t restored_journal; /* the journal whose sessions were restored; 0: none yet */
     uint32_t next_number;
     sd_event_source *timer;
     struct list_request *lists;
@@ -85,7 +85,7 @@ struct session *session_new(struct sessions *all, const struct treatment *t);
 enum treatment_pen session_pen_now(const struct pen *p);
 /* The circumstances of a request by c (NULL: by nobody). */
 struct treatment_context session_context(const struct sessions *all, const char *serial, const struct client *c);
-/* Compares a pen with its session, and stops it if it does what nobody asked for. */
+/* Compares a pen with its session, and stops it if it does what the session did not ask for. */
 void session_look(struct sessions *all, struct pen *p);
 /* Queues a row. False: there is no room now. */
 bool session_append(struct sessions *all, const struct journal_record *r);

@@ -87,7 +87,7 @@ static bool read_steps(struct treatment *t, const Mnc__Plan *m, char *why, size_
     return true;
 }
 
-/* What is half said is no answer: a "yes" without how long ago would else be "never", and how long ago without a "yes" would be "no". */
+/* Half an answer is none: a "yes" without how long ago would else be "never", and how long ago without a "yes" would be "no". */
 static bool is_answer(const Mnc__Answer *a, const char *item, bool timed, char *why, size_t cap)
 {
     if (timed && a->yes && !a->has_hours_ago)

@@ -1,5 +1,5 @@
 /*
- * A plan as a program sends it, read into a treatment: every word checked, nothing asked of anybody.
+ * A plan as a client sends it, read into a treatment. Every value is checked; no state is read.
  */
 #pragma once
 

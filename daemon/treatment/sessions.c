@@ -71,7 +71,7 @@ struct treatment_context session_context(const struct sessions *all, const char 
     return (struct treatment_context){
         .has_lease = c != NULL && holder == c,
         .is_free = holder == NULL,
-        .owner = holder != NULL ? client_name(holder) : NULL,
+        .holder = holder != NULL ? client_name(holder) : NULL,
         .journal_error = hub_journal_error(all->hub),
         .pen = session_pen_now(p),
         .pen_is_safe = p != NULL && pen_state(p) == MNP__STATE__STATE_SAFE,
@@ -240,7 +240,7 @@ void session_confirm_clock(struct sessions *all, struct client *c, uint32_t id)
     } else {
         log_warning("%s", text);
         hub_note(all->hub, MNC__JOURNAL_KIND__JOURNAL_CLOCK, "", text);
-        client_reply_done(c, id); /* what is asked of the journal from now on comes after it */
+        client_reply_done(c, id); /* what is queued for the journal from now on comes after it */
     }
 }
 
@@ -272,7 +272,7 @@ void sessions_client_gone(struct sessions *all, const struct client *c)
     lists_client_gone(all, c);
 }
 
-/* A program has lost its pen. */
+/* The lease holder of a pen has lost it. */
 static void on_lease_lost(void *ctx, const char *serial, const char *name)
 {
     struct sessions *all = ctx;

@@ -29,7 +29,7 @@ static bool refuse(struct rejection *r, enum rejection_kind kind, const char *fo
     return false;
 }
 
-static void say(struct treatment *t, const char *text)
+static void set_text(struct treatment *t, const char *text)
 {
     snprintf(t->text, sizeof(t->text), "%s", text);
 }
@@ -77,8 +77,8 @@ static bool controls(const struct treatment_context *w, struct rejection *r)
 {
     if (w->has_lease)
         return true;
-    if (w->owner != NULL)
-        return refuse(r, REJECTED_LEASE, "2007 LEASE_LOST: the pen is controlled by %s", w->owner);
+    if (w->holder != NULL)
+        return refuse(r, REJECTED_LEASE, "2007 LEASE_LOST: the pen is controlled by %s", w->holder);
     return refuse(r, REJECTED_LEASE, "2007 LEASE_LOST: you do not control the pen: take its lease first");
 }
 
@@ -197,14 +197,14 @@ void treatment_arm_sent(struct treatment *t)
     find_cartridge(t, t->cartridge_uid, t->cartridge_lot, t->needle_count);
     t->state = TREATMENT_ARMING;
     t->arm_answered = false;
-    say(t, "");
+    set_text(t, "");
 }
 
 static void pause(struct treatment *t, const char *why)
 {
     t->state = TREATMENT_PAUSED;
     if (why[0] != '\0' || strncmp(t->text, "stopped by ", 11) != 0)
-        say(t, why);
+        set_text(t, why);
 }
 
 void treatment_arm_answered(struct treatment *t, bool taken)
@@ -243,7 +243,7 @@ void treatment_stopped_by(struct treatment *t, const char *name)
     if (!treatment_is_live(t))
         return;
     snprintf(words, sizeof(words), "stopped by %.80s", name);
-    say(t, words);
+    set_text(t, words);
 }
 
 void treatment_lease_lost(struct treatment *t, const char *why)
@@ -307,7 +307,7 @@ void treatment_add_run(struct treatment *t, const struct treatment_run *run)
     if (i == t->zone_count)
         return; /* the firmware takes no zone that the daemon did not name */
     if (!treatment_is_live(t) && t->text[0] == '\0')
-        say(t, words[run->end <= RUN_END_POWER ? run->end : RUN_END_UNKNOWN]);
+        set_text(t, words[run->end <= RUN_END_POWER ? run->end : RUN_END_UNKNOWN]);
     c = find_cartridge(t, run->cartridge_uid, run->cartridge_lot, t->needle_count);
     c->runs++;
     c->strokes += run->strokes;

@@ -1,14 +1,14 @@
 /*
- * A treatment session: one subject, one pen, one plan, and cartridges that serve nobody else. Pure: what the pen does, who asks and what time it is are told to
- * it, and it says what may be done. Nothing here sends, stores or waits: session.h does.
+ * The rules of one treatment session: one subject, one pen, one plan, and cartridges that serve nobody else. Pure: the state of the pen, who asks and what time it
+ * is are arguments, and the result is what may be done. Nothing here sends, stores or waits: the rest of this room does.
  *
  *     PREPARED --ARM sent--> ARMING --the pen is ARMED--> ARMED --its trigger--> RUNNING --at rest--> PAUSED --ARM sent--> ARMING ...
  *        |                     |refused, late, lost         |at rest               |                    |
  *        |                     +---------> PAUSED <---------+                      |                    |
- *        +-------------------------------- end, by whoever may ----------------------------------------+--> ENDING --all is in--> ENDED
+ *        +-------------------------------- SESSION_END -------------------------------------------------+--> ENDING --all is in--> ENDED
  *
- * Nothing goes on by itself: behind every run there is an ARM that somebody asked for, who held the lease then, and who named the
- * configuration. A pen that is ARMED or RUNNING while its session is not is stopped at once.
+ * Nothing continues by itself: every run follows an ARM that a lease holder requested, naming the configuration. A pen that is ARMED or RUNNING while its session
+ * is not is stopped at once.
  */
 #pragma once
 
@@ -48,9 +48,9 @@ enum treatment_run_end { /* mnp.EndReason */
     RUN_END_POWER, /* how long the needles moved is not known */
 };
 
-/* What the pen is doing, as far as it matters here. */
+/* The state of the pen, as far as it matters here. */
 enum treatment_pen {
-    PEN_IS_GONE,    /* unplugged, restarted, or its session is being begun anew: whatever it was told is void */
+    PEN_IS_GONE,    /* unplugged, restarted, or its session is being begun anew: what was sent to it is void */
     PEN_IS_AT_REST, /* SAFE, FAULT, or on the way there: nothing starts the needles */
     PEN_IS_ARMED,
     PEN_IS_RUNNING, /* or STOPPING */
@@ -88,7 +88,7 @@ struct treatment {
     uint64_t id;                      /* what pens know it by: another one in every journal */
     char serial[33], subject[33], indication[28], by[64];
     struct policy_input input;        /* of which the steps are in the order of zones[] */
-    uint64_t said_us;                 /* when the plan was said, in the caller's time: numbing in input is as of then */
+    uint64_t said_us;                 /* when the plan was received, in the caller's time: numbing in input is as of then */
     struct treatment_zone zones[POLICY_STEPS_MAX];
     size_t zone_count;
     size_t zone_now;
@@ -111,17 +111,17 @@ struct treatment {
     char text[TREATMENT_TEXT_MAX + 1]; /* what happened last, in words */
 };
 
-/* Who asks, and what is the case. */
+/* The circumstances of a request. */
 struct treatment_context {
-    bool has_lease;      /* the one who asks controls the pen ... */
-    bool is_free;        /* ... or nobody does */
-    const char *owner;   /* NULL: nobody */
+    bool has_lease;      /* the requesting client is the lease holder ... */
+    bool is_free;        /* ... or there is none */
+    const char *holder;   /* the lease holder's name; NULL: there is none */
     const char *journal_error; /* ""; else why nothing can be recorded */
     enum treatment_pen pen;
     bool pen_is_safe;    /* exactly SAFE: configurable and armable */
     bool pen_is_old;     /* its firmware is not one for treatments */
     uint32_t generation; /* of the pen's configuration */
-    uint32_t asked_generation; /* by whoever asks: what he has seen */
+    uint32_t asked_generation; /* that the client has seen */
     uint64_t now_us;     /* as said_us */
 };
 
@@ -132,56 +132,56 @@ struct rejection {
     char text[240]; /* "2007 LEASE_LOST: ..."; one sentence */
 };
 
-/* True, or a rejection. Each is asked before the thing is done, and nothing is done by asking. */
+/* True, or a rejection in *r. They change nothing. */
 bool treatment_may_begin(const struct treatment_context *w, const struct findings *found, struct rejection *r);
 bool treatment_may_select(const struct treatment *t, const struct treatment_context *w, struct rejection *r);
 bool treatment_may_arm(const struct treatment *t, const struct findings *found, const struct treatment_context *w, struct rejection *r);
-/* Whoever controls the pen, or anybody of the role while nobody does. */
+/* The lease holder may, or any operator while there is none. */
 bool treatment_may_end(const struct treatment *t, const struct treatment_context *w, struct rejection *r);
 
-/* What the policy says to it now: with what its input has of the past, and all that has grown older since the plan was said. */
+/* Evaluates the policy at now_us: with what its input has of the past, and with the time that has passed since the plan was received. */
 void treatment_evaluate(const struct treatment *t, const struct policy *p, uint64_t now_us, struct findings *found);
 
 /* Minutes of numbing until now; POLICY_NEVER: none. */
 uint32_t treatment_numbing_min(const struct treatment *t, uint64_t now_us);
-/* Of a session that may be continued by this one: was it broken off? COMPLETED and UNTREATED are not. */
+/* Whether a session with this end was broken off and may be continued: COMPLETED and UNTREATED were not. */
 bool treatment_was_broken_off(enum treatment_end end);
 /* The zone's index, or zone_count. */
 size_t treatment_find_zone(const struct treatment *t, uint32_t zone);
 
-/* The configuration for a zone is in the pen; before that, it is not. */
+/* The configuration for a zone has been sent to the pen; the pen has it, with this generation. */
 void treatment_selecting(struct treatment *t, size_t zone);
 void treatment_selected(struct treatment *t, uint32_t generation);
-/* ARM goes out, with the cartridge that was looked up (cartridge_uid and what follows), and its answer comes. */
+/* ARM was sent, for the cartridge that was looked up (cartridge_uid and what follows); it was answered. */
 void treatment_arm_sent(struct treatment *t);
 void treatment_arm_answered(struct treatment *t, bool taken);
-/* The pen has taken ARM and is not ARMED after a second. */
+/* The pen has accepted ARM and is not ARMED by the deadline. */
 void treatment_arm_late(struct treatment *t);
-/* What the pen does now. True: it must be stopped, because nobody here has asked for that. */
+/* The pen's state now. True: it must be stopped, because the session did not ask for that. */
 bool treatment_pen_is(struct treatment *t, enum treatment_pen pen, const char *why);
-/* A program has asked for STOP: who it was is kept, until the needles move again. */
+/* A client has requested STOP: its name is kept until the needles move again. */
 void treatment_stopped_by(struct treatment *t, const char *name);
-/* Its program has lost the pen. */
+/* Its client has lost the lease. */
 void treatment_lease_lost(struct treatment *t, const char *why);
 void treatment_end(struct treatment *t, enum treatment_end end);
-/* What a session that ends now has come to. One rule, for all who ask: what was asked for stays if it is an abortion or an interruption; else it is
+/* The end of a session that ends now. One rule for all callers: an abortion or an interruption stays one; else it is
  * COMPLETED if every zone of the plan was treated and none of them was broken off last, UNTREATED if no needle moved, and PARTIAL otherwise, and
  * whenever the pen's last records are not known. */
 enum treatment_end treatment_outcome(const struct treatment *t, enum treatment_end asked, bool incomplete);
-/* Everything is in, or will not come: the end is what treatment_outcome() says. */
+/* All records are there, or will not come: the end is that of treatment_outcome(). */
 void treatment_ended(struct treatment *t, uint64_t now_unix_us, bool incomplete);
 
 /* From the pen's records. */
 void treatment_run_began(struct treatment *t, uint32_t zone);
 void treatment_add_run(struct treatment *t, const struct treatment_run *run);
-/* Not all that the needles did is known, or will be: a run that was seen, or has begun, has no end, or none that says how long it was. */
+/* Whether not all that the needles did is known: a run that was seen, or has begun, has no end, or one without its duration. */
 bool treatment_owes_runs(const struct treatment *t);
 void treatment_add_fault(struct treatment *t, uint32_t code);
 /* False: there are too many, or the reason is too long or empty. */
 bool treatment_add_override(struct treatment *t, const char *name, const char *reason);
 
 bool treatment_is_open(const struct treatment *t);
-/* May the needles of its pen move, or come to move, by what was asked of it? */
+/* Whether the needles of its pen may move, or come to move, by what the session requested. */
 bool treatment_is_live(const struct treatment *t);
 uint64_t treatment_motor_ms(const struct treatment *t);
 

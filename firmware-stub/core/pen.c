@@ -241,7 +241,7 @@ enum factory_result pen_leave_factory(struct pen *p, bool for_good)
         p->counters.strokes_total = p->counters.motor_on_ms_low = p->counters.motor_on_ms_high = 0;
         p->strokes_session = 0;
         if (!pen_store_counters(p))
-            r = FACTORY_STORAGE; /* it has left all the same; whoever tests it must know that it will count on */
+            r = FACTORY_STORAGE; /* it has left all the same; the station must know that its counters go on */
     }
     if (p->state == mnp_State_STATE_FACTORY)
         enter(p, rest_state(p));

@@ -70,7 +70,7 @@ static bool pen_transmits(void *ctx, enum pen_endpoint endpoint, const uint8_t *
     return impair_pass(&p->to_host, p->now_ms, tag, bytes, n);
 }
 
-static void say_attached(struct port *p, bool attached)
+static void send_attached(struct port *p, bool attached)
 {
     uint8_t message[1 + VPEN_SERIAL_MAX] = {attached};
     const char *serial = p->vpen.pen.factory.serial;
@@ -92,7 +92,7 @@ static void set_plugged(struct port *p, bool plugged)
     impair_reset(&p->to_host);
     impair_reset(&p->to_pen);
     vpen_plug(&p->vpen, plugged);
-    say_attached(p, plugged);
+    send_attached(p, plugged);
 }
 
 int port_init(struct port *p, const char *serial, uint32_t seed, const char *nvm_path, const struct impair_config *cable)
@@ -119,7 +119,7 @@ void port_attach(struct port *p, int fd, int bulk_fd, int interrupt_fd)
     p->is_ffs = fd != bulk_fd;
     if (p->plugged) {
         vpen_plug(&p->vpen, true);
-        say_attached(p, true);
+        send_attached(p, true);
     }
 }
 
@@ -231,8 +231,8 @@ void port_advance(struct port *p, uint64_t now_ms)
     if (p->vpen.pen.boot_id != p->boot_id) { /* a reset pen enumerates anew */
         p->boot_id = p->vpen.pen.boot_id;
         if (p->plugged && !p->is_ffs) {
-            say_attached(p, false);
-            say_attached(p, true);
+            send_attached(p, false);
+            send_attached(p, true);
         }
     }
     if (p->replug_at_ms != 0 && now_ms >= p->replug_at_ms) {

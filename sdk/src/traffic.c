@@ -1,5 +1,5 @@
 /*
- * What went by, for people and programs that look on: any message of the protocol as JSON, by protobuf-c's own description
+ * Traffic, for people and programs that monitor: any message of the protocol as JSON, by protobuf-c's own description
  * of it, so that nothing here has to be changed when a message is.
  */
 #include <inttypes.h>

@@ -2,7 +2,7 @@
  * Control and sessions in the daemon itself (control.c, session.c, client.c, request.c and all below them), with the pen's firmware behind it: every sequence of events of a length, from a session that was
  * begun, armed, and runs. Two programs take, give, lose and drop control, arm, stop and end; the trigger is pressed and let go, the cable pulled, the journal taken away, a fault comes, nobody answers, a status is lost, the pen arms itself.
  *
- * What must hold after each event is said by a model of a few lines that knows nothing of how it is done: needles may move only by an ARM of whoever controls the pen, since when nothing has come that
+ * What must hold after each event is said by a model of a few lines that knows nothing of how it is done: needles may move only by an ARM of the lease holder, since when nothing has come that
  * ends it; they are driven only with the trigger pressed; and 350 ms after the programs are gone no trigger moves them.
  *
  * MN_SEQUENCES=n: how long [2]. One that fails is printed; MN_SEQUENCE="TAKE_A BEGIN_A ARM_A ..." plays that one.

@@ -569,7 +569,7 @@ enum { PROGRAMS = 2 };
 
 struct daemon { /* a state */
     struct treatment t;
-    struct lease lease; /* of the one pen; owner NULL: none */
+    struct lease lease; /* of the one pen; holder NULL: none */
     uint64_t now_us;
     enum treatment_pen pen;
     bool safe, journal, numbing; /* the pen is exactly SAFE; the disk takes records; the numbing has lasted */
@@ -613,15 +613,15 @@ static void daemon_event_name(int event, char *out, size_t cap)
 
 static int owner_of(const struct daemon *s)
 {
-    return s->lease.owner == NULL ? -1 : s->lease.owner == &programs[0] ? 0 : 1;
+    return s->lease.holder == NULL ? -1 : s->lease.holder == &programs[0] ? 0 : 1;
 }
 
 /* The real lease table holds the state's one lease while an event is done. */
 static void leases_put(struct leases *l, const struct daemon *s)
 {
     *l = (struct leases){0};
-    if (s->lease.owner != NULL)
-        assert_int_equal(lease_take(l, "P", s->lease.owner, "program", 1, LEASE_LIVENESS_US, s->lease.heard_us, false), 0);
+    if (s->lease.holder != NULL)
+        assert_int_equal(lease_take(l, "P", s->lease.holder, "program", 1, LEASE_LIVENESS_US, s->lease.heard_us, false), 0);
 }
 
 static void leases_get(struct daemon *s, struct leases *l)
@@ -635,9 +635,9 @@ static void leases_get(struct daemon *s, struct leases *l)
 static struct treatment_context world(const struct daemon *s, int program)
 {
     return (struct treatment_context){
-        .has_lease = s->lease.owner == &programs[program],
-        .is_free = s->lease.owner == NULL,
-        .owner = s->lease.owner != NULL ? "program" : NULL,
+        .has_lease = s->lease.holder == &programs[program],
+        .is_free = s->lease.holder == NULL,
+        .holder = s->lease.holder != NULL ? "program" : NULL,
         .journal_error = s->journal ? "" : "the disk fails",
         .pen = s->pen,
         .pen_is_safe = s->pen == PEN_IS_AT_REST && s->safe,
@@ -683,7 +683,7 @@ static const char *lease_event(struct daemon *s, int event, int program)
     if (r == -1 || (event == RELEASE && before >= 0 && before != program && owner_of(s) != before))
         return "a program has released another's lease";
     if (event == PONG && owner_of(s) != before)
-        return "a pong has changed the owner";
+        return "a pong has changed the holder";
     lost(s, before);
     return NULL;
 }
@@ -810,7 +810,7 @@ static const char *daemon_act(struct daemon *s, int event)
         leases_put(&l, s);
         silent = lease_expired(&l, s->now_us);
         if (silent != NULL)
-            lease_release(&l, "P", silent->owner);
+            lease_release(&l, "P", silent->holder);
         else if (before >= 0 && s->now_us - s->lease.heard_us >= LEASE_LIVENESS_US) {
             leases_free(&l);
             return "a silent program keeps its lease";
@@ -887,7 +887,7 @@ static void daemon_key(const void *state, uint8_t key[EXPLORE_KEY])
 
     key[0] = (uint8_t)s->t.state;
     key[1] = (uint8_t)(owner_of(s) + 1);
-    key[2] = (uint8_t)(s->lease.owner != NULL ? silent_us / 500000 : 0);
+    key[2] = (uint8_t)(s->lease.holder != NULL ? silent_us / 500000 : 0);
     key[3] = (uint8_t)s->pen;
     key[4] = (uint8_t)(s->safe | s->journal << 1 | s->numbing << 2 | s->t.arm_answered << 3);
     key[5] = (uint8_t)(s->t.generation == 0 ? 0 : s->generation > s->t.generation ? 1 : 2);

@@ -477,7 +477,7 @@ def others(d, ok):
 
 
 def continued(d, ok):
-    """A session that was broken off is offered to whoever names its subject, with what is left of it."""
+    """A session that was broken off is offered when its subject is named, with what is left of it."""
     t = start_now(d, "cheek:1.2mm:120Hz", "chin:1mm", "neck:0.5mm")
     run_for(d, t, 1.5)
     t.key("\x03")

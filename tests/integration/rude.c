@@ -168,7 +168,7 @@ static bool flood_once(int fd, uint32_t *id)
     return (send(fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || errno == EAGAIN) && recv(fd, sink, sizeof(sink), MSG_DONTWAIT) != 0;
 }
 
-/* In a process of its own, where no test can fail: whoever is thrown out comes again. */
+/* In a process of its own, where no test can fail: a client that is disconnected connects again. */
 static void flood_with_clients(const char *socket_path, unsigned n)
 {
     uint8_t hello[128];

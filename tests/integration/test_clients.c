@@ -327,7 +327,7 @@ static void a_million_requests_are_all_answered(void **state)
         ssize_t n;
 
         assert_true(poll(&p, 1, 10000) > 0);
-        if (out_at == out_fill) { /* never more than the queue holds: whoever asks more without reading is thrown out */
+        if (out_at == out_fill) { /* never more than the queue holds: a client that requests more without reading is disconnected */
             for (out_at = out_fill = 0; asked < total && asked - answered < 200; asked++)
                 out_fill += rude_daemon_info(out + out_fill, asked + 1);
         }

@@ -15,7 +15,7 @@ static struct past ask(const char *subject, enum policy_zone zone, uint32_t cont
     struct past p;
 
     snprintf(q.subject, sizeof(q.subject), "%s", subject);
-    assert_int_equal(past_ask(visits.s, &q, &p), 0);
+    assert_int_equal(past_query(visits.s, &q, &p), 0);
     return p;
 }
 
@@ -205,7 +205,7 @@ static uint64_t used_in(uint64_t uid, uint64_t treatment_id)
     struct past_question q = {.subject = "A", .cartridge_uid = uid, .treatment = treatment_id};
     struct past p;
 
-    assert_int_equal(past_ask(visits.s, &q, &p), 0);
+    assert_int_equal(past_query(visits.s, &q, &p), 0);
     assert_true((p.used_in != 0) == (p.used_with[0] != '\0'));
     return p.used_in;
 }
@@ -300,11 +300,11 @@ static void odd_rows_and_questions_do_no_harm(void **state)
         visits_insert(&r);
     }
     visits_session(1, "A", 500, 3, 100, false);
-    assert_int_equal(past_ask(visits.s, &q, &p), 0);
+    assert_int_equal(past_query(visits.s, &q, &p), 0);
     assert_int_equal(p.zones[0][PAST_DEEPER].ended_us, 0);
     assert_int_equal(p.zones[1][PAST_DEEPER].ended_us, 0); /* it was not asked for */
     q.zone_count = 1000;
-    assert_int_equal(past_ask(visits.s, &q, &p), 0);
+    assert_int_equal(past_query(visits.s, &q, &p), 0);
     assert_int_equal(past_days(&p.zones[1][PAST_DEEPER], NOW_US), 3);
 }
 
@@ -335,7 +335,7 @@ static void a_journal_that_lost_its_times_is_damaged(void **state)
 
     (void)state;
     assert_int_equal(sqlite3_exec(visits.s->db, "DELETE FROM known", NULL, NULL, NULL), SQLITE_OK);
-    assert_true(past_ask(visits.s, &q, &p) < 0);
+    assert_true(past_query(visits.s, &q, &p) < 0);
     assert_non_null(strstr(store_why(visits.s), "malformed"));
 }
 

@@ -26,7 +26,7 @@ static struct treatment prepared(void)
 /* In which all is well. */
 static struct treatment_context well(void)
 {
-    return (struct treatment_context){.has_lease = true, .owner = "me", .journal_error = "", .pen = PEN_IS_AT_REST, .pen_is_safe = true, .generation = 5, .asked_generation = 5};
+    return (struct treatment_context){.has_lease = true, .holder = "me", .journal_error = "", .pen = PEN_IS_AT_REST, .pen_is_safe = true, .generation = 5, .asked_generation = 5};
 }
 
 enum act { BEGIN, SELECT, ARM, END, ACTS };
@@ -115,7 +115,7 @@ static void each_condition_is_asked(void **state)
         struct treatment_context w = well();
 
         w.has_lease = i > 1;
-        w.owner = i == 0 ? "you" : i == 1 ? NULL : "me";
+        w.holder = i == 0 ? "you" : i == 1 ? NULL : "me";
         w.is_free = i == 1;
         w.journal_error = i == 2 ? "full" : "";
         w.pen = i == 3 ? PEN_IS_GONE : PEN_IS_AT_REST;

@@ -129,7 +129,7 @@ MN_API const char *mn_daemon_version(const mn_client *c);
 enum mn_role {
     MN_ROLE_OBSERVER, /* see, and STOP */
     MN_ROLE_OPERATOR, /* configure, arm, clear faults */
-    MN_ROLE_SERVICE,  /* clear service faults, take a lease over, look on */
+    MN_ROLE_SERVICE,  /* clear service faults, take a lease over, monitor */
     MN_ROLE_FACTORY   /* write serial number and calibration */
 };
 
@@ -306,7 +306,7 @@ MN_API int mn_lease_take(mn_client *c, const char *serial, int timeout_ms);
 MN_API int mn_lease_take_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
 MN_API int mn_lease_release(mn_client *c, const char *serial, int timeout_ms);
 MN_API int mn_lease_release_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
-/* From whoever has it, who is told, and so is the journal; MN_ROLE_SERVICE. */
+/* From its holder, which is notified; recorded in the journal. Needs MN_ROLE_SERVICE. */
 MN_API int mn_lease_take_over(mn_client *c, const char *serial, int timeout_ms);
 MN_API int mn_lease_take_over_async(mn_client *c, const char *serial, int timeout_ms, mn_result_fn *done, void *user);
 /* Asks the owner (MN_EVENT_LEASE), and waits until it gives or releases it: at most timeout_ms, then MN_ERR_LEASE. */
@@ -945,7 +945,7 @@ MN_API int mn_factory_provoke_async(mn_client *c, const char *serial, unsigned q
 /* ---- looking on ---- */
 
 /* All that goes by between mnd, its pens and its programs comes as MN_EVENT_TRAFFIC: live, lossy, every hole counted. The
- * traffic of programs that look on themselves is left out. For finding out what is wrong; `mnctl monitor` is made of it. */
+ * traffic of programs that monitor themselves is left out. For finding out what is wrong; `mnctl monitor` is made of it. */
 MN_API int mn_monitor(mn_client *c, bool on, int timeout_ms);
 MN_API int mn_monitor_async(mn_client *c, bool on, int timeout_ms, mn_result_fn *done, void *user);
 

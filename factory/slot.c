@@ -365,7 +365,7 @@ static void on_event(mn_client *c, const struct mn_event *e, void *user)
 
 int slot_connect(struct slot *s)
 {
-    struct mn_options o = {.socket = s->station->options.socket, .name = "mn-factory", .on_event = on_event, .user = s};
+    struct mn_options o = {.socket = s->station->options.socket, .name = "mn-factory", .on_event = on_event, .user = s, .liveness_ms = MN_LIVENESS_MAX_MS /* a station with many slots may be busy */};
     struct mn_pens pens;
     char message[300];
     int r;

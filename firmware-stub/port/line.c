@@ -197,15 +197,17 @@ bool line_plugs(struct vpen *v, bool plugged)
     return !has(v, DEFECT_deaf_cable);
 }
 
-/* Each reply waits for a while. */
+/* Every 20th reply waits for a while. */
 static bool holds_back(struct vpen *v, const uint8_t *bytes, size_t n)
 {
     bool is_reply = n > 11 && (bytes[11] & 0x80) != 0; /* of a frame's type */
 
     if (!is_reply)
         return false;
+    if (v->held_since_ms == 0 && ++v->replies % 20 != 0)
+        return false;
     if (v->held_since_ms == 0)
-        v->held_since_ms = v->clock_ms + 1;
+        v->held_since_ms = v->clock_ms;
     if (v->clock_ms < v->held_since_ms + 12)
         return true;
     v->held_since_ms = 0;

@@ -33,7 +33,7 @@ struct vpen {
     uint64_t clock_ms, moved_ms; /* of the model, which no reset of the firmware sets back: now, and when the needles last moved */
     uint64_t defects; /* bits: what it came off the line with */
     uint32_t deaf;    /* bits of faults whose causes it does not notice */
-    unsigned long_frames;
+    unsigned long_frames, replies;
     uint64_t label;   /* on its housing */
     uint64_t quiet_until_ms, held_since_ms, unplugged_at_ms, loaded_at_ms, cut_at_ms, tag_due_ms, released_at_ms; /* by clock_ms; cut: the motor was driven last */
     struct pen_tag tag_due;

@@ -23,9 +23,10 @@ SURVIVORS_MAX = 0.03  # of those that were tried, in all
 # The files, and the tests that must notice: unit programs, each built of the sources and libraries behind it.
 FIRMWARE = ["cartridge.c", "command.c", "command_factory.c", "detect.c", "factory.c", "faults.c", "link.c", "motor.c", "nvm.c", "pen.c", "pen_records.c", "pen_status.c", "records.c", "settings.c", "used.c"]
 TREATMENT = ["control/lease.c", "treatment/treatment.c", "policy/policy.c", "treatment/plan.c", "journal/past.c", "treatment/history.c"]
+WORDS = {"core": ["tests/unit/core_words.c"], "core_requests": ["tests/unit/core_words.c"], "running": ["tests/unit/treated.c"], "arming": ["tests/unit/treated.c"], "past": ["tests/unit/past_words.c"], "past_kept": ["tests/unit/past_words.c"]}
 OWN = {"factory.c": ["calibration"], "records.c": ["nvm"], "settings.c": ["nvm"], "pen.c": [], "pen_records.c": [], "pen_status.c": [], "command.c": ["requests"], "command_factory.c": ["factory"], "treatment.c": ["treatment", "outcome"]}  # others: of their name
-RIG = ["pen", "pen_tells", "core", "running", "faults", "factory"]  # the whole firmware
-JOURNAL = ["past", "history", "lists"]  # on a journal
+RIG = ["pen", "pen_tells", "core", "core_requests", "running", "arming", "faults", "factory"]  # the whole firmware
+JOURNAL = ["past", "past_kept", "history", "lists"]  # on a journal
 SEQUENCED = ["control/control.c", "treatment/sessions.c", "treatment/admission.c", "treatment/checks.c", "treatment/steering.c"]  # by sequences of events on the whole daemon; a long list of which these are to see what may move, not what is said
 WRAPPED = re.findall(r"\w+", re.search(r"foreach\(call (.*) \$\{MN_FAILING\}\)", open(os.path.join(TOP, "tests/CMakeLists.txt")).read())[1]) + re.findall(
     r"\w+", re.search(r"set\(MN_FAILING ([^)]*)\)", open(os.path.join(TOP, "tests/CMakeLists.txt")).read())[1])
@@ -118,7 +119,7 @@ class Bench:
         doors = [os.path.join(self.build, "doors", r) for r in ROOMS]
         if path.startswith("daemon/"):
             return [os.path.dirname(path), *doors, *tests]
-        if os.path.basename(path) in [f"test_{t}.c" for t in JOURNAL + DECISIONS] + ["visits.c"]:
+        if os.path.basename(path) in [f"test_{t}.c" for t in JOURNAL + DECISIONS] + ["visits.c", "past_words.c"]:
             return ["daemon/control", "daemon/treatment", "daemon/journal", *doors, *tests]
         return [*firmware, "daemon/control", "daemon/treatment", *doors, *tests]
 
@@ -127,7 +128,7 @@ class Bench:
         return subprocess.run(["gcc", *["-I" + os.path.join(TOP, d) for d in self.folders(path)], *self.flags, "-c", source, "-o", out], capture_output=True, text=True)
 
     def prepare(self):
-        sources = [f"{CORE}/{f}" for f in sorted(os.listdir(os.path.join(TOP, CORE))) if f.endswith(".c")] + ["firmware-stub/port/vpen.c", "firmware-stub/port/line.c", "tests/unit/rig.c", "tests/unit/memory.c", "tests/unit/visits.c"]
+        sources = [f"{CORE}/{f}" for f in sorted(os.listdir(os.path.join(TOP, CORE))) if f.endswith(".c")] + ["firmware-stub/port/vpen.c", "firmware-stub/port/line.c", "tests/unit/rig.c", "tests/unit/memory.c", "tests/unit/core_words.c", "tests/unit/treated.c", "tests/unit/visits.c", "tests/unit/past_words.c"]
         sources += [f"tests/unit/test_{t}.c" for t in UNITS] + [f"daemon/{f}" for f in TREATMENT] + ["tests/explore/explore.c", "tests/explore/test_explore.c", "tests/chain/test_sequences.c"]
         for s in sources:
             out = os.path.join(self.work, s.replace("/", "+") + ".o")
@@ -150,10 +151,10 @@ class Bench:
         for t in own + [t for t in (RIG if firmware else JOURNAL) if t not in own]:  # its own first: it is likely to notice
             program = os.path.join(folder, t)
             if firmware:
-                parts = [o for s, o in self.objects.items() if (s.startswith(CORE) or s.startswith("firmware-stub/port") or s in ("tests/unit/rig.c", "tests/unit/memory.c")) and s != path]
+                parts = [o for s, o in self.objects.items() if (s.startswith(CORE) or s.startswith("firmware-stub/port") or s in ("tests/unit/rig.c", "tests/unit/memory.c", *WORDS.get(t, []))) and s != path]
                 libraries = [f"{self.build}/proto/libpen_nanopb.a", f"{self.build}/proto/libframe.a", "-lprotobuf-nanopb", "-lnettle", "-lcmocka", "-lm", "-lpthread"]
             else:
-                parts = [o for s, o in self.objects.items() if s.startswith(("daemon/", "tests/unit/visits")) and s != path]
+                parts = [o for s, o in self.objects.items() if s.startswith(("daemon/", "tests/unit/visits", *WORDS.get(t, []))) and s != path]
                 libraries = ["-Wl,--start-group", *[f"{self.build}/{a}" for a in ROOM_LIBRARIES], "-Wl,--end-group", f"{self.build}/proto/libpen_pbc.a", f"{self.build}/proto/libclient_pbc.a", f"{self.build}/proto/libframe.a",
                              f"{self.build}/common/libcommon.a", "-lprotobuf-c", "-lsqlite3", "-lnettle", "-lsystemd", "-lusb-1.0", "-lyaml", "-lcmocka", "-lm", "-lpthread"]
             yield ["gcc", self.objects[f"tests/unit/test_{t}.c"], mutated, *parts, *libraries, *(["-Wl,--wrap=malloc,--wrap=realloc"] if t == "history" else []), "-o", program], [program]

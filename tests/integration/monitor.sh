@@ -87,7 +87,7 @@ piped() {
 }
 ends_by_itself() { timeout 5 mnctl monitor --seconds 0.5 > "$dir/out"; }
 full_disk() { mnctl monitor --pcapng /dev/full --seconds 1; [ $? = 1 ]; }
-wrong_words() { mnctl monitor --pcap x 2> "$dir/err"; [ $? = 2 ] && grep -q 'monitor takes --clients, --client PID, --pcapng FILE, --force and --seconds N, not --pcap' "$dir/err"; }
+wrong_words() { mnctl monitor --pcap x 2> "$dir/err"; [ $? = 2 ] && grep -q 'monitor takes --clients, --client PID, --requests, --pcapng FILE, --force and --seconds N, not --pcap' "$dir/err"; }
 survives_the_daemon() {
     mnctl monitor > "$dir/lines" 2> "$dir/err" & local p=$!
     sleep 0.5; kill -9 $mnd; wait $mnd

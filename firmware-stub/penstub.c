@@ -278,8 +278,12 @@ static void serve_control(struct stub *s)
 
     if (fd < 0)
         return;
-    n = recv(fd, line, sizeof(line) - 1, 0);
-    if (n > 0) {
+    do
+        n = recv(fd, line, sizeof(line) - 1, 0);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0) {
+        fprintf(stderr, "penstub: control socket: %s\n", n < 0 ? strerror(errno) : "a program has connected and hung up without a line");
+    } else {
         struct port *p;
 
         line[n] = '\0';

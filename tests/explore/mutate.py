@@ -31,6 +31,7 @@ SEQUENCED = ["control/control.c", "treatment/sessions.c", "treatment/admission.c
 WRAPPED = re.findall(r"\w+", re.search(r"foreach\(call (.*) \$\{MN_FAILING\}\)", open(os.path.join(TOP, "tests/CMakeLists.txt")).read())[1]) + re.findall(
     r"\w+", re.search(r"set\(MN_FAILING ([^)]*)\)", open(os.path.join(TOP, "tests/CMakeLists.txt")).read())[1])
 DECISIONS = ["lease", "outcome", "plan", "policy", "treatment"]  # pure
+EXPLORATION = ["explore", "firmware", "firmware_state", "treatments", "test_explore"]
 UNITS = RIG + JOURNAL + DECISIONS + ["calibration", "cartridge", "detect", "faults", "link", "motor", "nvm", "requests", "used"]
 ROOMS = ["base", "link", "journal", "telemetry", "pen", "hub", "client", "control", "policy", "treatment", "server"]
 ROOM_LIBRARIES = [f"daemon/libmnd_{r}.a" for r in ROOMS] + ["daemon/libmnd_config.a"]
@@ -129,7 +130,7 @@ class Bench:
 
     def prepare(self):
         sources = [f"{CORE}/{f}" for f in sorted(os.listdir(os.path.join(TOP, CORE))) if f.endswith(".c")] + ["firmware-stub/port/vpen.c", "firmware-stub/port/line.c", "tests/unit/rig.c", "tests/unit/memory.c", "tests/unit/core_words.c", "tests/unit/treated.c", "tests/unit/visits.c", "tests/unit/past_words.c"]
-        sources += [f"tests/unit/test_{t}.c" for t in UNITS] + [f"daemon/{f}" for f in TREATMENT] + ["tests/explore/explore.c", "tests/explore/test_explore.c", "tests/chain/test_sequences.c"]
+        sources += [f"tests/unit/test_{t}.c" for t in UNITS] + [f"daemon/{f}" for f in TREATMENT] + [f"tests/explore/{f}.c" for f in EXPLORATION] + ["tests/chain/test_sequences.c"]
         for s in sources:
             out = os.path.join(self.work, s.replace("/", "+") + ".o")
             r = self.compile(s, os.path.join(TOP, s), out)

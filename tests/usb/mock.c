@@ -1,7 +1,6 @@
 #include "mock.h"
 
 #include <assert.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <linux/usbdevice_fs.h>
 #include <pthread.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "heap.h"
+#include "mock_device.h"
 #include "vpen.h"
 
 enum { URBS_MAX = 64, PIECES_MAX = 64, PIECE_BYTES = 20000 };
@@ -302,52 +302,6 @@ static gboolean on_ioctl(UMockdevIoctlBase *handler, UMockdevIoctlClient *client
     return TRUE;
 }
 
-/* ---- descriptors ---- */
-
-struct hex {
-    char text[400];
-    size_t used, bytes;
-};
-
-static void hex_put(struct hex *h, const uint8_t *bytes, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        h->used += (size_t)snprintf(h->text + h->used, sizeof(h->text) - h->used, "%02x", bytes[i]);
-    h->bytes += n;
-}
-
-static void put_interface(struct hex *h, uint8_t number, uint8_t class, uint8_t endpoints)
-{
-    hex_put(h, (const uint8_t[]){9, 4, number, 0, endpoints, class, 0, 0, 0}, 9);
-}
-
-static void put_endpoint(struct hex *h, uint8_t address, uint8_t type, uint16_t packet)
-{
-    hex_put(h, (const uint8_t[]){7, 5, address, type, (uint8_t)packet, (uint8_t)(packet >> 8), 4}, 7);
-}
-
-static void describe(struct hex *out, enum mock_shape shape)
-{
-    struct hex body = {0};
-    uint8_t pid = shape == MOCK_SHAPE_OTHER_DEVICE ? 2 : 1, interfaces = shape == MOCK_SHAPE_SECOND_INTERFACE ? 2 : 1;
-    uint16_t total;
-
-    if (shape == MOCK_SHAPE_SECOND_INTERFACE)
-        put_interface(&body, 0, 3, 0);
-    put_interface(&body, interfaces - 1, shape == MOCK_SHAPE_NO_VENDOR_INTERFACE ? 3 : 0xff, 3);
-    if (shape != MOCK_SHAPE_NO_BULK_OUT)
-        put_endpoint(&body, MOCK_BULK_OUT, 2, MOCK_PACKET);
-    put_endpoint(&body, MOCK_BULK_IN, 2, MOCK_PACKET);
-    if (shape != MOCK_SHAPE_NO_INTERRUPT_IN)
-        put_endpoint(&body, MOCK_INTERRUPT_IN, 3, shape == MOCK_SHAPE_SHORT_STATUS ? 16 : 64);
-    total = (uint16_t)(9 + body.bytes);
-    hex_put(out, (const uint8_t[]){18, 1, 0, 2, 0, 0, 0, 64, 0x09, 0x12, pid, 0, 0, 1, 0, 0, 0, 1}, 18);
-    hex_put(out, (const uint8_t[]){9, 2, (uint8_t)total, (uint8_t)(total >> 8), interfaces, 1, 0, 0x80, 50}, 9);
-    if (shape == MOCK_SHAPE_CUT_DESCRIPTOR)
-        body.text[20] = '\0';
-    strcat(out->text, body.text);
-}
-
 /* ---- the kernel's device tree ---- */
 
 static void add(const char *path, const char *node, unsigned address, const char *descriptors, enum mock_shape shape)
@@ -355,11 +309,7 @@ static void add(const char *path, const char *node, unsigned address, const char
     char text[1200];
     GError *error = NULL;
 
-    snprintf(text, sizeof(text),
-             "P: %s\nN: %s\nE: SUBSYSTEM=usb\nE: DRIVER=usb\nE: BUSNUM=001\nE: DEVNUM=%03u\nE: DEVNAME=/dev/%s\n"
-             "E: DEVTYPE=usb_device\nA: bConfigurationValue=%s\nA: busnum=1\\n\nA: devnum=%u\\n\nA: speed=480\\n\n"
-             "A: idVendor=1209\\n\nA: idProduct=%s\\n\nH: descriptors=%s\n",
-             path, node, address, node, shape == MOCK_SHAPE_UNCONFIGURED ? "" : "1\\n", address, shape == MOCK_SHAPE_OTHER_DEVICE ? "0002" : "0001", descriptors);
+    mock_describe(text, sizeof(text), path, node, address, descriptors, shape);
     if (!umockdev_testbed_add_from_string(mock.testbed, text, &error))
         fprintf(stderr, "umockdev: %s\n", error->message);
     g_clear_error(&error);
@@ -438,7 +388,6 @@ void mock_chmod(struct mock_pen *p, unsigned mode)
 
 void mock_plug(struct mock_pen *p, unsigned port, enum mock_shape shape, unsigned mode)
 {
-    struct hex descriptors = {0};
     GError *error = NULL;
 
     heap_is_mocks(true);
@@ -458,34 +407,9 @@ void mock_plug(struct mock_pen *p, unsigned port, enum mock_shape shape, unsigne
     if (!umockdev_testbed_attach_ioctl(mock.testbed, p->node, p->handler, &error))
         fprintf(stderr, "umockdev: %s\n", error->message);
     g_clear_error(&error);
-    describe(&descriptors, shape);
-    add(p->path + 4, p->node + 5, mock.last_address, descriptors.text, shape); /* says so, too */
+    add(p->path + 4, p->node + 5, mock.last_address, NULL, shape); /* says so, too */
     mock_chmod(p, mode);
     heap_is_mocks(false);
-}
-
-static bool is_deaf;
-
-struct udev_monitor;
-struct udev_device;
-struct udev_device *udev_device_unref(struct udev_device *d);
-struct udev_device *udev_monitor_receive_device(struct udev_monitor *m);
-
-/* libusb calls this one: what udev says is lost on its way. */
-__attribute__((visibility("default"))) struct udev_device *udev_monitor_receive_device(struct udev_monitor *m)
-{
-    static struct udev_device *(*real)(struct udev_monitor *);
-    struct udev_device *d;
-
-    if (real == NULL)
-        *(void **)&real = dlsym(RTLD_NEXT, "udev_monitor_receive_device");
-    d = real(m);
-    return is_deaf && d != NULL ? udev_device_unref(d) : d; /* NULL */
-}
-
-void mock_set_deaf(bool deaf)
-{
-    is_deaf = deaf;
 }
 
 void mock_say_again(struct mock_pen *p)

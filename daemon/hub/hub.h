@@ -75,5 +75,5 @@ void hub_close_journal(struct hub *h);
 struct journal *hub_journal(const struct hub *h);
 /* "" while records can be written; else one sentence. */
 const char *hub_journal_error(const struct hub *h);
-/* Appends a note about a pen ("": about none), which happens now. */
-void hub_note(struct hub *h, uint32_t kind, const char *serial, const char *text);
+/* Appends a note about a pen ("": about none), which happens now. False: it is in the log, and not in the journal. */
+bool hub_note(struct hub *h, uint32_t kind, const char *serial, const char *text);

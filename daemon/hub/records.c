@@ -38,17 +38,20 @@ bool hub_on_record(void *ctx, struct pen *p, uint32_t first, const struct journa
     return journal_append(h->journal, &lost) && journal_append(h->journal, r); /* offered again: the note is there then, once */
 }
 
-void hub_note(struct hub *h, uint32_t kind, const char *serial, const char *text)
+bool hub_note(struct hub *h, uint32_t kind, const char *serial, const char *text)
 {
     struct journal_record r = {0};
+    bool queued;
     uint8_t bytes[JOURNAL_NOTE_MAX];
     Mnc__Note note = MNC__NOTE__INIT;
 
     note.text = (char *)(uintptr_t)text;
     journal_note(&r, kind, &note, bytes);
     snprintf(r.serial, sizeof(r.serial), "%s", serial);
-    if (h->journal == NULL || !journal_append(h->journal, &r))
+    queued = h->journal != NULL && journal_append(h->journal, &r);
+    if (!queued)
         log_error("this is not in the journal: %s", text);
+    return queued;
 }
 
 void hub_on_flight(void *ctx, struct pen *p, const struct journal_record *r, uint8_t *bytes, size_t n)

@@ -8,11 +8,11 @@
  *     loop                                      worker
  *     journal_append()       ---- queue ---->   all that is queued in one transaction: INSERT ..., COMMIT and its fsync
  *     observer->committed()  <-- eventfd ---    the records of that transaction, in order
- *     journal_work()         ---- queue ---->   work->run(), between two transactions
+ *     journal_work()         ---- queue ---->   work->run(), between two transactions, when all that was appended before it has been written
  *     work->done()           <-- eventfd ---    in the order of both
  *
  * While the disk fails, the worker retries every second and the queue fills; then journal_append() rejects, and nothing is lost: a pen keeps what was
- * not acknowledged, and is asked again. What is on disk can be read meanwhile.
+ * not acknowledged, and is asked again. What is on disk can be read meanwhile: work runs without waiting for what cannot be written.
  *
  * A pen's record numbers never go back, unless its memory was replaced or another pen bears its serial number: journal_recognise() notices, and its
  * records continue in the next volume.

@@ -172,17 +172,14 @@ static bool write_waiting(struct journal *j, struct queue *batch)
     return r == 0;
 }
 
-static void run_work(struct journal *j)
+/* Under the lock, which it leaves meanwhile. */
+static void run_work(struct journal *j, struct queue *work)
 {
-    struct queue some;
-
-    queue_init(&some);
-    queue_move(&some, &j->working);
     pthread_mutex_unlock(&j->lock);
-    for (struct journal_item *i = some.first; i != NULL; i = i->next)
+    for (struct journal_item *i = work->first; i != NULL; i = i->next)
         work_of(i)->run(work_of(i), j->store);
     pthread_mutex_lock(&j->lock);
-    queue_move(&j->done, &some);
+    queue_move(&j->done, work);
     wake_loop(j);
 }
 
@@ -198,31 +195,36 @@ static void *worker_main(void *arg)
 {
     struct journal *j = arg;
     struct timespec again = {0}; /* not before, after a failure */
-    struct queue batch;
+    struct queue batch, work;
     bool failing = false;
 
     queue_init(&batch);
+    queue_init(&work);
     pthread_mutex_lock(&j->lock);
     for (;;) {
+        bool writes;
+
         queue_move(&batch, &j->waiting);
-        if (batch.first != NULL && (!failing || j->stopping || is_over(&again))) {
+        queue_move(&work, &j->working); /* the rows that were queued before it are in the batch, or on disk */
+        writes = batch.first != NULL && (!failing || j->stopping || is_over(&again));
+        if (writes) {
             failing = !write_waiting(j, &batch);
             clock_gettime(CLOCK_MONOTONIC, &again);
             again.tv_sec += RETRY_S;
             if (failing && j->stopping)
                 break; /* what waits was not acknowledged: its pens have it */
-        } else if (j->working.first != NULL) {
-            run_work(j);
-        } else if (batch.first == NULL && j->stopping) {
-            break;
-        } else if (batch.first != NULL) {
-            pthread_cond_timedwait(&j->wake, &j->lock, &again);
-        } else {
-            pthread_cond_wait(&j->wake, &j->lock);
         }
-        if (j->working.first != NULL && !j->stopping)
-            run_work(j);
+        if (work.first != NULL && !j->stopping)
+            run_work(j, &work);
+        else if (!writes && j->stopping)
+            break;
+        else if (!writes && batch.first != NULL)
+            pthread_cond_timedwait(&j->wake, &j->lock, &again);
+        else if (!writes)
+            pthread_cond_wait(&j->wake, &j->lock);
     }
+    queue_move(&work, &j->working);
+    queue_move(&j->working, &work); /* ends without having run */
     pthread_mutex_unlock(&j->lock);
     queue_free(&batch);
     return NULL;

@@ -237,10 +237,11 @@ void session_confirm_clock(struct sessions *all, struct client *c, uint32_t id)
         client_reject(c, id, MNC__ERROR_CODE__ERROR_STATE, "%s", why);
     } else if (hub_journal_error(all->hub)[0] != '\0') {
         client_reject(c, id, MNC__ERROR_CODE__ERROR_JOURNAL, "%s", hub_journal_error(all->hub));
+    } else if (!hub_note(all->hub, MNC__JOURNAL_KIND__JOURNAL_CLOCK, "", text)) {
+        client_reject(c, id, MNC__ERROR_CODE__ERROR_JOURNAL, "the confirmation cannot be recorded now: too much waits for the disk");
     } else {
         log_warning("%s", text);
-        hub_note(all->hub, MNC__JOURNAL_KIND__JOURNAL_CLOCK, "", text);
-        client_reply_done(c, id); /* what is queued for the journal from now on comes after it */
+        client_reply_done(c, id); /* a plan that is checked from now on is checked after it is on disk */
     }
 }
 

@@ -170,6 +170,23 @@ static void exported(uint64_t position)
         assert_true(sd_event_run(fx.event, 10000) >= 0);
 }
 
+/* Also when the worker is just writing other rows. */
+static void a_query_sees_all_that_was_appended_before_it(void **state)
+{
+    struct look l = {.cap = 1000};
+    unsigned total = 0;
+
+    (void)state;
+    for (uint32_t number = 1; number < 100; number += 2) {
+        assert_true(append(0, number));
+        usleep(number % 5 * 100);
+        assert_true(append(0, number + 1));
+        look(&l);
+        total += l.count;
+        assert_int_equal(total, number + 1);
+    }
+}
+
 static void old_rows_are_dropped_when_they_were_exported(void **state)
 {
     struct look l = {.cap = 1000};
@@ -254,6 +271,7 @@ int main(int argc, char **argv)
         TEST(a_renewed_memory_counts_in_another_volume),
         TEST(all_is_read_once_from_any_place),
         TEST(filters_let_pass_what_they_say),
+        TEST(a_query_sees_all_that_was_appended_before_it),
         TEST(old_rows_are_dropped_when_they_were_exported),
         TEST(too_many_rows_are_dropped_when_they_were_exported),
         TEST(a_full_disk_drops_what_nobody_has_exported_and_says_so),

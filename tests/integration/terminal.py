@@ -60,9 +60,13 @@ class Terminal:
                 self.at = m.end()
                 return m
             if time.monotonic() > end:
-                raise TimeoutError(f"{pattern!r} was not seen in {' '.join(self.words)}; since the last: {self.plain()[self.at:][-1500:]}")
+                raise TimeoutError(f"{pattern!r} was not seen in {' '.join(self.words)}; since the last: {self.since()}")
             if not self.read(0.05) and not wanted.search(self.plain(), self.at):
-                raise EOFError(f"{' '.join(self.words)} ended before {pattern!r} was seen; since the last: {self.plain()[self.at:][-1500:]}")
+                raise EOFError(f"{' '.join(self.words)} ended before {pattern!r} was seen; since the last: {self.since()}")
+
+    def since(self):
+        text = self.plain()[self.at:]
+        return text if len(text) < 3000 else text[:1500] + " ... " + text[-1500:]
 
     def plain(self):
         """All that came, without escape sequences, and a wrapped line as one."""

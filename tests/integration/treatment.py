@@ -11,6 +11,7 @@ BIN = os.path.abspath(sys.argv[1])
 os.environ["PATH"] = BIN + ":" + os.environ["PATH"]
 os.environ.update(LC_ALL="C.UTF-8", ASAN_OPTIONS="detect_leaks=0")
 
+from person import run_for  # noqa: E402
 from terminal import Daemon, Tap  # noqa: E402
 
 
@@ -42,14 +43,6 @@ def end(t):
     code = t.end()
     shown.append("$ " + " ".join(t.words) + "\n" + t.all_lines().strip("\n"))
     return code
-
-
-def press(t, seconds):
-    d.sim("trigger", "press")
-    t.until("RUNNING")
-    t.read(seconds)
-    d.sim("trigger", "release")
-    t.until("The trigger was released")
 
 
 def screen(t, what):
@@ -88,17 +81,17 @@ def treat():
     ok("nothing_is_armed_before_it_was_asked_for", json.loads(run("mnctl", "--json", "list", show=False).stdout)[0]["state"] == "SAFE")
     t.type("yes")
     t.until("ARMED")
-    press(t, 2)
+    run_for(d, t, 2)
     think()
     t.key("\n")
     t.until("ARMED")
-    press(t, 1)
+    run_for(d, t, 1)
     t.key("n")
     t.until("FOREHEAD 0.60 mm")
     think()
     t.key("\n")
     t.until("ARMED")
-    press(t, 1)
+    run_for(d, t, 1)
     screen(t, "Under way: one line of state, and above it what has happened")
     t.key("e")
     t.until(r"End the session\?")

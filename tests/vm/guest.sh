@@ -212,12 +212,13 @@ every_way_to_stop_is_fast_enough() {
     kill $mnd; wait $mnd
     power_off 1
     echo STOPPER > /sys/kernel/config/usb_gadget/pen1/strings/0x409/serialnumber
-    "$bin/penstub" --ffs /dev/ffs-pen1 --serial STOPPER --seed 1 --nvm "$state/nvm.stopper" --control "$state/control.1" > "$state/ready.1" 2> "$state/penstub.1.log" &
+    "$bin/penstub" --ffs /dev/ffs-pen1 --serial STOPPER --seed 1 --nvm "$state/nvm.stopper" --control "$state/control.1" > "$state/ready.1" 2> "$state/penstub.stopper.log" &
     stub[1]=$!
     within 5 grep -q ready "$state/ready.1" && plug 1
     MN_STOPPING_RUNS=$runs MN_HARNESS_USB=1 MN_STOPPING_CONTROL=$state/control.1 MN_STOPPING_UDC=/sys/kernel/config/usb_gadget/pen1/UDC MN_STOPPING_UDC_NAME=dummy_udc.0 \
         "$built/bin/test_stopping"
     r=$?
+    sed 's/^/# of the pen: /' "$state/penstub.stopper.log" >&3
     power_off 1
     echo VM-0001 > /sys/kernel/config/usb_gadget/pen1/strings/0x409/serialnumber
     start_mnd; power_on 1

@@ -1,6 +1,7 @@
 #include "history.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 struct history {
     sqlite3 *db;
+    pthread_mutex_t lock; /* a transaction is one thread's */
 };
 
 static const char schema[] =
@@ -35,6 +37,7 @@ struct history *history_open(const char *path, char *why, size_t cap)
         snprintf(why, cap, "out of memory");
         return NULL;
     }
+    pthread_mutex_init(&h->lock, NULL);
     if (sqlite3_open(path, &h->db) == SQLITE_OK && sqlite3_exec(h->db, schema, NULL, NULL, NULL) == SQLITE_OK)
         return h;
     snprintf(why, cap, "the station's history %s cannot be used: %s", path, sqlite3_errmsg(h->db));
@@ -47,6 +50,7 @@ void history_close(struct history *h)
     if (h == NULL)
         return;
     sqlite3_close(h->db);
+    pthread_mutex_destroy(&h->lock);
     free(h);
 }
 
@@ -99,7 +103,7 @@ static int add_step(struct history *h, const char *run, size_t place, const json
     return r;
 }
 
-int history_add(struct history *h, const json_t *run, char *why, size_t cap)
+static int add(struct history *h, const json_t *run, char *why, size_t cap)
 {
     const json_t *plan = json_object_get(run, "plan"), *limits = json_object_get(run, "limits"), *step;
     const char *id = text_of(run, "run");
@@ -127,6 +131,16 @@ int history_add(struct history *h, const json_t *run, char *why, size_t cap)
     return -1;
 }
 
+int history_add(struct history *h, const json_t *run, char *why, size_t cap)
+{
+    int r;
+
+    pthread_mutex_lock(&h->lock);
+    r = add(h, run, why, cap);
+    pthread_mutex_unlock(&h->lock);
+    return r;
+}
+
 bool history_given(struct history *h, const char *serial, char *run, size_t run_cap, char *began, size_t began_cap)
 {
     static const char sql[] = "SELECT run.run, run.began FROM run JOIN step ON step.run = run.run WHERE run.serial = ? AND step.name = 'identity' AND step.verdict IN ('PASS', 'MARGINAL', 'FAIL') "
@@ -134,12 +148,14 @@ bool history_given(struct history *h, const char *serial, char *run, size_t run_
     sqlite3_stmt *q = NULL;
     bool found = false;
 
+    pthread_mutex_lock(&h->lock);
     if (sqlite3_prepare_v2(h->db, sql, -1, &q, NULL) == SQLITE_OK && sqlite3_bind_text(q, 1, serial, -1, SQLITE_STATIC) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW) {
         snprintf(run, run_cap, "%s", (const char *)sqlite3_column_text(q, 0));
         snprintf(began, began_cap, "%s", (const char *)sqlite3_column_text(q, 1));
         found = true;
     }
     sqlite3_finalize(q);
+    pthread_mutex_unlock(&h->lock);
     return found;
 }
 
@@ -147,7 +163,10 @@ json_t *history_summary(struct history *h, const char *serial, char *why, size_t
 {
     sqlite3_stmt *q = NULL;
     json_t *runs = json_array(), *summary;
-    int r = sqlite3_prepare_v2(h->db, serial != NULL ? "SELECT record FROM run WHERE serial = ? ORDER BY began" : "SELECT record FROM run ORDER BY began", -1, &q, NULL);
+    int r;
+
+    pthread_mutex_lock(&h->lock);
+    r = sqlite3_prepare_v2(h->db, serial != NULL ? "SELECT record FROM run WHERE serial = ? ORDER BY began" : "SELECT record FROM run ORDER BY began", -1, &q, NULL);
 
     if (r == SQLITE_OK && serial != NULL)
         r = sqlite3_bind_text(q, 1, serial, -1, SQLITE_STATIC);
@@ -157,9 +176,11 @@ json_t *history_summary(struct history *h, const char *serial, char *why, size_t
             json_array_append_new(runs, json_loads((const char *)sqlite3_column_text(q, 0), 0, NULL));
     }
     sqlite3_finalize(q);
+    if (r != SQLITE_DONE)
+        fail(h, "read", why, cap);
+    pthread_mutex_unlock(&h->lock);
     if (r != SQLITE_DONE) {
         json_decref(runs);
-        fail(h, "read", why, cap);
         return NULL;
     }
     summary = stats_summary(runs);

@@ -1,6 +1,6 @@
 /*
  * The station's memory: an SQLite file with a row for each run, step and measurement, for what can be asked of many runs (yield, capability, one
- * pen's past). The records themselves stay the truth: the file can be made anew from them. Not thread-safe: its user locks.
+ * pen's past). The records themselves stay the truth: the file can be made anew from them. Any thread; a call waits for the disk, and for calls of other threads.
  */
 #pragma once
 

@@ -110,9 +110,30 @@ static const char *attempt(struct slot *s)
     return close_attempt(s, r);
 }
 
+struct writing {
+    const struct record *record;
+    int r;
+};
+
+static void write_record(void *arg)
+{
+    struct writing *w = arg;
+
+    w->r = record_write(w->record);
+}
+
+/* On disk when it returns: 0 or a negative errno. */
+static int write_aside(struct slot *s)
+{
+    struct writing w = {.record = &s->record};
+
+    slot_aside(s, write_record, &w);
+    return w.r;
+}
+
 static void save(struct slot *s)
 {
-    int r = record_write(&s->record);
+    int r = write_aside(s);
 
     if (r < 0) /* the station cannot keep what it finds: it must not go on */
         STATION_ROW(s->station, s->index, snprintf(row->text, sizeof(row->text), "cannot write %.200s: %s", s->record.path, strerror(-r)));
@@ -264,7 +285,7 @@ static bool begin_record(struct slot *s)
                                "began", now, "commit", st->options.commit, "plan", "name", st->plan->name, "path", st->plan->path, "sha256", st->plan->sha256,
                                "limits", "name", st->plan->limits_name, "path", st->plan->limits_path, "sha256", st->plan->limits_sha256, "versions",
                                "mn_factory", mn_version(), "mnd", st->daemon_version, "steps");
-    return s->record.json != NULL && record_write(&s->record) == 0;
+    return s->record.json != NULL && write_aside(s) == 0;
 }
 
 /* Does the daemon's journal know a pen of this serial number? */
@@ -285,6 +306,21 @@ static bool journal_knows(struct slot *s, const char *serial)
     return found;
 }
 
+struct claim {
+    const struct slot *slot;
+    const char *serial;
+    char *why;
+    size_t cap;
+    bool granted;
+};
+
+static void claim_label(void *arg)
+{
+    struct claim *c = arg;
+
+    c->granted = station_claim(c->slot->station, c->slot->index, c->serial, c->why, c->cap);
+}
+
 static enum outcome label_error(struct slot *s, const char *sentence)
 {
     slot_error(s, "%s", sentence);
@@ -299,6 +335,7 @@ static enum outcome look_at_label(struct slot *s, const char *serial)
     bool is_its_own = strcmp(s->pen.serial, serial) == 0;
     struct mn_factory f;
     char why[300];
+    struct claim claim = {.slot = s, .serial = serial, .why = why, .cap = sizeof(why)};
 
     if (!plan_is_for_good(st->plan))
         return DONE;
@@ -313,7 +350,8 @@ static enum outcome look_at_label(struct slot *s, const char *serial)
     }
     if (!st->options.commit || is_its_own || serial[0] == '\0')
         return DONE;
-    if (!station_claim(s->station, s->index, serial, why, sizeof(why)))
+    slot_aside(s, claim_label, &claim);
+    if (!claim.granted)
         return label_error(s, why);
     if (st->options.relabel || !journal_knows(s, serial))
         return DONE;
@@ -368,6 +406,13 @@ static enum outcome prepare(struct slot *s)
     return DONE;
 }
 
+static void note_end(void *arg)
+{
+    struct slot *s = arg;
+
+    station_done(s->station, s->index, s->record.json);
+}
+
 static void finish(struct slot *s, uint64_t began_ms)
 {
     const char *verdict;
@@ -391,8 +436,8 @@ static void finish(struct slot *s, uint64_t began_ms)
     if (s->station->options.relabel)
         json_object_set_new(s->record.json, "relabel", json_true());
     save(s);
-    station_release(s->station, s->index);
-    station_done(s->station, s->index, s->record.json);
+    slot_aside(s, note_end, s);
+    station_release(s->station, s->index); /* not before the history has it: another slot may ask for this label */
 }
 
 bool slot_run(struct slot *s)

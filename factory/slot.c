@@ -32,21 +32,37 @@ enum outcome slot_ok(struct slot *s, int r, const char *doing)
     return ERROR;
 }
 
+/* Waits for the daemon, for ms, or until also_fd is readable (-1: none), and takes what has come: an error of libmn. */
+static int exchange(struct slot *s, unsigned ms, int also_fd)
+{
+    struct pollfd fds[2] = {{.fd = mn_fd(s->client), .events = mn_events(s->client)}, {.fd = also_fd, .events = POLLIN}};
+    int due = mn_timeout_ms(s->client);
+    unsigned wait = due >= 0 && (unsigned)due < ms ? (unsigned)due : ms;
+
+    poll(fds, 2, (int)(wait < TURN_MS ? wait : TURN_MS));
+    return mn_process(s->client);
+}
+
 /* One wait, and what it brings. */
 static enum outcome turn(struct slot *s, unsigned ms)
 {
-    struct pollfd fd = {.fd = mn_fd(s->client), .events = mn_events(s->client)};
-    int due = mn_timeout_ms(s->client);
-    unsigned wait = due >= 0 && (unsigned)due < ms ? (unsigned)due : ms;
-    int r;
-
     if (atomic_load(&s->station->aborting) && !s->in_teardown)
         return ABORTED;
     if (station_now_ms() >= s->deadline_ms)
         return slot_error(s, "the time limit of %u s is over", s->step != NULL ? s->step->time_limit_s : SLOT_TEARDOWN_MS / 1000);
-    poll(&fd, 1, (int)(wait < TURN_MS ? wait : TURN_MS));
-    r = mn_process(s->client);
-    return r == MN_OK ? DONE : slot_ok(s, r, "go on");
+    return slot_ok(s, exchange(s, ms, -1), "go on");
+}
+
+static bool serve(void *ctx, int done_fd)
+{
+    struct slot *s = ctx;
+
+    return s->client != NULL && exchange(s, TURN_MS, done_fd) == MN_OK;
+}
+
+void slot_aside(struct slot *s, aside_work *work, void *arg)
+{
+    aside_run(work, arg, serve, s);
 }
 
 enum outcome slot_wait_for(struct slot *s, slot_condition *condition, uint64_t arg, unsigned limit_ms, bool *held)
@@ -365,7 +381,7 @@ static void on_event(mn_client *c, const struct mn_event *e, void *user)
 
 int slot_connect(struct slot *s)
 {
-    struct mn_options o = {.socket = s->station->options.socket, .name = "mn-factory", .on_event = on_event, .user = s, .liveness_ms = MN_LIVENESS_MAX_MS /* a station with many slots may be busy */};
+    struct mn_options o = {.socket = s->station->options.socket, .name = "mn-factory", .on_event = on_event, .user = s};
     struct mn_pens pens;
     char message[300];
     int r;

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "aside.h"
 #include "fixture.h"
 #include "record.h"
 #include "station.h"
@@ -87,6 +88,9 @@ typedef bool slot_condition(const struct slot *s, uint64_t arg);
 enum outcome slot_wait_for(struct slot *s, slot_condition *condition, uint64_t arg, unsigned limit_ms, bool *held);
 /* The same, but not holding is an error: "<what> did not come within ..." */
 enum outcome slot_await(struct slot *s, slot_condition *condition, uint64_t arg, unsigned limit_ms, const char *what);
+
+/* What waits for a disk: work(arg) in another thread, while the connection lives, whatever the step's limit says. work() touches nothing of what events change. */
+void slot_aside(struct slot *s, aside_work *work, void *arg);
 
 double slot_parameter(const struct slot *s, const char *name);
 void slot_measure(struct slot *s, const char *name, const char *unit, double value);

@@ -108,10 +108,10 @@ void station_done(struct station *st, unsigned slot, const json_t *run)
     int verdict = verdict_of(run);
 
     verdict_reason(run, text, sizeof(text));
-    pthread_mutex_lock(&st->lock);
-    st->verdicts[verdict]++;
     if (st->history != NULL && history_add(st->history, run, why, sizeof(why)) < 0)
         snprintf(text, sizeof(text), "%s", why);
+    pthread_mutex_lock(&st->lock);
+    st->verdicts[verdict]++;
     pthread_mutex_unlock(&st->lock);
     STATION_ROW(st, slot, {
         snprintf(row->verdict, sizeof(row->verdict), "%s", text_of(run, "verdict"));
@@ -152,14 +152,14 @@ bool station_claim(struct station *st, unsigned slot, const char *serial, char *
             free = false;
         }
     }
-    if (free && st->history != NULL && history_given(st->history, serial, run, sizeof(run), began, sizeof(began)) && !st->options.relabel) {
-        snprintf(why, cap, "%s was given to another pen on %.10s, run %s: print another label, or run with --relabel", serial, began, run);
-        free = false;
-    }
     if (free)
         snprintf(st->claimed[slot], sizeof(st->claimed[slot]), "%s", serial);
     pthread_mutex_unlock(&st->lock);
-    return free;
+    if (!free || st->options.relabel || st->history == NULL || !history_given(st->history, serial, run, sizeof(run), began, sizeof(began)))
+        return free;
+    snprintf(why, cap, "%s was given to another pen on %.10s, run %s: print another label, or run with --relabel", serial, began, run);
+    station_release(st, slot);
+    return false;
 }
 
 void station_release(struct station *st, unsigned slot)

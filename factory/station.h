@@ -44,12 +44,12 @@ struct station {
     atomic_bool aborting;
     atomic_uint running;
     atomic_uint numbered;          /* runs, for their ids */
+    struct history *history;       /* NULL: none */
 
-    pthread_mutex_t lock;          /* of all below */
+    pthread_mutex_t lock;          /* of all below; nobody waits for a disk while it holds it */
     struct row rows[STATION_SLOTS_MAX];
     unsigned *busy;                /* slots in each step, for at_once */
     uint64_t lost_ms[STATION_SLOTS_MAX]; /* when a slot's pen went by itself */
-    struct history *history;       /* NULL: none */
     unsigned verdicts[5];          /* runs that ended, by VERDICT_ */
     unsigned found_done;           /* pens that had left the factory already: no runs */
     char claimed[STATION_SLOTS_MAX][MN_SERIAL_MAX + 1]; /* labels that are being written, or were, by slots of this process */
@@ -65,12 +65,12 @@ bool station_enter_step(struct station *st, size_t step);
 void station_leave_step(struct station *st, size_t step);
 /* This slot's pen went at gone_ms: did all of its hub within a second? The hub's name, or NULL. Waits a moment for the others' threads. */
 const char *station_lost_hub(struct station *st, unsigned slot, uint64_t gone_ms, char out[40]);
-/* The run of this record is over: counted, shown, and into the history. */
+/* The run of this record is over: into the history, counted and shown. Waits for the disk. */
 void station_done(struct station *st, unsigned slot, const json_t *run);
 
 /* The pen in this slot has left the factory: that is no run. */
 void station_found_done(struct station *st, unsigned slot, const char *serial);
-/* A label that is to be written for good is this slot's pen's from now on; false after a sentence: another pen has it, or had it. */
+/* A label that is to be written for good is this slot's pen's from now on; false after a sentence: another pen has it, or had it. Waits for the disk. */
 bool station_claim(struct station *st, unsigned slot, const char *serial, char *why, size_t cap);
 void station_release(struct station *st, unsigned slot);
 

@@ -76,14 +76,14 @@ class Station:
     def say(self, slot, line):
         return self.mnctl("--pen", f"@sim-{slot}", "sim", *line.split())
 
-    def start(self, plan, *options):
+    def start(self, plan, *options, env=None):
         self.runs += 1
         self.out = f"{self.dir}/out{self.runs}"
-        return subprocess.Popen([f"{BIN}/mn-factory", "run", plan, "--plain", "--out", self.out, *([] if "--database" in options else ["--database", self.database]), *options], env=self.env,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen([f"{BIN}/mn-factory", "run", plan, "--plain", "--out", self.out, *([] if "--database" in options else ["--database", self.database]), *options],
+                                env={**self.env, **(env or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def run(self, plan, *options, seconds=600):
-        p = self.start(plan, *options)
+    def run(self, plan, *options, seconds=600, env=None):
+        p = self.start(plan, *options, env=env)
         try:
             self.text = p.communicate(timeout=seconds)[0]
         except subprocess.TimeoutExpired:
@@ -409,6 +409,16 @@ def slots():
         ok("a_dead_pen_delays_no_other", [r["verdict"] == "PASS" for r in st.records()] == [True, True, False, True] and dead.returncode in (1, 3), text)
 
 
+def slow_disk():
+    """Each sync takes longer than a program may be silent that holds a pen (2 s): no slot waits for its own record, nor for another's place in the history."""
+    with Station(2) as st:
+        p = plan(["step: calibrate", "step: current"])
+        began = time.monotonic()
+        code = st.run(p, "--slots", "2", env={"LD_PRELOAD": f"{BIN}/slow_disk.so", "MN_DISK_MS": "2500"})
+        ok("a_slow_disk_costs_no_slot_its_pen", code == 0 and "did not answer" not in st.log() and [r["verdict"] for r in st.records()] == ["PASS"] * 2 and st.station()["runs"] == 2
+           and time.monotonic() - began > 15, st.text + st.log())
+
+
 def words():
     def run(*argv):
         return subprocess.run([f"{BIN}/mn-factory", *argv], capture_output=True, text=True, env=dict(os.environ, MN_SOCKET=f"{folder}/nobody"))
@@ -478,7 +488,7 @@ def side_by_side(stations):
 
 
 try:
-    for suite in {"line": (eight_pens, rules, verdict_rules, slots, words), "sanitized": (rules, verdict_rules, slots), "verdicts": (verdict_rules, words), "defects": (defects,), "good": (good,)}[SUITE]:
+    for suite in {"line": (eight_pens, rules, verdict_rules, slots, slow_disk, words), "sanitized": (rules, verdict_rules, slots), "verdicts": (verdict_rules, words), "disk": (slow_disk,), "defects": (defects,), "good": (good,)}[SUITE]:
         suite()
 finally:
     subprocess.run(["rm", "-rf", folder])

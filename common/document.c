@@ -5,14 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h> /* libyaml's */
+#include <yaml.h> /* libyaml */
 
 #include "escape.h"
 #include "document_private.h"
 
 enum { KEYS_MAX = 256 };
 
-struct block { /* memory that lives as long as its document */
+struct block { /* memory that is freed with the document */
     struct block *next;
     max_align_t data[];
 };
@@ -24,10 +24,10 @@ struct document {
     char name[];
 };
 
-struct level { /* of nesting, while the document is built */
+struct level { /* a level of nesting while the document is built */
     struct node *container;
     struct node **end; /* where the next node goes */
-    struct node *key;  /* of a mapping: the one that waits for its value */
+    struct node *key;  /* of a mapping: the key whose value comes next */
     size_t count;
 };
 
@@ -35,7 +35,7 @@ struct build {
     struct document *document;
     char *why;
     size_t cap;
-    int error; /* 0, or a negative errno after a sentence */
+    int error; /* 0, or a negative errno with the message in why */
     int depth;
     struct level levels[DOCUMENT_DEPTH_MAX];
 };
@@ -102,7 +102,7 @@ bool node_wrong(char *why, size_t cap, const struct node *at, const char *format
 
 static bool refuse(struct build *b, unsigned line, unsigned column, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* Line 0: of the whole file, and the sentence goes on behind its name. */
+/* Sets the error's message. Line 0: about the whole file; the message follows its name. */
 static bool refuse(struct build *b, unsigned line, unsigned column, const char *format, ...)
 {
     va_list ap;
@@ -322,7 +322,7 @@ static bool build(struct build *b, const char *text, size_t n)
     return good;
 }
 
-/* Empty is good; anything else is a mapping. */
+/* The root is empty or a mapping. */
 static bool check_root(struct build *b)
 {
     struct node *root = b->document->root;

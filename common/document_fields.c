@@ -24,7 +24,7 @@ static void put_whole(char *out, size_t cap, const struct unit *units, size_t co
     snprintf(out, cap, "a whole number%s%s, %llu to %llu", count > 0 ? " of " : "", count > 0 ? units[0].name : "", (unsigned long long)low, (unsigned long long)high);
 }
 
-/* A number as it stands there; false, with the reason, where it is none. */
+/* Parses a number. False, with the reason in why, if it is none. */
 static bool read_number(const struct node *at, const struct unit *units, size_t count, double *out, char why[QUANTITY_WHY_MAX])
 {
     static const struct unit none = {"", 1};
@@ -114,7 +114,7 @@ static bool check_values(const struct node *list, const struct field *f, char *w
     return true;
 }
 
-/* No two rows have the same text in the column that must differ. */
+/* Checks that no two rows have the same text in the column that must be unique. */
 static bool check_once(const struct node *list, const struct field *f, const char *rows, uint32_t count, char *why, size_t cap)
 {
     const struct field *column = f->row;

@@ -1,4 +1,4 @@
-/* The formats of escape.h that are written into files. */
+/* The functions of escape.h that write to files. */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
@@ -34,7 +34,7 @@ struct conversion {
     char kind;
 };
 
-/* How many characters of the format it is. */
+/* Parses a conversion; returns its length in the format. */
 static size_t parse(const char *format, struct conversion *c)
 {
     size_t n = 1 + strspn(format + 1, "-+ #0123456789");

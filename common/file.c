@@ -33,7 +33,7 @@ const char *file_kind(mode_t mode)
     return S_ISREG(mode) ? "a file" : S_ISDIR(mode) ? "a folder" : S_ISLNK(mode) ? "a symbolic link" : S_ISFIFO(mode) ? "a FIFO" : S_ISSOCK(mode) ? "a socket" : "a device";
 }
 
-/* Reads up to most + 1 bytes: one more than there may be says that there are too many. */
+/* Reads up to most + 1 bytes: the one above the limit shows that the file is too long. */
 static char *read_all(int fd, size_t most, size_t *n)
 {
     char *text = NULL;
@@ -75,7 +75,7 @@ char *file_read(const char *path, size_t most, size_t *n, char *why, size_t cap)
     char *text;
     int fd, e;
 
-    /* First by its name, for opening a device or a FIFO may wait, or do something. */
+    /* stat() before open(), since opening a device or a FIFO may block or have an effect. */
     if (stat(path, &s) < 0)
         return refuse(errno, path, why, cap, "%s", strerror(errno));
     if (!S_ISREG(s.st_mode))
@@ -83,7 +83,7 @@ char *file_read(const char *path, size_t most, size_t *n, char *why, size_t cap)
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return refuse(errno, path, why, cap, "%s", strerror(errno));
-    if (fstat(fd, &s) < 0 || !S_ISREG(s.st_mode)) { /* another one by now */
+    if (fstat(fd, &s) < 0 || !S_ISREG(s.st_mode)) { /* replaced by another file meanwhile */
         close(fd);
         return refuse(EINVAL, path, why, cap, "it is no file any more");
     }
@@ -108,7 +108,7 @@ static const char *folder_of(const char *path, char *out, size_t cap)
     return out[0] != '\0' ? out : "/";
 }
 
-/* Written through, not over. */
+/* Whether the path is a stream, to which output is written directly instead of replacing a file. */
 static bool is_stream(const char *path)
 {
     struct stat s;

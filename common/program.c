@@ -17,7 +17,7 @@ enum { OPTIONS_MAX = 64, WORD_MAX = 80 };
 void program_begin(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) < 0) /* the lowest number that is free: this one */
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) < 0) /* takes the lowest free number, which is fd */
             abort();
     }
     setlocale(LC_CTYPE, "");
@@ -49,7 +49,7 @@ void program_wrong_option(const char *name, char *const *argv, const struct opti
     }
     if (known != NULL) {
         fprintf(stderr, "%s: --%s %s\n", name, known->name, known->has_arg == required_argument ? "needs a value" : "takes no value");
-    } else if (optopt != 0) { /* a letter, perhaps in the middle of a word */
+    } else if (optopt != 0) { /* a short option, possibly among several in one word */
         fprintf(stderr, "%s: there is no option -%s\n", name, escape_terminal(shown, sizeof(shown), (char[]){(char)optopt}, 1));
     } else {
         snprintf(text, sizeof(text), "%.*s", (int)strcspn(word + strspn(word, "-"), "="), word + strspn(word, "-"));

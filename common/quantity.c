@@ -13,7 +13,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* The text without blanks around it; false: it is too long to be any of these. */
+/* Removes blanks around the text. False if it is too long to be a quantity. */
 static bool trim(const char *text, char *out, size_t cap, char why[QUANTITY_WHY_MAX])
 {
     size_t n;
@@ -31,7 +31,7 @@ static bool trim(const char *text, char *out, size_t cap, char why[QUANTITY_WHY_
     return false;
 }
 
-/* How long a number is at the beginning of the text: digits, perhaps with a sign before and a fraction behind. 0: it is none. */
+/* The length of the number that the text begins with: digits with an optional sign and fraction. 0: none. */
 static size_t number_length(const char *text)
 {
     size_t sign = text[0] == '+' || text[0] == '-', whole = strspn(text + sign, "0123456789"), n = sign + whole;
@@ -41,7 +41,7 @@ static size_t number_length(const char *text)
     return whole > 0 ? n : 0;
 }
 
-/* Decimal digits with a point: what strtod() makes of them in every locale is made here of two whole parts. */
+/* Converts decimal digits with a point, independent of the locale (strtod() is not). */
 static double number_of(const char *text, size_t n)
 {
     double value = 0, place = 0;
@@ -133,7 +133,7 @@ static const struct {
     {"y", 365 * DAY_S}, {"year", 365 * DAY_S}, {"years", 365 * DAY_S},
 };
 
-/* "5d", "2 weeks", "5 days ago"; 0: it is no length. */
+/* Parses "5d", "2 weeks", "5 days ago". False if it is no length of time. */
 static bool parse_length(const char *word, char m, int64_t *seconds)
 {
     size_t n = number_length(word), used;
@@ -165,7 +165,7 @@ static bool parse_length(const char *word, char m, int64_t *seconds)
     return false;
 }
 
-/* The day that is so many days before today. */
+/* The day this many days before today. */
 static bool day_before(time_t now, int days, struct moment *out)
 {
     struct tm tm;

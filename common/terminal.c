@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Of term.h only this: the rest of it is macros with names like "columns" and "lines". */
+/* The only declaration needed of term.h, which defines macros like "columns" and "lines". */
 extern int setupterm(const char *term, int fd, int *error);
 extern int tigetnum(const char *capability);
 extern char *tigetstr(const char *capability);
@@ -20,7 +20,7 @@ bool terminal_has_utf8(void)
     return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 }
 
-/* Terminfo knows this kind of terminal; asked once. */
+/* Whether terminfo knows this terminal; looked up once. */
 static bool is_known(void)
 {
     static enum { NOT_ASKED, NO, YES } known;

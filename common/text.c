@@ -33,7 +33,7 @@ size_t text_page_columns(void)
     return (size_t)(columns > PAGE_WIDEST ? PAGE_WIDEST : columns < PAGE_NARROWEST ? PAGE_NARROWEST : columns);
 }
 
-/* The next character: its bytes (at least 1 unless at the end) and its columns. */
+/* The number of bytes of the next character (at least 1 unless at the end) and of columns. */
 static size_t next_character(const char *text, size_t *columns)
 {
     mbstate_t state = {0};

@@ -32,7 +32,7 @@ static int refuse(const struct reason *why, int error, const char *format, ...)
     return -error;
 }
 
-/* Who is behind the socket at the path? 0: nobody. */
+/* Finds out whether somebody listens at the path. 0: nobody. */
 static int ask(const struct sockaddr_un *address, int type, const struct reason *why)
 {
     int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), e;
@@ -56,7 +56,7 @@ static int ask(const struct sockaddr_un *address, int type, const struct reason 
     }
 }
 
-/* Makes room at the path, of an old socket only. */
+/* Removes an old socket at the path; nothing else is removed. */
 static int clear(const struct sockaddr_un *address, int type, const struct reason *why)
 {
     struct stat s;

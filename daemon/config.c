@@ -63,7 +63,7 @@ int config_log_level(const char *name)
     return -1;
 }
 
-/* NULL: all is well. Else the option that is not, and why. */
+/* Returns NULL, or the name of the option that is wrong, with the reason in why. */
 static const char *check_texts(const struct config *c, char *why, size_t cap)
 {
     if (config_log_level(c->log_level) < 0) {

@@ -27,7 +27,7 @@
 
 enum { CLOSE_LIMIT_US = 2000000, CLOSE_CHECK_US = 10000, STOP_US = 50000 };
 
-static const struct { /* signals that mean something; the rest means nothing */
+static const struct { /* handled signals; all others are ignored */
     int number;
     const char *name;
 } endings[] = {{SIGTERM, "SIGTERM"}, {SIGINT, "Ctrl-C"}, {SIGQUIT, "SIGQUIT"}};
@@ -48,7 +48,7 @@ struct daemon {
     uint64_t close_by_us;
 };
 
-/* penstub stands beside mnd. */
+/* The path of penstub, which is installed next to mnd. */
 static int start_simulation(struct daemon *d)
 {
     char path[PATH_MAX + 16], self[PATH_MAX] = "";
@@ -72,7 +72,7 @@ static int start_simulation(struct daemon *d)
     return r;
 }
 
-/* Pens close by themselves once their transfers are back; a pen that does not let go is not waited for for ever. */
+/* Pens close once their transfers have returned. A pen whose transfers do not return is waited for only for a limited time. */
 static int on_closing(sd_event_source *s, uint64_t usec, void *userdata)
 {
     struct daemon *d = userdata;
@@ -105,11 +105,11 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, vo
     d->server = NULL;
     sd_event_now(d->event, CLOCK_MONOTONIC, &now_us);
     d->close_by_us = now_us + CLOSE_LIMIT_US;
-    /* Some patience: the STOP requests arrive before the pens are let go. */
+    /* Give the STOP requests time to arrive before the pens are closed. */
     return sd_event_add_time(d->event, &d->closing, CLOCK_MONOTONIC, now_us + STOP_US, 1000, on_closing, d);
 }
 
-/* A site's policy that was named, or is where it belongs, must be a good one. */
+/* Loads the site's policy, if one is configured or at its default path. It must be valid. */
 static int load_policy(struct site *site, const struct config *c)
 {
     const char *path = c->policy[0] != '\0' ? c->policy : POLICY_PATH_DEFAULT;
@@ -125,7 +125,7 @@ static int load_policy(struct site *site, const struct config *c)
     return r;
 }
 
-/* Sessions that are open were begun by the policy that is in force, and end by it. */
+/* Reloads the policy. Open sessions began under the policy in force, so it is not replaced while there are any. */
 static void reload_policy(struct daemon *d, const struct config *next)
 {
     static struct site site;
@@ -205,7 +205,7 @@ static int take_signals(struct daemon *d)
     return r < 0 ? r : sd_event_add_signal(d->event, &d->reload, SIGHUP, on_reload, d);
 }
 
-/* As many descriptors as may be had: 1024, which is the limit otherwise, is for programs that use select(). */
+/* Raises the limit of descriptors to its maximum. The default of 1024 exists for programs that use select(). */
 static void raise_descriptor_limit(void)
 {
     struct rlimit l;
@@ -255,7 +255,7 @@ static int start(struct daemon *d)
         return r;
     if ((r = load_policy(&d->site, &d->config)) < 0 || (r = start_server(d)) < 0)
         return r;
-    hub_open_journal(d->hub, d->config.journal, &limits); /* after the socket: another mnd may have it */
+    hub_open_journal(d->hub, d->config.journal, &limits); /* after the socket, which shows whether another mnd is running */
     sd_event_set_watchdog(d->event, true);
     sd_notify(0, "READY=1");
     log_info("mnd %s ready at %s%s", MN_VERSION, d->config.socket, d->config.usb ? "" : ", without USB");

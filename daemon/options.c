@@ -54,7 +54,7 @@ static int copy_path(char *out, size_t cap, const char *path)
     return -1;
 }
 
-/* The file first, then the command line over it. -1: go on; else the exit code. */
+/* Reads the file, then the command line, which overrides it. Returns -1 to go on, else the exit code. */
 static int read_config(struct config *c, const char *path, bool check_only)
 {
     char why[400];
@@ -177,7 +177,7 @@ int options_apply(const struct options *o, struct config *c)
 {
     int option, r = -1;
 
-    optind = 0; /* begins anew */
+    optind = 0; /* restarts getopt */
     while (r < 0 && (option = getopt_long(o->argc, o->argv, "h", longs, NULL)) != -1) {
         if (option != OPT_CONFIG && option != OPT_CHECK)
             r = parse_option(c, option);
@@ -185,7 +185,7 @@ int options_apply(const struct options *o, struct config *c)
     return r;
 }
 
-/* Two passes: --config, wherever it stands, then the rest over the file. */
+/* Two passes: the first for --config, wherever it stands; the second for the options that override the file. */
 int options_parse(struct options *o)
 {
     struct config *c = &o->config;

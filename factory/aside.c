@@ -20,7 +20,7 @@ static void *work_thread(void *arg)
 
     a->work(a->arg);
     atomic_store(&a->done, true);
-    if (write(a->done_fd, &one, sizeof(one)) < 0) /* an eventfd of 0 takes it; and serve() ends its turns by time, too */
+    if (write(a->done_fd, &one, sizeof(one)) < 0) /* cannot fail on an eventfd at 0; if it did, serve()'s own timeout ends the wait */
         return NULL;
     return NULL;
 }

@@ -40,7 +40,7 @@ int child_start(struct child *c, const char *program, const char *argument)
     }
     c->pid = fork();
     if (c->pid == 0) {
-        setsid(); /* a group of its own, and no terminal: it cannot ask the person at the station, and fails at once if it tries */
+        setsid(); /* a process group of its own, without a terminal: a program that asks the operator something fails at once */
         signal(SIGPIPE, SIG_DFL);
         if (dup2(in[0], STDIN_FILENO) >= 0 && dup2(out[1], STDOUT_FILENO) >= 0)
             execl(program, program, argument, (char *)NULL);
@@ -61,7 +61,7 @@ int child_start(struct child *c, const char *program, const char *argument)
     return 0;
 }
 
-/* Takes what it has said: 1 a whole line is there, 0 not yet, -1 it has ended, or says too much. */
+/* Reads its output. 1: a whole line is buffered; 0: not yet; -1: it has ended, or the line is too long. */
 static int take(struct child *c)
 {
     for (;;) {
@@ -107,7 +107,7 @@ static int take_answer(struct child *c)
     return r;
 }
 
-/* Writes as far as it takes it; false: it is gone. */
+/* Writes as much as the pipe takes. False if the program has closed it. */
 static bool give(struct child *c, const char **text)
 {
     size_t n = strlen(*text);
@@ -135,7 +135,7 @@ static json_t *parse(struct child *c, char *why, size_t cap)
     return answer;
 }
 
-/* Nothing of an earlier question is left that could be taken for the next one's answer. */
+/* Checks that nothing is left of an earlier request that could be taken for the reply to the next one. */
 static bool is_in_step(struct child *c, char *why, size_t cap)
 {
     if (c->half_asked)
@@ -145,7 +145,7 @@ static bool is_in_step(struct child *c, char *why, size_t cap)
     else
         return true;
     while (c->fill > 0 && memchr(c->line, '\n', c->fill) != NULL)
-        drop_line(c); /* said once: the next question is asked, and a fixture must be told to be safe */
+        drop_line(c); /* reported once only: the next request is sent, since a fixture must be told to be safe */
     return false;
 }
 
@@ -203,7 +203,7 @@ int child_end(struct child *c)
     while (c->pid > 0 && (done = waitpid(c->pid, &status, WNOHANG)) == 0 && now_ms() < end_ms)
         poll(NULL, 0, 5);
     if (c->pid > 0) {
-        kill(-c->pid, SIGKILL); /* its own children, too */
+        kill(-c->pid, SIGKILL); /* the whole process group */
         if (done == 0)
             waitpid(c->pid, &status, 0);
     }

@@ -1,4 +1,4 @@
-/* report and station: what was done, as files and in the terminal. */
+/* report and station: past runs, as files and in the terminal. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* run: slots are found, each gets its thread, and what comes of it is written down. */
+/* run: finds the slots, starts a thread for each, shows their progress and writes the reports. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -28,14 +28,14 @@ static void on_signal(int signal)
 {
     (void)signal;
     interrupted = 1;
-    atomic_store(&station.aborting, true); /* here and now: the thread that shows things may be waiting for its terminal */
+    atomic_store(&station.aborting, true); /* set here, because the main thread may be blocked by its terminal */
 }
 
 static int read_key(struct station *st)
 {
     char why[400], *key;
 
-    if (st->plan->key_file[0] == '\0') { /* of simulated pens only: real ones refuse it */
+    if (st->plan->key_file[0] == '\0') { /* the key of simulated pens; real pens reject it */
         st->key_length = (size_t)snprintf((char *)st->key, sizeof(st->key), "mn simulated pens only");
         return 0;
     }
@@ -69,7 +69,7 @@ static void add_slot(struct station *st, const char *port)
         *c = *c == ' ' ? '-' : *c;
 }
 
-/* The ports that have pens: those that are there, or as many as are wanted. */
+/* Finds the ports with pens. With --slots, waits until there are that many. */
 static int find_slots(struct station *st, const struct words *w)
 {
     struct mn_options o = {.socket = st->options.socket, .name = "mn-factory"};
@@ -128,9 +128,9 @@ static void *slot_thread(void *arg)
         s->deadline_ms = UINT64_MAX;
         s->expected_gone = true;
         s->in_teardown = false;
-        while (held && s->present && slot_wait(s, 50) == DONE) /* until somebody takes it out ... */
+        while (held && s->present && slot_wait(s, 50) == DONE) /* until the pen is taken out ... */
             ;
-        while (held && !slot_is_ready(s, 0) && slot_wait(s, 50) == DONE) /* ... and puts the next one in */
+        while (held && !slot_is_ready(s, 0) && slot_wait(s, 50) == DONE) /* ... and the next one is put in */
             ;
         held = held && !atomic_load(&st->aborting);
     }
@@ -140,7 +140,7 @@ static void *slot_thread(void *arg)
     return NULL;
 }
 
-/* It is one, and may be written in: the records of an hour want to go there. Else errno says why. */
+/* Whether path is a folder that can be written to, checked before an hour of work is stored there. If not, errno says why. */
 static bool is_folder(const char *path)
 {
     struct stat s;
@@ -159,7 +159,7 @@ static int cannot_write(const char *folder)
     return EXIT_ERROR;
 }
 
-/* With those above it. */
+/* Makes the folder and its parents. */
 static int make_folder(const char *path)
 {
     char part[512];
@@ -198,7 +198,7 @@ static int prepare_output(struct station *st, const struct words *w)
     return st->history != NULL ? EXIT_PASSED : print_error(why);
 }
 
-/* The worst of all runs; docs/factory.md. */
+/* The exit code of the worst verdict; see docs/factory.md. */
 static int exit_code(const struct station *st)
 {
     if (st->verdicts[VERDICT_ABORTED] > 0)
@@ -209,10 +209,10 @@ static int exit_code(const struct station *st)
         return EXIT_FAILED;
     if (st->verdicts[VERDICT_DRY_RUN] > 0)
         return EXIT_DRY_RUN;
-    return st->verdicts[VERDICT_PASS] > 0 ? EXIT_PASSED : EXIT_FAILED; /* nothing tested is no success: every pen had left the factory already */
+    return st->verdicts[VERDICT_PASS] > 0 ? EXIT_PASSED : EXIT_FAILED; /* no run at all (all pens had left the factory) is not a success */
 }
 
-/* How many of these runs have written something for good. */
+/* The number of runs that wrote something irreversible. */
 static unsigned count_written(const json_t *runs)
 {
     const json_t *run, *step;
@@ -230,7 +230,7 @@ static unsigned count_written(const json_t *runs)
     return n;
 }
 
-/* What failed where, and how it ended: the last thing that is read. */
+/* Prints the summary: which pens did not pass, why, and the totals. */
 static void print_end(const struct station *st, const json_t *runs, const char *page)
 {
     const json_t *run;
@@ -334,7 +334,7 @@ int cmd_run(const struct words *w)
         strcpy(st->name, "?");
     pthread_mutex_init(&st->lock, NULL);
     st->busy = calloc(st->plan->step_count, sizeof(*st->busy));
-    json_object_seed(0); /* before there are threads */
+    json_object_seed(0); /* before threads are started, as jansson requires */
     r = st->busy == NULL ? print_error("out of memory") : read_key(st) < 0 ? EXIT_ERROR : find_slots(st, w);
     if (r == EXIT_PASSED)
         r = prepare_output(st, w);

@@ -41,7 +41,7 @@ static int request(struct fixture *f, char *answer, size_t answer_cap, char *why
     return -1;
 }
 
-/* A number as people write it, and nothing else that strtod() takes; else the text. */
+/* Parses a plain decimal number (no "inf" or hex, which strtod() would accept); anything else stays text. */
 static json_t *parse_value(const char *text)
 {
     static const struct unit one = {"", 1};
@@ -74,7 +74,7 @@ static double number_of(const json_t *j, const char *key)
     return json_number_value(json_object_get(j, key));
 }
 
-/* From when something was done to the pen until it showed: in the model's own time, which no busy machine stretches. */
+/* The time between two events in the model's own clock, which the load of this machine does not stretch. */
 static void put_interval(json_t *j, const char *name, const char *from, const char *to)
 {
     double ms = number_of(j, to) - number_of(j, from);

@@ -11,7 +11,7 @@
 
 struct history {
     sqlite3 *db;
-    pthread_mutex_t lock; /* a transaction is one thread's */
+    pthread_mutex_t lock; /* held for a whole transaction */
 };
 
 static const char schema[] =

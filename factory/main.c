@@ -71,81 +71,110 @@ static void print_help(void)
 
 /* ---- words ---- */
 
-/* -1: go on. */
-static int parse(struct words *w, int argc, char **argv)
+enum { SLOTS = 256, SLOT, COMMIT, KEEP_GOING, REPEAT, OUT, DATABASE, PLAIN, JSON, SOCKET, HTML, JUNIT, CSV, RELABEL, FORCE };
+
+static const struct option long_options[] = {
+    {"slots", required_argument, NULL, SLOTS},       {"slot", required_argument, NULL, SLOT},
+    {"commit", no_argument, NULL, COMMIT},           {"keep-going", no_argument, NULL, KEEP_GOING},
+    {"repeat", no_argument, NULL, REPEAT},           {"relabel", no_argument, NULL, RELABEL},
+    {"out", required_argument, NULL, OUT},           {"database", required_argument, NULL, DATABASE},
+    {"plain", no_argument, NULL, PLAIN},             {"json", no_argument, NULL, JSON},
+    {"socket", required_argument, NULL, SOCKET},     {"html", required_argument, NULL, HTML},
+    {"junit", required_argument, NULL, JUNIT},       {"csv", required_argument, NULL, CSV},
+    {"force", no_argument, NULL, FORCE},             {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+/* Where the value of an option goes that takes any text; NULL: it is another option. */
+static const char **text_option(struct words *w, int option)
 {
-    enum { SLOTS = 256, SLOT, COMMIT, KEEP_GOING, REPEAT, OUT, DATABASE, PLAIN, JSON, SOCKET, HTML, JUNIT, CSV, RELABEL, FORCE };
-    static const struct option longs[] = {
-        {"slots", required_argument, NULL, SLOTS},   {"slot", required_argument, NULL, SLOT},       {"commit", no_argument, NULL, COMMIT},
-        {"keep-going", no_argument, NULL, KEEP_GOING}, {"repeat", no_argument, NULL, REPEAT}, {"relabel", no_argument, NULL, RELABEL}, {"out", required_argument, NULL, OUT},
-        {"database", required_argument, NULL, DATABASE}, {"plain", no_argument, NULL, PLAIN},       {"json", no_argument, NULL, JSON},
-        {"socket", required_argument, NULL, SOCKET}, {"html", required_argument, NULL, HTML},       {"junit", required_argument, NULL, JUNIT},
-        {"csv", required_argument, NULL, CSV}, {"force", no_argument, NULL, FORCE},       {"help", no_argument, NULL, 'h'},              {0},
-    };
+    switch (option) {
+    case OUT:
+        return &w->o.out;
+    case DATABASE:
+        return &w->o.database;
+    case SOCKET:
+        return &w->o.socket;
+    case HTML:
+        return &w->html;
+    case JUNIT:
+        return &w->junit;
+    case CSV:
+        return &w->csv;
+    default:
+        return NULL;
+    }
+}
+
+/* What an option without a value sets; NULL: it is another option. */
+static bool *flag_option(struct words *w, int option)
+{
+    switch (option) {
+    case COMMIT:
+        return &w->o.commit;
+    case KEEP_GOING:
+        return &w->o.keep_going;
+    case REPEAT:
+        return &w->o.repeat;
+    case RELABEL:
+        return &w->o.relabel;
+    case PLAIN:
+        return &w->plain;
+    case JSON:
+        return &w->o.json;
+    case FORCE:
+        return &w->force;
+    default:
+        return NULL;
+    }
+}
+
+/* Takes an option with its value, optarg. -1: go on; else the exit code. */
+static int take_option(struct words *w, int option, char **argv)
+{
+    const char **text = text_option(w, option);
+    bool *flag = flag_option(w, option);
     char why[QUANTITY_WHY_MAX];
     uint64_t n;
-    int c;
+
+    if (text != NULL) {
+        *text = optarg;
+        return -1;
+    }
+    if (flag != NULL) {
+        *flag = true;
+        return -1;
+    }
+    switch (option) {
+    case SLOTS:
+        if (!parse_whole(optarg, 1, STATION_SLOTS_MAX, &n, why))
+            return usage_error("--slots: %s", why);
+        w->slots = (unsigned)n;
+        return -1;
+    case SLOT:
+        if (w->port_count == STATION_SLOTS_MAX)
+            return usage_error("a station has at most %d slots", STATION_SLOTS_MAX);
+        w->ports[w->port_count++] = optarg;
+        return -1;
+    case 'h':
+        print_help();
+        return EXIT_PASSED;
+    default:
+        program_wrong_option("mn-factory", argv, long_options);
+        return EXIT_USAGE;
+    }
+}
+
+/* -1: go on; else the exit code. */
+static int parse(struct words *w, int argc, char **argv)
+{
+    int c, r = -1;
 
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-        switch (c) {
-        case SLOTS:
-            if (!parse_whole(optarg, 1, STATION_SLOTS_MAX, &n, why))
-                return usage_error("--slots: %s", why);
-            w->slots = (unsigned)n;
-            break;
-        case SLOT:
-            if (w->port_count == STATION_SLOTS_MAX)
-                return usage_error("a station has at most %d slots", STATION_SLOTS_MAX);
-            w->ports[w->port_count++] = optarg;
-            break;
-        case COMMIT:
-            w->o.commit = true;
-            break;
-        case KEEP_GOING:
-            w->o.keep_going = true;
-            break;
-        case REPEAT:
-            w->o.repeat = true;
-            break;
-        case RELABEL:
-            w->o.relabel = true;
-            break;
-        case OUT:
-            w->o.out = optarg;
-            break;
-        case DATABASE:
-            w->o.database = optarg;
-            break;
-        case PLAIN:
-            w->plain = true;
-            break;
-        case JSON:
-            w->o.json = true;
-            break;
-        case SOCKET:
-            w->o.socket = optarg;
-            break;
-        case HTML:
-            w->html = optarg;
-            break;
-        case JUNIT:
-            w->junit = optarg;
-            break;
-        case FORCE:
-            w->force = true;
-            break;
-        case CSV:
-            w->csv = optarg;
-            break;
-        case 'h':
-            print_help();
-            return EXIT_PASSED;
-        default:
-            program_wrong_option("mn-factory", argv, longs);
-            return EXIT_USAGE;
-        }
-    }
+    while (r < 0 && (c = getopt_long(argc, argv, "h", long_options, NULL)) != -1)
+        r = take_option(w, c, argv);
+    if (r >= 0)
+        return r;
     for (; optind < argc; optind++) {
         if (w->rest_count == sizeof(w->rest) / sizeof(w->rest[0]))
             return usage_error("too many words");

@@ -1,4 +1,4 @@
-/* What mn-factory's commands say, and where they look for things. */
+/* Messages of mn-factory's commands, and where plans and the database are found. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -43,7 +43,7 @@ static const char *find_plan(const char *name, char *out, size_t cap)
     return NULL;
 }
 
-/* The plan that ships whose name is near. */
+/* Finds a shipped plan with a similar name. */
 static bool near_plan(const char *name, char *out, size_t cap)
 {
     for (size_t f = 0; f < sizeof(folders) / sizeof(folders[0]); f++) {

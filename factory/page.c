@@ -47,7 +47,7 @@ static const char style[] =
 
 /* ---- a curve per pen: the error against the set-point, within its limits ---- */
 
-struct band { /* of what was measured at the points */
+struct band { /* limits of the measurements at the curve's points */
     double low, high, marginal_low, marginal_high;
     bool marginal;
 };
@@ -71,7 +71,7 @@ static const json_t *last_attempt(const json_t *step)
     return json_array_get(attempts, json_array_size(attempts) - 1);
 }
 
-/* Limits of the first measurement whose name begins so. */
+/* Finds the limits of the first measurement whose name begins with prefix. */
 static bool find_band(const json_t *runs, const char *step, const char *prefix, struct band *b)
 {
     const json_t *run, *m;
@@ -193,7 +193,7 @@ static void put_histogram(FILE *out, const json_t *runs, const json_t *c, double
         size_t bin = (size_t)fmin(BINS - 1, fmax(0, (values[i] - low) / span * BINS));
 
         most = ++bins[bin] > most ? bins[bin] : most;
-        outside[bin] += (has_min && values[i] < min) || (has_max && values[i] > max); /* what is at its limit is within it */
+        outside[bin] += (has_min && values[i] < min) || (has_max && values[i] > max); /* a value equal to its limit passes */
     }
     escape_markup(out, "<figure><figcaption>%s: %s%s%s</figcaption><svg viewBox=\"0 0 %d %d\" role=\"img\" data-histogram=\"%s.%s\">", text_of(c, "step"), text_of(c, "name"),
             text_of(c, "unit")[0] != '\0' ? ", " : "", text_of(c, "unit"), SMALL_WIDTH, SMALL_HEIGHT, text_of(c, "step"), text_of(c, "name"));
@@ -241,7 +241,7 @@ static void put_runs(FILE *out, const json_t *runs)
 static void put_failures(FILE *out, const json_t *summary)
 {
     const json_t *f;
-    double most = fmax(1, number_of(json_object_get(summary, "plan"), "runs")); /* of all runs: one in a hundred is not a full bar */
+    double most = fmax(1, number_of(json_object_get(summary, "plan"), "runs")); /* relative to all runs: one failure in a hundred must not fill the bar */
     size_t i;
 
     if (json_array_size(json_object_get(summary, "failures")) == 0)
@@ -284,7 +284,7 @@ static void put_capability(FILE *out, const json_t *summary)
     fputs("</table></div>\n", out);
 }
 
-/* For a string in CSS: what could end it, or the element, is left out. */
+/* Writes the content of a CSS string, without characters that could end the string or the element. */
 static void put_css_text(FILE *out, const char *text)
 {
     for (const char *c = text; *c != '\0'; c++) {
@@ -293,7 +293,7 @@ static void put_css_text(FILE *out, const char *text)
     }
 }
 
-/* From the first beginning to the last end; of a run that was interrupted its beginning is the last that is known. */
+/* The period from the first beginning to the last end. An interrupted run has no end; its beginning counts. */
 static void find_period(const json_t *runs, const char **began, const char **ended)
 {
     const json_t *run;
@@ -310,7 +310,7 @@ static void find_period(const json_t *runs, const char **began, const char **end
     }
 }
 
-/* Where runs of several plans are together: the figures above are of one of them. */
+/* If there are runs of several plans, says which of them the figures are of. */
 static void put_plans(FILE *out, const json_t *summary)
 {
     const json_t *p, *plans = json_object_get(summary, "plans");

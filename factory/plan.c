@@ -107,7 +107,7 @@ void plan_sha256(const char *text, size_t n, char out[65])
         snprintf(out + 2 * i, 3, "%02x", digest[i]);
 }
 
-/* The document, or NULL after a sentence. */
+/* Returns the document, or NULL with the reason in why. */
 static struct document *load(const char *path, const struct field *fields, void *out, char sha256[65], char why[PLAN_WHY_MAX])
 {
     struct document *document = NULL;
@@ -126,7 +126,7 @@ static struct document *load(const char *path, const struct field *fields, void 
     return document;
 }
 
-/* A path in a plan is meant from where the plan is. */
+/* Resolves a path in a plan, which is relative to the plan's folder. */
 static bool beside(const char *plan_path, const char *path, char *out, size_t cap)
 {
     const char *slash = strrchr(plan_path, '/');
@@ -184,7 +184,7 @@ static int is_it(void *ctx, const char *name, const char *unit)
     return 1;
 }
 
-/* A built-in step knows what it measures; a program may measure what it likes. */
+/* Checks a limit against what its step measures. Of programs the measurements are not known beforehand. */
 static bool check_limit(const struct node *at, const struct plan_step *s, struct limit *l, char why[PLAN_WHY_MAX])
 {
     struct wanted w = {.name = l->name};
@@ -257,7 +257,7 @@ static bool load_limits(struct plan *p, const char *name, char why[PLAN_WHY_MAX]
 
 /* ---- steps ---- */
 
-/* Finds "name=value" among words; false: it is not there, or no decimal number. */
+/* Finds "name=value" among words. False if it is missing, or the value is no decimal number. */
 static bool find_parameter(const char *words, const char *name, size_t n, double *out)
 {
     static const struct unit none = {"", 1};

@@ -61,7 +61,7 @@ json_t *record_attempt(const struct plan_step *s)
 
 static const char *judge_number(const struct limit *l, double v)
 {
-    if (l->has_equals || !(!l->has_min || v >= l->min) || !(!l->has_max || v <= l->max)) /* what is no number passes nothing */
+    if (l->has_equals || !(!l->has_min || v >= l->min) || !(!l->has_max || v <= l->max)) /* written so that NaN fails */
         return "FAIL";
     return (l->has_marginal_min && v < l->marginal_min) || (l->has_marginal_max && v > l->marginal_max) ? "MARGINAL" : "PASS";
 }
@@ -71,7 +71,7 @@ void record_number(json_t *attempt, const struct plan_step *s, const char *name,
     const struct limit *l = limit_of(s, name);
     json_t *m = measurement(attempt, name);
 
-    json_object_set_new(m, "value", json_real(value)); /* NULL, thus UNSET, for what is no number */
+    json_object_set_new(m, "value", json_real(value)); /* json_real() returns NULL for NaN and infinity: no value, and the verdict stays UNSET */
     json_object_set_new(m, "unit", json_string(unit));
     if (l != NULL && json_object_get(m, "value") != NULL)
         json_object_set_new(m, "verdict", json_string(judge_number(l, value)));

@@ -25,7 +25,7 @@ void record_point(json_t *attempt, const char *curve, double x, double y);
 /* "2026-11-21T20:11:03.250Z" */
 void record_now(char out[32]);
 
-/* It was no run: what was written of it goes. */
+/* Removes the record of what turned out to be no run. */
 void record_drop(const struct record *r);
-/* Whole, or not at all: beside it, then in its place, on disk. 0 or a negative errno. */
+/* Replaces the file atomically (temporary file, fsync, rename). Returns 0 or a negative errno. */
 int record_write(const struct record *r);

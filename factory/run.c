@@ -1,4 +1,4 @@
-/* A run: the plan carried out with the pen of a slot, from its first step to the teardown, and the record of it. */
+/* A run: carries out the plan with the pen in a slot, from the first step to the teardown, and keeps its record. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static void take_measurement(struct slot *s, const json_t *m)
         slot_measure_text(s, name, json_string_value(value));
 }
 
-/* A program as a step: it is told of the pen, and answers with measurements, or an error. Its exit code counts, too. */
+/* Runs a step that is a program: it gets a description of the pen, and replies with measurements or an error. A non-zero exit code is an error, too. */
 static enum outcome run_program(struct slot *s)
 {
     struct child c;
@@ -43,7 +43,7 @@ static enum outcome run_program(struct slot *s)
         return slot_error(s, "%s does not start: %s", s->step->program, strerror(-r));
     question = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "step", s->step->name, "slot", s->port, "address", s->address, "serial", s->serial, "udi", s->udi,
                          "parameters", s->step->parameters);
-    answer = child_ask(&c, question, (s->step->time_limit_s + 1) * 1000, idle, s, why, sizeof(why)); /* the attempt's own limit comes first, in idle() */
+    answer = child_ask(&c, question, (s->step->time_limit_s + 1) * 1000, idle, s, why, sizeof(why)); /* idle() enforces the step's time limit, which is shorter */
     json_decref(question);
     code = child_end(&c);
     if (atomic_load(&s->station->aborting) && !s->in_teardown) {
@@ -66,7 +66,7 @@ static enum outcome run_program(struct slot *s)
     return r != 0 ? ERROR : DONE;
 }
 
-/* Its pen has gone without the step's doing: then that is the error, whatever the step made of it; and of several at once the hub's. */
+/* If the pen has gone and the step did not cause it, that is the error, whatever the step returned. If all pens of a hub have gone at once, it is the hub's error. */
 static enum outcome judge_loss(struct slot *s, enum outcome r)
 {
     char hub[40];
@@ -122,7 +122,7 @@ static void write_record(void *arg)
     w->r = record_write(w->record);
 }
 
-/* On disk when it returns: 0 or a negative errno. */
+/* Writes the record to disk without blocking the connection. Returns 0 or a negative errno. */
 static int write_aside(struct slot *s)
 {
     struct writing w = {.record = &s->record};
@@ -135,13 +135,13 @@ static void save(struct slot *s)
 {
     int r = write_aside(s);
 
-    if (r < 0) /* the station cannot keep what it finds: it must not go on */
+    if (r < 0) /* results cannot be stored: abort the whole run */
         STATION_ROW(s->station, s->index, snprintf(row->text, sizeof(row->text), "cannot write %.200s: %s", s->record.path, strerror(-r)));
     if (r < 0)
         atomic_store(&s->station->aborting, true);
 }
 
-/* Whatever a step leaves behind: needles at rest, fixture safe. False: one of them is not; the error that led here stays the one that is told. */
+/* Stops the needles and makes the fixture safe after a step that did not pass. False if that failed. The step's own error is kept. */
 static bool make_safe(struct slot *s)
 {
     bool was = s->in_teardown, good;
@@ -153,7 +153,7 @@ static bool make_safe(struct slot *s)
     s->deadline_ms = station_now_ms() + SLOT_TEARDOWN_MS;
     s->expected_gone = true;
     if (s->present)
-        mn_stop(s->client, s->address, SLOT_CALL_MS); /* if it does not come through, the rest is not seen */
+        mn_stop(s->client, s->address, SLOT_CALL_MS); /* if this fails, slot_rest() fails as well */
     good = slot_rest(s) == DONE;
     memcpy(s->error, kept, sizeof(kept));
     s->error_kind = kind;
@@ -161,7 +161,7 @@ static bool make_safe(struct slot *s)
     return good;
 }
 
-/* Until the step has room. That time is not the pen's. */
+/* Waits until the step has a place free (at_once). This time is not counted as the pen's. */
 static enum outcome await_turn(struct slot *s, size_t index)
 {
     uint64_t began_ms = station_now_ms(), waited_ms;
@@ -181,7 +181,7 @@ static enum outcome await_turn(struct slot *s, size_t index)
     return r;
 }
 
-/* The last attempt's verdict. */
+/* Runs a step with its retries. Returns the last attempt's verdict. */
 static const char *run_step(struct slot *s, size_t index, json_t *entry)
 {
     const char *verdict = "ABORTED";
@@ -288,7 +288,7 @@ static bool begin_record(struct slot *s)
     return s->record.json != NULL && write_aside(s) == 0;
 }
 
-/* Does the daemon's journal know a pen of this serial number? */
+/* Whether the daemon's journal has records of a pen with this serial number. */
 static bool journal_knows(struct slot *s, const char *serial)
 {
     struct mn_filter filter = {.serial = serial};
@@ -328,7 +328,7 @@ static enum outcome label_error(struct slot *s, const char *sentence)
     return ERROR;
 }
 
-/* Before anything is written for good: is this pen done already, and is its label free? s->found_done, or an error of the label. */
+/* Before anything irreversible: sets s->found_done if this pen has left the factory, and fails if its label belongs to another pen. */
 static enum outcome look_at_label(struct slot *s, const char *serial)
 {
     const struct station *st = s->station;
@@ -359,7 +359,7 @@ static enum outcome look_at_label(struct slot *s, const char *serial)
     return label_error(s, why);
 }
 
-/* The connection, the pen, its fixture and its label; an error of it is the run's. */
+/* Prepares the fixture, waits for the pen and reads its label. An error here is one of the run. */
 static enum outcome prepare(struct slot *s)
 {
     json_t *label = NULL;
@@ -377,7 +377,7 @@ static enum outcome prepare(struct slot *s)
         return ERROR;
     }
     if (!s->present)
-        slot_ask(s, "safe", NULL, NULL); /* a station that was killed may have left its cable out; what is wrong else comes below */
+        slot_ask(s, "safe", NULL, NULL); /* a station that was killed may have left the cable unplugged; other errors are reported below */
     TRY(slot_await(s, slot_is_ready, 0, SLOT_READY_MS, "a pen"));
     TRY(slot_rest(s));
     TRY(slot_ask(s, "hold", NULL, NULL));
@@ -394,7 +394,7 @@ static enum outcome prepare(struct slot *s)
     strcpy(s->udi, udi);
     json_decref(label);
     looked = look_at_label(s, s->serial);
-    if (looked != DONE) { /* it is not this pen's: nothing is told of the one that has it */
+    if (looked != DONE) { /* the label may be another pen's: do not count this run as one of that pen */
         json_object_set_new(s->record.json, "label", json_string(s->serial));
         return looked;
     }
@@ -437,7 +437,7 @@ static void finish(struct slot *s, uint64_t began_ms)
         json_object_set_new(s->record.json, "relabel", json_true());
     save(s);
     slot_aside(s, note_end, s);
-    station_release(s->station, s->index); /* not before the history has it: another slot may ask for this label */
+    station_release(s->station, s->index); /* only after the history has the run, or another slot could claim the label in between */
 }
 
 bool slot_run(struct slot *s)
@@ -471,7 +471,7 @@ bool slot_run(struct slot *s)
         return true;
     }
     if (s->client != NULL)
-        run_steps(s); /* after an error the teardown's only */
+        run_steps(s); /* after an error, only the steps of the teardown */
     finish(s, began_ms);
     json_decref(s->record.json);
     s->record.json = NULL;

@@ -16,7 +16,7 @@ enum outcome slot_error(struct slot *s, const char *format, ...)
     va_start(ap, format);
     vsnprintf(s->error, sizeof(s->error), format, ap);
     va_end(ap);
-    for (char *c = s->error; *c != '\0'; c++) /* it goes into a record, and may have been cut in the middle of a character */
+    for (char *c = s->error; *c != '\0'; c++) /* records are ASCII here: vsnprintf() may have cut a UTF-8 character */
         *c = *c < ' ' || *c > '~' ? '?' : *c;
     s->error_kind = "step";
     return ERROR;
@@ -32,7 +32,7 @@ enum outcome slot_ok(struct slot *s, int r, const char *doing)
     return ERROR;
 }
 
-/* Waits for the daemon, for ms, or until also_fd is readable (-1: none), and takes what has come: an error of libmn. */
+/* Waits for the daemon for at most ms, or until also_fd (-1: none) is readable, and handles what arrives. Returns libmn's error. */
 static int exchange(struct slot *s, unsigned ms, int also_fd)
 {
     struct pollfd fds[2] = {{.fd = mn_fd(s->client), .events = mn_events(s->client)}, {.fd = also_fd, .events = POLLIN}};
@@ -43,7 +43,7 @@ static int exchange(struct slot *s, unsigned ms, int also_fd)
     return mn_process(s->client);
 }
 
-/* One wait, and what it brings. */
+/* Waits once and handles what arrives. Ends at the step's time limit and when the run is aborted. */
 static enum outcome turn(struct slot *s, unsigned ms)
 {
     if (atomic_load(&s->station->aborting) && !s->in_teardown)
@@ -210,10 +210,10 @@ bool slot_has_trigger(const struct slot *s, uint64_t pressed)
 
 /* ---- the pen ---- */
 
-/* Every fault that can be: of what is just over, the cause may be there for another moment. */
+/* Clears all faults. Repeated, because the cause of a fault may persist for a moment. */
 static enum outcome clear_faults(struct slot *s)
 {
-    uint32_t calibration = UINT32_C(1) << mn_fault_by_code(1701)->bit; /* this one stays until there is one */
+    uint32_t calibration = UINT32_C(1) << mn_fault_by_code(1701)->bit; /* stays until the pen is calibrated */
 
     for (int i = 0; i < 20; i++) {
         TRY(slot_ok(s, mn_faults_clear(s->client, s->address, 0, true, &s->cleared, SLOT_CALL_MS), "clear faults"));

@@ -18,17 +18,17 @@
 #include "station.h"
 #include "steps.h"
 
-#define SLOT_CALL_MS 3000      /* for what libmn is asked */
-#define SLOT_READY_MS 10000    /* for a pen to be there */
-#define SLOT_TEARDOWN_MS 15000 /* for making all safe */
+#define SLOT_CALL_MS 3000      /* timeout of calls to libmn */
+#define SLOT_READY_MS 10000    /* for a pen to be READY */
+#define SLOT_TEARDOWN_MS 15000 /* for making pen and fixture safe */
 
-struct telemetry { /* of the pen, since it was last looked at */
+struct telemetry { /* of the pen, since slot_listen_anew() */
     bool on;
     uint64_t samples, missed;
     double rate_sum_dhz, current_sum_ma;
     int32_t rate_min_dhz, rate_max_dhz;
     uint64_t low_us;       /* when the rate was last out of its tolerance, in the pen's time */
-    int32_t low_dhz, high_dhz; /* that tolerance */
+    int32_t low_dhz, high_dhz; /* the rate's tolerance */
     uint64_t first_us, last_us;
     bool has_slow;
     int32_t motor_dc_max, grip_dc_max, battery_mv, battery_mv_min, vbus_mv, motor_rail_mv, logic_rail_mv;
@@ -38,14 +38,14 @@ struct slot {
     struct station *station;
     unsigned index;
     pthread_t thread;
-    bool started;            /* thread is to be joined */
+    bool started;            /* thread must be joined */
     char port[32], address[MN_SERIAL_MAX + 1]; /* "usb 1-4", "@usb-1-4" */
     mn_client *client;
     struct fixture *fixture;
-    struct mn_pen pen;       /* the daemon's last word on it */
-    unsigned removals;       /* how often a cartridge was taken out of it, also between two looks at pen */
+    struct mn_pen pen;       /* the pen as the daemon reported it last */
+    unsigned removals;       /* number of cartridge removals, including those between two looks at pen */
     bool present;
-    uint64_t gone_ms;        /* when it went without having been told to; 0: it did not */
+    uint64_t gone_ms;        /* when it disappeared unexpectedly; 0: it did not */
     bool expected_gone;      /* the step itself pulls it out, or restarts it */
     struct telemetry telemetry;
     struct mn_cleared cleared;
@@ -55,19 +55,19 @@ struct slot {
     json_t *attempt;
     uint64_t deadline_ms;
     bool in_teardown, aborted;
-    bool found_done;         /* the pen has left the factory: there is nothing to be done with it */
-    uint64_t waited_ms;      /* in this run, for other slots */
-    char error[400];         /* of the attempt */
+    bool found_done;         /* the pen has left the factory already: no run */
+    uint64_t waited_ms;      /* time spent in this run waiting for other slots */
+    char error[400];         /* of the current attempt */
     const char *error_kind;  /* "step", "fixture", "pen", "label" */
 
     struct mn_calibration calibration;
-    bool calibrated;         /* calibration is what this run has found */
+    bool calibrated;         /* calibration holds the result of this run */
     char serial[MN_SERIAL_MAX + 1], udi[MN_UDI_MAX + 1]; /* scanned */
 };
 
-/* run.c: from now on until it ends; the record is on disk. False: not even that was possible. */
+/* run.c: carries out one run; its record is on disk afterwards. False if no record could be written. */
 bool slot_run(struct slot *s);
-/* MN_OK, or slot_error() has the sentence; once connected it stays so. */
+/* Connects, unless it is connected. Returns MN_OK, or libmn's error with the message set by slot_error(). */
 int slot_connect(struct slot *s);
 
 /* ---- what steps are made of ---- */
@@ -80,16 +80,16 @@ int slot_connect(struct slot *s);
     } while (0)
 
 enum outcome slot_error(struct slot *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* DONE for MN_OK; else ERROR with libmn's sentence behind "cannot <doing>". */
+/* DONE for MN_OK; else ERROR with the message "cannot <doing>: " and libmn's. */
 enum outcome slot_ok(struct slot *s, int r, const char *doing);
 enum outcome slot_wait(struct slot *s, unsigned ms);
-/* Until the condition holds: *held says so. ERROR only at the step's own limit. */
+/* Waits until the condition holds (*held) or limit_ms is over. ERROR only at the step's own time limit. */
 typedef bool slot_condition(const struct slot *s, uint64_t arg);
 enum outcome slot_wait_for(struct slot *s, slot_condition *condition, uint64_t arg, unsigned limit_ms, bool *held);
-/* The same, but not holding is an error: "<what> did not come within ..." */
+/* The same, but a timeout is an error: "<what> did not come within ..." */
 enum outcome slot_await(struct slot *s, slot_condition *condition, uint64_t arg, unsigned limit_ms, const char *what);
 
-/* What waits for a disk: work(arg) in another thread, while the connection lives, whatever the step's limit says. work() touches nothing of what events change. */
+/* For work that waits for a disk: runs work(arg) in another thread and serves the connection until it returns, whatever the step's time limit. work() must not touch what events change. */
 void slot_aside(struct slot *s, aside_work *work, void *arg);
 
 double slot_parameter(const struct slot *s, const char *name);
@@ -108,23 +108,23 @@ enum outcome slot_number(struct slot *s, const json_t *readings, const char *nam
 bool slot_is_ready(const struct slot *s, uint64_t unused);
 bool slot_is_gone(const struct slot *s, uint64_t unused);
 bool slot_is_in(const struct slot *s, uint64_t state);          /* enum mn_state */
-bool slot_is_another(const struct slot *s, uint64_t boot_id);   /* READY, in another life than this */
+bool slot_is_another(const struct slot *s, uint64_t boot_id);   /* READY, with another boot_id */
 bool slot_has_cartridge(const struct slot *s, uint64_t state);  /* enum mn_cartridge */
-bool slot_was_emptied(const struct slot *s, uint64_t removals);  /* since there were so many, or it is empty */
+bool slot_was_emptied(const struct slot *s, uint64_t removals);  /* removed since the counter had this value, or absent */
 bool slot_has_fault(const struct slot *s, uint64_t bit);
 bool slot_lacks_fault(const struct slot *s, uint64_t bit);
 bool slot_has_trigger(const struct slot *s, uint64_t pressed);
 
-/* The lease, what faults there are cleared as far as they can be, and the factory entered: pen at rest. */
+/* Takes the lease, clears faults and enters FACTORY; the pen is at rest. */
 enum outcome slot_enter(struct slot *s);
-/* Switched off and on, and READY again. */
+/* Power-cycles the pen by the fixture's operation and waits until it is READY. */
 enum outcome slot_restart(struct slot *s, const char *operation);
-/* In the factory with a gauge cartridge, configured, armed, trigger pressed; and, with settle, the rate steady. */
+/* Enters FACTORY, inserts a gauge cartridge, configures, arms and presses the trigger; with settle, waits until the rate is steady. */
 enum outcome slot_start_needles(struct slot *s, uint32_t depth_um, uint32_t rate_dhz, bool settle);
 enum outcome slot_stop_needles(struct slot *s);
-/* Fixture safe, trigger released, pen at rest whatever it did. */
+/* Makes the fixture safe and waits until the pen is at rest. */
 enum outcome slot_rest(struct slot *s);
 
-/* Telemetry, begun anew or looked at since then. */
+/* Subscribes to telemetry, which resets the statistics, or unsubscribes. */
 enum outcome slot_listen(struct slot *s, bool on);
 void slot_listen_anew(struct slot *s);

@@ -118,7 +118,7 @@ void station_done(struct station *st, unsigned slot, const json_t *run)
         if (row->text[0] == '\0')
             snprintf(row->text, sizeof(row->text), "%s", text);
         if (verdict == VERDICT_PASS || verdict == VERDICT_DRY_RUN)
-            row->done = row->total; /* of the others the bar stands where they did not go on */
+            row->done = row->total; /* for other verdicts the bar stays where the run ended */
         row->ended_ms = station_now_ms();
         row->ended[verdict]++;
     });

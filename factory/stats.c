@@ -36,7 +36,7 @@ static bool passed_at_once(const json_t *run)
     return strcmp(text_of(run, "verdict"), "PASS") == 0;
 }
 
-/* A plan with its limits, by their hashes: another file is another question. */
+/* Identifies a plan and its limits by their hashes: runs of different files are not compared. */
 static void key_of(const json_t *run, char out[140])
 {
     snprintf(out, 140, "%.64s %.64s", text_of(json_object_get(run, "plan"), "sha256"), text_of(json_object_get(run, "limits"), "sha256"));
@@ -115,7 +115,7 @@ static json_t *as_list(const json_t *counts)
     return list;
 }
 
-/* What the runs of one plan say of pens: {"passed", "first"} of each, by its last final run and its first one. */
+/* Judges each pen by its runs of one plan: "passed" by its last final run, "first" by its first one. */
 static json_t *judge_pens(const json_t *runs, const char *wanted)
 {
     json_t *pens = json_object();
@@ -159,7 +159,7 @@ static json_t *plan_summary(const json_t *runs, const char *key, const json_t *e
                      "first_pass_yield", n > 0 ? (double)first / (double)n : 0.0);
 }
 
-/* The plan whose end lets pens leave the factory, as it was last; without any, the last one that was carried out. */
+/* Finds the newest plan that releases pens from the factory; without one, the newest plan. */
 static void find_release(const json_t *runs, char out[140])
 {
     const json_t *run;
@@ -242,7 +242,7 @@ static int is_record(const struct dirent *e)
     return n > 5 && strcmp(e->d_name + n - 5, ".json") == 0;
 }
 
-/* By the second, and by slot within it: all slots begin at once. */
+/* Sorts by second, then by slot, since all slots begin at once. */
 static int by_began(const void *a, const void *b)
 {
     const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;

@@ -11,7 +11,7 @@
 
 enum when { AT_REST, RUNNING, AT_BOOT, AFTER_STOP };
 
-/* How each is provoked, and what it must do beside being reported. */
+/* How each fault is provoked, and what it must do besides being reported. */
 static const struct way {
     uint16_t code;
     enum when when;
@@ -27,7 +27,7 @@ static const struct way {
 struct test {
     const struct way *way;
     const struct mn_fault *fault;
-    char wrong[100]; /* "" : right */
+    char wrong[100]; /* "": nothing */
     double stop_ms;
 };
 
@@ -55,7 +55,7 @@ static enum outcome make_cause(struct slot *s, struct test *t)
         break;
     }
     s->expected_gone = t->way->when == AT_BOOT;
-    if (t->way->code == 1701) { /* it has none yet: what was on trial is gone with the restart */
+    if (t->way->code == 1701) { /* the restart has dropped the calibration on trial, so the pen has none */
         TRY(slot_restart(s, "power_cycle"));
         return DONE;
     }
@@ -69,14 +69,14 @@ static enum outcome make_cause(struct slot *s, struct test *t)
 
 static enum outcome take_cause_away(struct slot *s, const struct test *t)
 {
-    if (t->way->code == 1701) { /* on trial again; the fault itself is of kind SERVICE, and stays */
+    if (t->way->code == 1701) { /* put the calibration on trial again; the fault is of kind SERVICE, and stays */
         TRY(slot_enter(s));
         return slot_wait(s, 100);
     }
     TRY(slot_ask(s, "clear", of_code(t), NULL));
     if (t->way->when == RUNNING || t->way->when == AFTER_STOP)
         TRY(slot_ask(s, "trigger", json_pack("{s:b}", "on", 0), NULL));
-    if (t->way->when == AT_BOOT && t->way->code < 1800) /* found at the next start, gone with the next */
+    if (t->way->when == AT_BOOT && t->way->code < 1800) /* detected at the next start, cleared by the one after */
         return slot_restart(s, "power_cycle");
     return slot_wait(s, 300);
 }
@@ -91,7 +91,7 @@ static enum outcome clear(struct slot *s, const struct test *t, bool service, bo
     return DONE;
 }
 
-/* The cause is away: what it takes for the fault to go. */
+/* With the cause removed: checks that the fault clears as its kind says. */
 static enum outcome its_kind(struct slot *s, struct test *t)
 {
     bool there = slot_has_fault(s, t->fault->bit), gone = false;
@@ -158,7 +158,7 @@ static enum outcome try_fault(struct slot *s, struct test *t)
     TRY(make_cause(s, t));
     TRY(look(s, t));
     TRY(take_cause_away(s, t));
-    s->expected_gone = t->way->code == 1602; /* the session is begun anew */
+    s->expected_gone = t->way->code == 1602; /* the link's session is re-established */
     TRY(slot_await(s, slot_is_ready, 0, 5000, "the pen"));
     TRY(its_kind(s, t));
     s->expected_gone = false;

@@ -1,4 +1,4 @@
-/* What cannot be undone: only with --commit, and only into a pen that has passed all before. */
+/* Irreversible steps: only with --commit, and only for a pen that has passed all steps before. */
 #include <string.h>
 
 #include "slot.h"
@@ -25,7 +25,7 @@ enum outcome step_identity(struct slot *s)
     slot_measure_text(s, "udi", strcmp(read.udi, s->udi) == 0 ? "as written" : read.udi);
     slot_measure_text(s, "calibration", read.stored && same_calibration(&read.calibration, &s->calibration) ? "as written" : "another");
     slot_measure(s, "calibration_crc", "", read.calibration_crc);
-    s->calibrated = false; /* it is in the pen now, and no trial any more */
+    s->calibrated = false; /* it is stored in the pen now, no longer on trial */
     TRY(slot_enter(s));
     r = mn_factory_write(s->client, s->address, "SECOND", NULL, NULL, &read, SLOT_CALL_MS);
     if (r != MN_OK && r != MN_ERR_WRITTEN)

@@ -1,4 +1,4 @@
-/* What the pen says: how it is found, what it is, and how its link takes what may come. */
+/* Identification of the pen, and its link: echoes, latency, malformed frames. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@ static int by_text(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* "1209:0001 class ff, Bulk in, Bulk out, Interrupt in": as the kernel has read it. */
+/* Formats the descriptors that the kernel has read: "1209:0001 class ff, Bulk in, Bulk out, Interrupt in". */
 static void usb_descriptors(const char *port, char *out, size_t cap)
 {
     char vid[32], pid[32], class[32], path[200], endpoints[8][80];
@@ -147,11 +147,11 @@ enum outcome step_integrity(struct slot *s)
 
 /* ---- link ---- */
 
-enum { LATE_US = 5000, STATION_MS = 100 /* a station whose own share of most round trips is that long can measure nothing */ };
+enum { LATE_US = 5000, STATION_MS = 100 /* if the host's share of the median round trip is longer, the station is too busy to measure */ };
 
-struct link_counters { /* so far */
-    uint64_t lost;          /* frames that were lost or damaged on the way, in both directions */
-    uint32_t replies, late; /* of the pen, by its own clock; 0: its firmware does not count them */
+struct link_counters { /* since the pen's start */
+    uint64_t lost;          /* frames lost or damaged, in both directions */
+    uint32_t replies, late; /* the pen's replies, and those late by its own clock; 0: its firmware does not count them */
 };
 
 static enum outcome count_link(struct slot *s, struct link_counters *out)
@@ -189,19 +189,19 @@ static enum outcome echo_all(struct slot *s, uint32_t *us, size_t n, unsigned *l
             return slot_ok(s, r, "echo");
         *lost += r != MN_OK;
         us[i] = r == MN_OK && taken_us < UINT32_MAX ? (uint32_t)taken_us : UINT32_MAX;
-        if (*lost > 3) { /* enough is known */
+        if (*lost > 3) { /* enough to fail the pen */
             *lost += (unsigned)(n - i - 1);
             return DONE;
         }
         if (i % 256 == 0) {
             slot_progress(s, (double)i / (double)n);
-            TRY(slot_wait(s, 0)); /* the time limit, and Ctrl-C */
+            TRY(slot_wait(s, 0)); /* checks the time limit and Ctrl-C */
         }
     }
     return DONE;
 }
 
-/* How many of the pen's replies were late, in percent: by its own clock, since the station may be busy; by ours, if it does not count them. */
+/* Percentage of late replies: by the pen's own clock, since this machine may be busy; by the round trips, if the firmware does not count them. */
 static double late_pct(const struct link_counters *before, const struct link_counters *after, const uint32_t *us, size_t n)
 {
     size_t late = 0;
@@ -248,16 +248,16 @@ enum outcome step_link(struct slot *s)
 
 /* ---- malformed ---- */
 
-/* What is no frame, or none of this session: proto/PROTOCOL.md says what each byte is. */
+/* Malformed frames, and one of another session; the bytes are explained in proto/PROTOCOL.md. */
 static const struct {
     uint8_t bytes[40];
     size_t n;
 } malformed[] = {
     {{0x00}, 1},
-    {{0x4d, 0x4e, 0x01, 0x00}, 4}, /* a header cut off, ended by what comes next */
+    {{0x4d, 0x4e, 0x01, 0x00}, 4}, /* a truncated header, ended by the next frame */
     {{0x4d, 0x4e, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x08, 0x00, 0, 0, 0, 0, 0xde, 0xad, 0xbe, 0xef}, 20}, /* a wrong CRC */
-    {{0x4d, 0x4e, 0x01, 0x00, 0xff, 0xff, 0x00, 0x00, 0x01, 0x00, 0x08, 0x00, 0, 0, 0, 0}, 16}, /* longer than any frame */
-    {{0x4d, 0x4e, 0x01, 0xfe, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x08, 0x00, 0, 0, 0, 0, 0, 0, 0, 0}, 20}, /* flags that there are not */
+    {{0x4d, 0x4e, 0x01, 0x00, 0xff, 0xff, 0x00, 0x00, 0x01, 0x00, 0x08, 0x00, 0, 0, 0, 0}, 16}, /* a length above the maximum */
+    {{0x4d, 0x4e, 0x01, 0xfe, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x08, 0x00, 0, 0, 0, 0, 0, 0, 0, 0}, 20}, /* undefined flags */
     {{0x4d, 0x4e, 0x01, 0x00, 0x00, 0x00, 0x03, 0x00, 0x00, 0x00, 0x20, 0x00, 0x01, 0x00, 0xfe, 0xca, 0x84, 0xf2, 0xf5, 0x1a}, 20}, /* of another session */
 };
 
@@ -269,13 +269,13 @@ enum outcome step_malformed(struct slot *s)
     size_t n = sizeof(malformed) / sizeof(malformed[0]);
 
     TRY(slot_ok(s, mn_lease_take(s->client, s->address, SLOT_CALL_MS), "take control of the pen"));
-    s->expected_gone = true; /* should it restart */
+    s->expected_gone = true; /* if it restarts, that is counted below */
     for (size_t i = 0; i < n; i++) {
         int r = mn_factory_provoke(s->client, s->address, 0, malformed[i].bytes, malformed[i].n, SLOT_CALL_MS);
 
-        if (r != MN_ERR_NOT_READY && r != MN_ERR_PEN_GONE && r != MN_ERR_NO_PEN) /* it is just restarting: counted below */
+        if (r != MN_ERR_NOT_READY && r != MN_ERR_PEN_GONE && r != MN_ERR_NO_PEN) /* the pen is restarting: counted below */
             TRY(slot_ok(s, r, "send what is no frame"));
-        TRY(slot_wait(s, 350)); /* three bad ones within a second would end the session, rightly */
+        TRY(slot_wait(s, 350)); /* three bad frames within a second end the session, as they should */
         TRY(slot_await(s, slot_is_ready, 0, 5000, "the pen's answer"));
         answers += mn_ping(s->client, s->address, 64, NULL, 2000) == MN_OK;
         restarts += s->pen.boot_id != boot_id;
@@ -283,7 +283,7 @@ enum outcome step_malformed(struct slot *s)
         slot_progress(s, (double)(i + 1) / (double)n);
     }
     s->expected_gone = false;
-    TRY(slot_wait(s, 1000)); /* until they are forgotten */
+    TRY(slot_wait(s, 1000)); /* until the pen no longer counts them */
     slot_measure(s, "answers", "", (double)answers / (double)n);
     slot_measure(s, "restarts", "", restarts);
     slot_measure_text(s, "state", s->pen.state == before || (before == MN_STATE_FACTORY && s->pen.state == MN_STATE_SAFE) ? "unchanged" : mn_state_name(s->pen.state));

@@ -1,11 +1,11 @@
-/* What the needles do: by the fixture's gauge, tachometer and brake, not by what the pen believes. */
+/* Motion of the needles, measured by the fixture's gauge, tachometer and brake, not by the pen's own sensors. */
 #include <math.h>
 #include <stdio.h>
 
 #include "slot.h"
 #include "step_list.h"
 
-/* Averages of the fixture over so many ms. */
+/* Averages of the fixture's readings over some time. */
 struct reading {
     double peak_um, peak_max_um, rate_hz;
 };
@@ -27,7 +27,7 @@ static enum outcome read_over(struct slot *s, unsigned ms, struct reading *out)
     return r;
 }
 
-/* Runs as asked, and reads: the needles stand still again afterwards. */
+/* Runs the needles at this depth and rate, reads the fixture, and stops them again. */
 static enum outcome run_and_read(struct slot *s, uint32_t depth_um, uint32_t rate_dhz, struct reading *out)
 {
     TRY(slot_start_needles(s, depth_um, rate_dhz, true));

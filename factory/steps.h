@@ -9,9 +9,9 @@
 struct slot;
 
 enum outcome {
-    DONE,    /* it ran to its end: the measurements decide */
-    ERROR,   /* it could not: slot_error() has the sentence */
-    ABORTED, /* somebody wants it to end */
+    DONE,    /* the step ran to its end: its measurements decide */
+    ERROR,   /* the step could not run: slot_error() has the message */
+    ABORTED, /* the run is being aborted */
 };
 
 struct step {

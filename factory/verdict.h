@@ -18,9 +18,9 @@ const char *verdict_of_attempt(const json_t *attempt);
 /* The run's verdict by those of its steps (last attempts), and by an error of its own. */
 const char *verdict_of_run(const json_t *run);
 
-/* A pen that comes to the end of this plan may leave the factory: it writes for good. */
+/* Whether this plan releases pens from the factory: it has irreversible steps. */
 bool verdict_is_release(const json_t *run);
-/* It says something of the pen: it was carried out to its end, not as a dry run, and not refused for its label. */
+/* Whether the run judges its pen: it was completed, was no dry run, and the label was not rejected. */
 bool verdict_is_final(const json_t *run);
 
 /* "sag_mv is 351 mV, at most 250"; of a measurement that failed or was not made. */

@@ -7,6 +7,6 @@
 #include "station.h"
 
 void view_begin(struct station *st, bool plain);
-/* Shows what is new. */
+/* Redraws the screen, or prints what is new. Called by the main thread. */
 void view_update(struct station *st);
 void view_end(struct station *st);

@@ -14,12 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control_socket.h"
 #include "ffs.h"
 #include "line.h"
 #include "port.h"
 #include "program.h"
 #include "text.h"
-#include "unix_socket.h"
 
 enum { PENS_MAX = 64, AT_MAX = 64, TICK_MS = 10, MOVING_TICK_MS = 2, RECONNECT_MS = 250, TURN_MS = 100, LAG_MAX_MS = 60000 };
 
@@ -30,7 +30,7 @@ struct timed_command {
 };
 
 struct options {
-    const char *connect, *ffs, *control, *serial, *nvm;
+    const char *connect, *ffs, *send, *control, *serial, *nvm;
     char *defects;
     bool fresh;
     unsigned pens, seed;
@@ -43,7 +43,7 @@ struct options {
 struct stub {
     struct options o;
     struct port *ports;
-    int control_fd;
+    struct control control;
     uint64_t real_us;         /* since the start */
     double due_ms;            /* where the pens' time should be by now ... */
     uint64_t pen_ms;          /* ... and where it is */
@@ -94,17 +94,6 @@ static uint64_t clock_us(void)
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-static int unix_socket(const char *path, struct sockaddr_un *address)
-{
-    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(address->sun_path)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    strcpy(address->sun_path, path);
-    return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-}
-
 static bool is_printable(const char *text)
 {
     while (*text > ' ' && *text <= '~')
@@ -112,21 +101,10 @@ static bool is_printable(const char *text)
     return *text == '\0';
 }
 
-static int connect_to(const char *path)
-{
-    struct sockaddr_un address;
-    int fd = unix_socket(path, &address);
-
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
-        return fd;
-    close(fd);
-    return -1;
-}
-
 static int send_line(const char *path, const char *line)
 {
     char answer[512];
-    int fd = connect_to(path);
+    int fd = control_connect(path);
     ssize_t n;
 
     if (fd < 0 || send(fd, line, strlen(line), MSG_NOSIGNAL) < 0 || (n = recv(fd, answer, sizeof(answer), 0)) <= 0) {
@@ -152,6 +130,7 @@ static int usage_error(const char *what, const char *value)
     return 2;
 }
 
+/* -1: go on; else the exit code. */
 static int parse_at(struct options *o, const char *text)
 {
     char *end;
@@ -160,91 +139,107 @@ static int parse_at(struct options *o, const char *text)
     if (end == text || *end != ':' || !(at_s >= 0) || o->at_count == AT_MAX)
         return usage_error("--at takes SECONDS:LINE", text);
     o->at[o->at_count++] = (struct timed_command){.at_s = at_s, .line = end + 1};
-    return 0;
+    return -1;
+}
+
+enum { CONNECT = 256, FFS, SEND, SERIAL, PENS, NVM, SPEED, SEED, FRESH, DEFECTS, AT, LINK, CONTROL, VERSION };
+
+static const struct option long_options[] = {
+    {"connect", required_argument, NULL, CONNECT}, {"ffs", required_argument, NULL, FFS},
+    {"send", required_argument, NULL, SEND},       {"serial", required_argument, NULL, SERIAL},
+    {"pens", required_argument, NULL, PENS},       {"nvm", required_argument, NULL, NVM},
+    {"speed", required_argument, NULL, SPEED},     {"seed", required_argument, NULL, SEED},
+    {"fresh", no_argument, NULL, FRESH},           {"defects", required_argument, NULL, DEFECTS},
+    {"at", required_argument, NULL, AT},           {"link", required_argument, NULL, LINK},
+    {"control", required_argument, NULL, CONTROL}, {"version", no_argument, NULL, VERSION},
+    {"help", no_argument, NULL, 'h'},              {0},
+};
+
+/* Where the value of an option goes that takes any text; NULL: it is another option. */
+static const char **text_option(struct options *o, int option)
+{
+    switch (option) {
+    case CONNECT:
+        return &o->connect;
+    case FFS:
+        return &o->ffs;
+    case SEND:
+        return &o->send;
+    case NVM:
+        return &o->nvm;
+    case CONTROL:
+        return &o->control;
+    default:
+        return NULL;
+    }
+}
+
+static bool is_serial(const char *text)
+{
+    return text[0] != '\0' && strlen(text) <= VPEN_SERIAL_MAX - 5 && text[0] != '-' && text[0] != '@' && is_printable(text);
+}
+
+/* Takes an option with its value, optarg. -1: go on; else the exit code. */
+static int take_option(struct options *o, int option, char **argv)
+{
+    const char **text = text_option(o, option), *wrong;
+    double n;
+
+    if (text != NULL) {
+        *text = optarg;
+        return -1;
+    }
+    switch (option) {
+    case SERIAL:
+        o->serial = optarg;
+        return is_serial(optarg) ? -1 : usage_error("--serial takes 1 to 27 printable characters without blanks, and no - or @ in front", optarg);
+    case PENS:
+        if (!parse_number(optarg, 1, PENS_MAX, &n))
+            return usage_error("--pens takes 1 to 64", optarg);
+        o->pens = (unsigned)n;
+        return -1;
+    case SPEED:
+        return parse_number(optarg, 0.01, 10000, &o->speed) ? -1 : usage_error("--speed takes 0.01 to 10000", optarg);
+    case SEED:
+        if (!parse_number(optarg, 0, 4294967295.0, &n))
+            return usage_error("--seed takes a number", optarg);
+        o->seed = (unsigned)n;
+        return -1;
+    case FRESH:
+        o->fresh = true;
+        return -1;
+    case DEFECTS:
+        o->defects = optarg;
+        return -1;
+    case AT:
+        return parse_at(o, optarg);
+    case LINK:
+        wrong = impair_parse(&o->cable, optarg);
+        return wrong == NULL ? -1 : usage_error("--link", wrong);
+    case VERSION:
+        printf("penstub %s, protocol %d.%d\n", PEN_FIRMWARE_VERSION, MN_PROTOCOL_MAJOR, MN_PROTOCOL_MINOR);
+        return 0;
+    case 'h':
+        print_help();
+        return 0;
+    default:
+        program_wrong_option("penstub", argv, long_options);
+        return 2;
+    }
 }
 
 /* -1: go on; else the exit code. */
 static int parse_options(struct options *o, int argc, char **argv)
 {
-    enum { CONNECT = 256, FFS, SEND, SERIAL, PENS, NVM, SPEED, SEED, FRESH, DEFECTS, AT, LINK, CONTROL, VERSION };
-    static const struct option longs[] = {
-        {"connect", required_argument, NULL, CONNECT}, {"ffs", required_argument, NULL, FFS},
-        {"send", required_argument, NULL, SEND},       {"serial", required_argument, NULL, SERIAL},
-        {"pens", required_argument, NULL, PENS},       {"nvm", required_argument, NULL, NVM},
-        {"speed", required_argument, NULL, SPEED},     {"seed", required_argument, NULL, SEED},
-        {"fresh", no_argument, NULL, FRESH},           {"defects", required_argument, NULL, DEFECTS},
-        {"at", required_argument, NULL, AT},           {"link", required_argument, NULL, LINK},
-        {"control", required_argument, NULL, CONTROL}, {"version", no_argument, NULL, VERSION},
-        {"help", no_argument, NULL, 'h'},              {0},
-    };
-    const char *send_path = NULL, *wrong;
-    double n;
-    int c, r;
+    int c, r = -1;
 
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-        switch (c) {
-        case CONNECT:
-            o->connect = optarg;
-            break;
-        case FFS:
-            o->ffs = optarg;
-            break;
-        case SEND:
-            send_path = optarg;
-            break;
-        case SERIAL:
-            if (strlen(optarg) == 0 || strlen(optarg) > VPEN_SERIAL_MAX - 5 || optarg[0] == '-' || optarg[0] == '@' || !is_printable(optarg))
-                return usage_error("--serial takes 1 to 27 printable characters without blanks, and no - or @ in front", optarg);
-            o->serial = optarg;
-            break;
-        case PENS:
-            if (!parse_number(optarg, 1, PENS_MAX, &n))
-                return usage_error("--pens takes 1 to 64", optarg);
-            o->pens = (unsigned)n;
-            break;
-        case NVM:
-            o->nvm = optarg;
-            break;
-        case SPEED:
-            if (!parse_number(optarg, 0.01, 10000, &o->speed))
-                return usage_error("--speed takes 0.01 to 10000", optarg);
-            break;
-        case SEED:
-            if (!parse_number(optarg, 0, 4294967295.0, &n))
-                return usage_error("--seed takes a number", optarg);
-            o->seed = (unsigned)n;
-            break;
-        case FRESH:
-            o->fresh = true;
-            break;
-        case DEFECTS:
-            o->defects = optarg;
-            break;
-        case AT:
-            if ((r = parse_at(o, optarg)) != 0)
-                return r;
-            break;
-        case LINK:
-            if ((wrong = impair_parse(&o->cable, optarg)) != NULL)
-                return usage_error("--link", wrong);
-            break;
-        case CONTROL:
-            o->control = optarg;
-            break;
-        case VERSION:
-            printf("penstub %s, protocol %d.%d\n", PEN_FIRMWARE_VERSION, MN_PROTOCOL_MAJOR, MN_PROTOCOL_MINOR);
-            return 0;
-        case 'h':
-            print_help();
-            return 0;
-        default:
-            program_wrong_option("penstub", argv, longs);
-            return 2;
-        }
-    }
-    if (send_path != NULL && optind + 1 == argc)
-        return send_line(send_path, argv[optind]);
+    while (r < 0 && (c = getopt_long(argc, argv, "h", long_options, NULL)) != -1)
+        r = take_option(o, c, argv);
+    if (r >= 0)
+        return r;
+    if (o->send != NULL && optind + 1 == argc)
+        return send_line(o->send, argv[optind]);
     if (optind < argc)
         return usage_error("not understood", argv[optind]);
     if ((o->connect == NULL) == (o->ffs == NULL))
@@ -269,30 +264,11 @@ static struct port *port_by_serial(struct stub *s, const char **line)
     return &s->ports[0];
 }
 
-static void serve_control(struct stub *s)
+static void carry_out(void *ctx, const char *line, char *answer, size_t cap)
 {
-    char line[256], answer[512];
-    const char *text = line;
-    int fd = accept4(s->control_fd, NULL, NULL, SOCK_CLOEXEC);
-    ssize_t n;
+    struct port *p = port_by_serial(ctx, &line);
 
-    if (fd < 0)
-        return;
-    do
-        n = recv(fd, line, sizeof(line) - 1, 0);
-    while (n < 0 && errno == EINTR);
-    if (n <= 0) {
-        fprintf(stderr, "penstub: control socket: %s\n", n < 0 ? strerror(errno) : "a program has connected and hung up without a line");
-    } else {
-        struct port *p;
-
-        line[n] = '\0';
-        p = port_by_serial(s, &text);
-        port_command(p, text, answer, sizeof(answer));
-        if (send(fd, answer, strlen(answer), MSG_NOSIGNAL) < 0)
-            perror("penstub: control socket");
-    }
-    close(fd);
+    port_command(p, line, answer, cap);
 }
 
 static void send_timed_commands(struct stub *s, uint64_t pen_ms)
@@ -317,7 +293,7 @@ static void connect_ports(struct stub *s, uint64_t real_ms)
     if (s->o.connect == NULL || real_ms < s->reconnect_at_ms)
         return;
     for (unsigned i = 0; i < s->o.pens; i++) {
-        int fd = s->ports[i].fd < 0 ? connect_to(s->o.connect) : -1;
+        int fd = s->ports[i].fd < 0 ? control_connect(s->o.connect) : -1;
 
         if (fd >= 0) {
             port_attach(&s->ports[i], fd, fd, fd);
@@ -362,7 +338,7 @@ static bool advance_time(struct stub *s, uint64_t real_us)
 static void run(struct stub *s)
 {
     uint64_t began_us = clock_us();
-    struct pollfd fds[PENS_MAX + 1];
+    struct pollfd fds[PENS_MAX + CONTROL_FDS];
 
     while (!stopping) {
         uint64_t real_us = clock_us() - began_us;
@@ -374,8 +350,8 @@ static void run(struct stub *s)
             port_advance(&s->ports[i], s->pen_ms);
             fds[i] = (struct pollfd){.fd = s->ports[i].fd, .events = POLLIN};
         }
-        fds[s->o.pens] = (struct pollfd){.fd = s->control_fd, .events = POLLIN};
-        if (poll(fds, s->o.pens + 1, behind ? 0 : tick_ms(s)) <= 0)
+        control_poll(&s->control, fds + s->o.pens);
+        if (poll(fds, s->o.pens + CONTROL_FDS, behind ? 0 : tick_ms(s)) <= 0)
             continue;
         for (unsigned i = 0; i < s->o.pens; i++) {
             if (fds[i].revents != 0 && !port_readable(&s->ports[i])) {
@@ -383,8 +359,7 @@ static void run(struct stub *s)
                 s->reconnect_at_ms = real_us / 1000 + RECONNECT_MS;
             }
         }
-        if (fds[s->o.pens].revents != 0)
-            serve_control(s);
+        control_serve(&s->control, fds + s->o.pens, carry_out, s);
     }
 }
 
@@ -447,7 +422,7 @@ static int plug_into_ffs(struct stub *s)
 
 int main(int argc, char **argv)
 {
-    struct stub s = {.o = {.pens = 1, .seed = 1, .speed = 1}, .control_fd = -1};
+    struct stub s = {.o = {.pens = 1, .seed = 1, .speed = 1}};
     struct sigaction action = {.sa_handler = on_signal};
     char why[500];
     int r;
@@ -460,7 +435,7 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     r = make_pens(&s);
-    if (r == 0 && s.o.control != NULL && (s.control_fd = unix_listen(s.o.control, SOCK_SEQPACKET, 8, why, sizeof(why))) < 0) {
+    if (control_open(&s.control, r == 0 ? s.o.control : NULL, why, sizeof(why)) < 0) {
         fprintf(stderr, "penstub: %s\n", why);
         r = 1;
     }
@@ -471,7 +446,6 @@ int main(int argc, char **argv)
     for (unsigned i = 0; s.ports != NULL && i < s.o.pens; i++)
         port_deinit(&s.ports[i]);
     free(s.ports);
-    if (s.o.control != NULL && s.control_fd >= 0)
-        unlink(s.o.control);
+    control_close(&s.control, s.o.control);
     return r;
 }

@@ -12,7 +12,7 @@ static uint64_t due_us(const struct mn_session *s, const struct mn_aftercare *ro
     return s->ended_us + (uint64_t)row->hours * 3600 * 1000000;
 }
 
-/* When a person may do it again: an hour of today or tomorrow; of what takes more than a day, the first whole day. */
+/* When the person may do this again: the hour if that is today or tomorrow, else the first whole day. */
 static void format_due(const struct mn_session *s, const struct mn_aftercare *row, char *out, size_t cap)
 {
     uint64_t due = due_us(s, row);
@@ -31,7 +31,7 @@ static bool was_treated(const struct mn_session *s, size_t i)
     return s->zone[i].strokes > 0 || s->incomplete;
 }
 
-/* "cheek, upper lip skin": where needles have moved; of an incomplete session where they may have. */
+/* "cheek, upper lip skin": the zones with strokes; of an incomplete session, every planned zone. */
 static void format_treated(const struct mn_session *s, char *out, size_t cap)
 {
     size_t used = 0;
@@ -50,7 +50,7 @@ static bool is_first_of(size_t i)
     return i == 0 || strcmp(mn_adverse_at(i)->who, mn_adverse_at(i - 1)->who) != 0;
 }
 
-/* The one that cannot wait. */
+/* Whether this symptom needs a doctor at once. */
 static bool is_urgent(size_t i)
 {
     return strstr(mn_adverse_at(i)->who, "at once") != NULL;

@@ -6,7 +6,7 @@
 
 #include "mnctl.h"
 
-/* It is what a session would find: asked for a plan that is of nobody, and begins nothing. */
+/* Has the daemon check a plan without a subject, which begins nothing: its findings say whether a session would be rejected because of the clock. */
 int clock_judge(struct app *a, bool *right, char *why, size_t cap)
 {
     static struct mn_findings found;

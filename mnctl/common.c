@@ -18,7 +18,7 @@
 
 /* ---- words ---- */
 
-static const char *helpful = ""; /* the command whose help is named */
+static const char *helpful = ""; /* the command whose --help usage_error() names */
 
 void usage_is_of(const char *command)
 {
@@ -241,7 +241,7 @@ static int choose_from(struct app *a, const struct mn_pens *pens, const char *pr
 
         if (!selected(p, prefix))
             continue;
-        if (prefix != NULL && strcasecmp(p->serial, prefix) == 0) { /* the whole name settles it */
+        if (prefix != NULL && strcasecmp(p->serial, prefix) == 0) { /* an exact match wins over prefixes */
             found = p;
             n = 1;
             break;
@@ -296,7 +296,7 @@ int app_each(struct app *a, int (*one)(struct app *a))
     r = mn_list(a->client, &pens, a->timeout_ms);
     if (r != MN_OK)
         return app_failed(a, r);
-    if (a->pen != NULL || pens.count < 2) { /* one that is named must be there */
+    if (a->pen != NULL || pens.count < 2) { /* a named pen must exist */
         r = choose_from(a, &pens, a->pen);
         mn_pens_free(&pens);
         return r == EXIT_OK ? one(a) : r;

@@ -72,7 +72,7 @@ static int config_get(struct app *a, int argc, char **argv)
     return flush_output();
 }
 
-/* What changes, a line each; the number of them. */
+/* Prints one line for each setting that changes; returns their number. */
 static size_t print_changes(const struct app *a, const struct mn_config *before, const struct mn_config *after, uint32_t which)
 {
     char was[64], is[64];
@@ -90,7 +90,7 @@ static size_t print_changes(const struct app *a, const struct mn_config *before,
     return n;
 }
 
-/* Somebody was faster: who, when and what, as far as the journal has it. */
+/* Another client has changed the configuration meanwhile: prints who, when and what, as far as the journal has it. */
 static void print_conflict(struct app *a, uint32_t expected)
 {
     struct mn_filter filter = {.serial = a->serial, .kinds = 1 << MN_RECORD_CONFIG};
@@ -176,7 +176,7 @@ static int config_set(struct app *a, int argc, char **argv)
     return r == EXIT_OK ? apply(a, &change, has_expected ? &expected : NULL) : r;
 }
 
-/* A file as `config export` writes it: {"config": {"depth_um": 500, ...}}. */
+/* Reads a file that `config export` wrote: {"config": {"depth_um": 500, ...}}. */
 static int read_file(const char *path, const char *serial, struct mn_config *out)
 {
     enum { FILE_MAX = 64 * 1024 };

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static bool asked_already; /* the question stands above: only its prompt comes again */
+static bool asked_already; /* the question is on the screen already: only its prompt is repeated */
 
 void dialogue_print(const char *text)
 {

@@ -1,4 +1,4 @@
-/* doctor: every joint between a person and a pen, looked at in order, and the next thing to do. */
+/* doctor: checks everything between a user and a pen in order, and says what to do next. */
 #include "doctor.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ void doctor_finds(struct doctor *d, enum verdict v, const char *what, const char
     print_tail(strlen(what) > 18 ? strlen(what) + 7 : 25, text);
 }
 
-/* What to do about what was just said; the first of them is the next thing. */
+/* Advice on the last finding. The first advice given is printed as the next thing to do. */
 void doctor_advises(struct doctor *d, const char *format, ...)
 {
     va_list ap;
@@ -62,7 +62,7 @@ const char *user_name(uid_t uid, char out[NAME_MAX_BYTES])
     return out;
 }
 
-/* In the group by the book, though perhaps not yet in this session. */
+/* Whether /etc/group has the user in the group; a login session from before may not have it yet. */
 static bool is_member(gid_t gid)
 {
     const struct passwd *p = getpwuid(getuid());
@@ -139,14 +139,14 @@ static void check_link(struct doctor *d, const struct mn_pen *p)
     char faults[200];
 
     if (p->link != MN_LINK_READY && d->kernel_pens > 0 && strncmp(p->port, "usb ", 4) == 0)
-        return; /* check_kernel_pen() has said it */
+        return; /* check_kernel_pen() has reported it */
     if (p->link != MN_LINK_READY) {
         doctor_finds(d, BAD, p->port, "%s: %s", mn_link_name(p->link), p->last_error[0] != '\0' ? p->last_error : "it is being opened");
         doctor_advises(d, "%s", p->last_error[0] != '\0' ? p->last_error : "wait a moment, and ask again");
         return;
     }
     format_faults(p->fault_word, faults, sizeof(faults));
-    /* one in a thousand may come from plugging in; more is a cable */
+    /* plugging in can damage one frame in a thousand; more than that means a bad cable */
     doctor_finds(d, wrong * 1000 > p->frames_in ? BAD : GOOD, p->port,
         "link of %s: %" PRIu64 " frames, %" PRIu64 " bad, %" PRIu64 " lost, %" PRIu64 " late, %" PRIu64 " foreign, %" PRIu64
         " sessions; firmware %s, %s, faults: %s",
@@ -156,7 +156,7 @@ static void check_link(struct doctor *d, const struct mn_pen *p)
         doctor_advises(d, "give pen %s another cable, or another port without a hub", p->serial);
 }
 
-/* What the pen itself says is wrong with it, and what to do: the gravest first. */
+/* The faults that the pen reports and what to do about them, the most severe first. */
 static void check_pen(struct doctor *d, const struct mn_pen *p)
 {
     static const char priorities[] = "HML";
@@ -185,7 +185,7 @@ static void check_pen(struct doctor *d, const struct mn_pen *p)
         doctor_finds(d, BAD, p->serial, "it is in FAULT, for a reason that this mnctl does not know");
 }
 
-/* The user that a process runs as; false: it cannot be seen. */
+/* The user that a process runs as. False if /proc does not show it. */
 static bool owner_of(uint32_t pid, uid_t *uid)
 {
     struct stat st;
@@ -243,7 +243,7 @@ static void check_disk(struct doctor *d)
     double mib;
 
     snprintf(path, sizeof(path), "%s", d->answers && d->daemon.journal_path[0] == '/' ? d->daemon.journal_path : "/var/lib/mnd/journal.db");
-    do { /* the nearest folder that this user may see */
+    do { /* the nearest folder above it that this user can read */
         *strrchr(path, '/') = '\0';
     } while (strrchr(path, '/') != NULL && path[0] != '\0' && access(path, F_OK) < 0);
     if (path[0] == '\0')

@@ -33,7 +33,7 @@ static void check_rule(struct doctor *d)
         doctor_advises(d, "install udev/%s of this project to /etc/udev/rules.d, then: sudo udevadm control --reload && sudo udevadm trigger", RULE);
 }
 
-/* A line of a device's folder in sysfs, without its newline; false: there is none. */
+/* Reads a sysfs attribute of a device, without its newline. False if there is none. */
 static bool attribute(const char *device, const char *name, char *out, size_t cap)
 {
     char path[PATH_MAX];
@@ -57,7 +57,7 @@ static bool is_pen(const char *device)
            strtoul(vid, NULL, 16) == MN_USB_VID && strtoul(pid, NULL, 16) == MN_USB_PID;
 }
 
-/* Does the process have the file open? */
+/* Whether the process has the file open. */
 static bool has_open(const char *pid, const char *file)
 {
     char folder[300], link[600], target[PATH_MAX];
@@ -79,7 +79,7 @@ static bool has_open(const char *pid, const char *file)
     return found;
 }
 
-/* A program other than mnd that has the pen's node open; 0: none that this user may see. */
+/* The pid of a process other than mnd that has the pen's device node open; 0 if there is none that this user can see. */
 static unsigned other_holder(const struct doctor *d, const char *node, char *name, size_t cap)
 {
     DIR *processes = opendir("/proc");
@@ -119,7 +119,7 @@ static const struct mn_pen *pen_at(const struct doctor *d, const char *device)
     return NULL;
 }
 
-/* The rule's work on the node: 0660 root:mnd, and no autosuspend. */
+/* Whether the udev rule has been applied: the node is 0660 root:mnd, and autosuspend is off. */
 static bool rule_is_applied(struct doctor *d, const char *what, const char *device, const char *node)
 {
     const struct group *mnd = getgrnam("mnd");

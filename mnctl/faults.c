@@ -177,7 +177,7 @@ int cmd_faults(struct app *a, int argc, char **argv)
                         : usage_error("faults takes --follow, --table, show, clear or nothing");
 }
 
-/* The serial number of an unplugged pen is in no list: it must be given whole. */
+/* An unplugged pen is not listed, so its serial number must be given in full. */
 int cmd_sim(struct app *a, int argc, char **argv)
 {
     char line[256] = "", answer[512];
@@ -193,7 +193,7 @@ int cmd_sim(struct app *a, int argc, char **argv)
     }
     if ((r = app_connect(a, false)) != EXIT_OK)
         return r;
-    /* an unplugged pen is in no list: it goes by its whole serial number only */
+    /* the serial number of an unplugged pen, in full */
     r = a->pen != NULL ? mn_simulate(a->client, a->pen, line, answer, sizeof(answer), a->timeout_ms) : MN_ERR_NO_PEN;
     if (r == MN_ERR_NO_PEN) {
         if ((r = app_find(a, a->pen)) != EXIT_OK)

@@ -1,4 +1,4 @@
-/* What the policy finds in a plan, in the words and units of people: days of the calendar, mm, and what helps. */
+/* Findings of the policy as sentences with people's units (calendar days, mm) and advice. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -13,12 +13,12 @@
 #include "mnctl.h"
 
 enum { BEFORE_S = 5, AFTER_S = 1, PLOTS = 3, BUCKETS = 600, ROWS = 6, COLUMNS_MIN = 40, COLUMNS_MAX = 110 };
-enum { PAGE_WIDTH = 560, PAGE_HEIGHT = 210, LEFT = 80, RIGHT = 8, TOP = 16, BOTTOM = 34 }; /* of a plot in the page, in px */
+enum { PAGE_WIDTH = 560, PAGE_HEIGHT = 210, LEFT = 80, RIGHT = 8, TOP = 16, BOTTOM = 34 }; /* of a plot on the page, in px */
 
-/* A column of the telemetry by time: the least and greatest value in each slice of the six seconds. */
+/* One signal over time: its minimum and maximum in each slice of the six seconds. */
 struct plot {
     const char *title, *unit;
-    double scale;          /* to the unit */
+    double scale;          /* from the raw value to the unit */
     double low[BUCKETS], high[BUCKETS];
     bool has[BUCKETS];
     double least, greatest;
@@ -70,7 +70,7 @@ static void collect(struct page *page, const struct mn_flight *flight)
             add(&page->plots[1], t_s, f->stroke_rate_dhz[k]);
             add(&page->plots[2], t_s, f->motor_current_ma[k]);
         }
-        if (s->count > 0 && (s->t0_us <= page->r.t_us || !page->has_slow)) { /* the last before it happened */
+        if (s->count > 0 && (s->t0_us <= page->r.t_us || !page->has_slow)) { /* the last value before the fault */
             page->has_slow = true;
             page->motor_c = s->motor_temp_dc[s->count - 1] / 10.0;
             page->grip_c = s->grip_temp_dc[s->count - 1] / 10.0;
@@ -80,7 +80,7 @@ static void collect(struct page *page, const struct mn_flight *flight)
     }
 }
 
-/* A round figure at or above it: the end of an axis. */
+/* The next round number at or above value: where the axis ends. */
 static double round_up(double value)
 {
     double step;
@@ -198,7 +198,7 @@ static void write_plot(FILE *out, const struct plot *p)
 
         if (p->has[i])
             fprintf(out, "%c%.1f %.1fL%.1f %.1f", drawing ? 'L' : 'M', x, page_y(p->low[i], top), x, page_y(p->high[i], top));
-        drawing = p->has[i]; /* a hole is a hole */
+        drawing = p->has[i]; /* the line is broken where samples are missing */
     }
     fprintf(out, "\"/>\n</svg></figure>\n");
 }
@@ -293,7 +293,7 @@ static int print_page_json(const struct page *page)
 
 /* ---- finding it ---- */
 
-/* The record of this id, or the last fault that was raised. */
+/* Finds the record with this id, or, for id 0, the last fault that was raised. */
 static int find(struct app *a, uint64_t id, struct mn_record *out)
 {
     struct mn_filter filter = {.kinds = 1 << MN_RECORD_FAULT, .serial = a->pen};
@@ -306,7 +306,7 @@ static int find(struct app *a, uint64_t id, struct mn_record *out)
         r = mn_records_read(a->client, &place, &filter, &page, a->timeout_ms);
         if (r != MN_OK)
             return app_failed(a, r);
-        if (id != 0 && place.journal == 0) { /* now its name is known: straight to the row */
+        if (id != 0 && place.journal == 0) { /* the journal's id is known now: read the row itself */
             place = (struct mn_cursor){page.next.journal, id - 1};
             mn_records_free(&page);
             r = mn_records_read(a->client, &place, NULL, &page, a->timeout_ms);

@@ -275,7 +275,7 @@ static void offer_sessions(struct app *a)
     mn_sessions_free(&list);
 }
 
-/* What may stand behind an option, or behind a word that takes more; false: nothing is known of it. */
+/* Offers the values of an option, or of a word that takes one. False if it takes none that are known. */
 static bool offer_values(struct app *a, const char *command, const char *before)
 {
     static const char *const files[] = {"--html", "--output", "--answers", "--pcapng", "--socket", "import", "export", "diff", "backup", "check", "plan"};

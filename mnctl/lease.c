@@ -66,7 +66,7 @@ static void on_event(mn_client *c, const struct mn_event *e, void *user)
 
 static int hold(struct app *a, const char *verb, bool give)
 {
-    static struct hold h; /* the client may call back until it is closed, behind us */
+    static struct hold h; /* static: the client, which is closed after this function has returned, may still call back */
     int r;
 
     h.app = a;

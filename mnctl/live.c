@@ -11,7 +11,7 @@
 
 enum { DRAW_MS = 250, END_SLACK_MS = 4000 };
 
-static struct live the_live; /* the client may call back until it is closed, behind its command */
+static struct live the_live; /* static: the client, which is closed after the command has returned, may still call back */
 
 static void on_done(mn_client *c, const struct mn_result *r, void *user)
 {
@@ -40,7 +40,7 @@ static void on_cleared(mn_client *c, const struct mn_result *r, void *user)
         on_done(c, r, user);
         return;
     }
-    format_faults(r->cleared.fault_word, left, sizeof(left)); /* what has gone, the pen's next status says */
+    format_faults(r->cleared.fault_word, left, sizeof(left)); /* the pen's next status says which faults were cleared */
     if (r->cleared.fault_word != 0)
         live_print(l, COLOUR_WARN, "%s stays: its cause is there still, or it is for service.", left);
     else if (r->cleared.cleared == 0)
@@ -91,7 +91,7 @@ static void ask_end(struct live *l)
     live_print(l, COLOUR_BOLD, "End the session? %s%sy ends it, any other key goes on.", missing, missing[0] == '\0' ? "" : any ? ": it is PARTIAL then. " : ": it is UNTREATED then. ");
 }
 
-/* True: the session is to be ended. */
+/* Returns true if the session is to be ended. */
 static bool take_key(struct live *l, int key)
 {
     if (l->asks_end) {
@@ -195,7 +195,7 @@ int live_finish(struct live *l, bool completed)
     return flush_output();
 }
 
-/* Ctrl-C, the end of the input, or a signal that ends this program: first the needles. */
+/* On Ctrl-C, end of input, or a signal that ends this program: stops the needles before anything else. */
 static int leave(struct live *l, const char *why)
 {
     struct app *a = l->app;
@@ -207,7 +207,7 @@ static int leave(struct live *l, const char *why)
     return flush_output();
 }
 
-/* Ctrl-Z: nobody who is suspended controls a pen. */
+/* On Ctrl-Z: releases the pen before this program is suspended. */
 static void suspend(struct live *l)
 {
     struct app *a = l->app;

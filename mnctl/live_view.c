@@ -28,7 +28,7 @@ static const struct mn_session_zone *zone_now(const struct live *l)
     return NULL;
 }
 
-/* Of the run that is under way, or whose record has not come yet. */
+/* The strokes of the current run, or of the last one while its record is outstanding. */
 static uint32_t strokes_under_way(const struct live *l)
 {
     return l->s.state == MN_SESSION_RUNNING ? l->strokes_now - l->strokes_at : l->pending_strokes;
@@ -79,7 +79,7 @@ void live_draw(struct live *l)
         return;
     format_state(l, line, sizeof(line));
     if (l->draws && person_output_waits())
-        return; /* it would be old when it is seen */
+        return; /* the terminal is behind: it would be out of date by the time it is shown */
     if (l->draws) {
         text_cut(fits, sizeof(fits), line, (size_t)(columns > 1 ? columns - 1 : 1));
         if (l->shown && strcmp(fits, l->drawn) == 0)
@@ -90,7 +90,7 @@ void live_draw(struct live *l)
     } else {
         char what[80];
 
-        snprintf(what, sizeof(what), "%.8s %u", line, l->s.zone_now); /* the figures alone are no news */
+        snprintf(what, sizeof(what), "%.8s %u", line, l->s.zone_now); /* a change of the figures alone is not printed */
         if (strcmp(what, l->said) != 0)
             printf("%s\n", line);
         snprintf(l->said, sizeof(l->said), "%s", what);
@@ -107,7 +107,7 @@ void live_clear(struct live *l)
     l->shown = false;
 }
 
-/* A sentence above the line of state, wrapped to the terminal. */
+/* Prints a sentence above the status line, wrapped to the terminal. */
 void live_print(struct live *l, enum colour c, const char *format, ...)
 {
     char sentence[500];
@@ -135,7 +135,7 @@ static void live_print_faults(struct live *l, uint32_t word)
     l->app->noticed = true;
 }
 
-/* What is done in each zone, and whether it is: nothing says how many strokes are enough, but what was broken off is not done. */
+/* Prints what was done in each zone. No number of strokes means "enough", but a run that was interrupted leaves its zone unfinished. */
 void live_print_zones(struct live *l)
 {
     for (size_t i = 0; i < l->s.zone_count; i++) {
@@ -200,7 +200,7 @@ static void on_pen(struct live *l, const struct mn_pen *p)
         mn_pen_info_async(l->app->client, l->app->serial, l->app->timeout_ms, on_info, l);
 }
 
-/* The record of a run comes a moment after its end: until then, and while the pen that has it is away, its strokes are those that were seen. */
+/* The record of a run arrives a moment after its end. Until then, and while the pen is unplugged, its strokes are those seen in telemetry. */
 static void on_run_ended(struct live *l)
 {
     const struct mn_session_zone *z = zone_now(l);
@@ -237,7 +237,7 @@ static void on_session(struct live *l, const struct mn_session *s)
         return;
     }
     if (said && l->has_pen && (l->pen.link != MN_LINK_READY || l->pen.fault_word != 0)) {
-        /* what is wrong with the pen has been said, in more words */
+        /* the pen's fault has been printed already, in more detail */
     } else if (said)
         live_print(l, COLOUR_NONE, "%c%s", s->text[0] >= 'a' && s->text[0] <= 'z' ? s->text[0] - 32 : s->text[0], s->text + 1);
     else if (was == MN_SESSION_ARMED && s->state == MN_SESSION_PAUSED)
@@ -265,7 +265,7 @@ void live_on_event(mn_client *c, const struct mn_event *e, void *user)
     case MN_EVENT_TELEMETRY:
         if (strcmp(e->telemetry->serial, l->app->serial) != 0)
             break;
-        if (e->telemetry->strokes_session < l->strokes_now) /* it has begun to count anew */
+        if (e->telemetry->strokes_session < l->strokes_now) /* the pen has restarted its counter */
             l->strokes_at = 0;
         l->strokes_now = e->telemetry->strokes_session;
         if (e->telemetry->slow.count > 0)
@@ -281,7 +281,7 @@ void live_on_event(mn_client *c, const struct mn_event *e, void *user)
         l->app->noticed = true;
         break;
     case MN_EVENT_DISCONNECTED:
-        if (l->s.number == 0) /* it asks still: the connection comes back by itself */
+        if (l->s.number == 0) /* the dialogue is not over yet: the client reconnects by itself */
             break;
         live_print(l, COLOUR_BAD, "%s. The needles stand still.", e->text);
         l->lost = true;

@@ -8,7 +8,7 @@
 #include "help.h"
 #include "program.h"
 
-/* Takes the options that every command has out of the words, wherever they stand. -1: go on. */
+/* Takes the options that all commands share out of argv, wherever they stand. Returns -1 to go on, else an exit code. */
 static int take_options(struct app *a, int *argc, char **argv)
 {
     static char version[] = "version";
@@ -79,8 +79,8 @@ int main(int argc, char **argv)
     int r;
 
     program_begin();
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write(), and ends with a sentence or, for pagers, in silence */
-    if (argc > 1 && strcmp(argv[1], "complete") == 0) { /* words of another command line: no options of this one */
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe makes write() fail, which ends the program with a message or, behind a pager, silently */
+    if (argc > 1 && strcmp(argv[1], "complete") == 0) { /* its arguments are another command line, not options of this one */
         r = complete(&a, argc - 1, argv + 1);
         mn_close(a.client);
         return r;

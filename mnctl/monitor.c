@@ -15,13 +15,13 @@
 #include "text.h"
 
 enum { LINKTYPE_USER0 = 147, LINKTYPE_USER1 = 148, SECTION_HEADER = 0x0a0d0d0a, INTERFACE_DESCRIPTION = 1, ENHANCED_PACKET = 6 };
-enum { NAME_MAX_BYTES = 63, SHOWN_MAX = 8, TEXT_AT = 28 /* a request's, in its table */ };
+enum { NAME_MAX_BYTES = 63, SHOWN_MAX = 8, TEXT_AT = 28 /* column of a request's text in the table */ };
 
 struct monitor {
     struct app *app;
-    const char *serial; /* NULL: every pen */
-    long pid;           /* 0: no program's; -1: every one's; else that one's */
-    FILE *capture;      /* NULL: lines */
+    const char *serial; /* NULL: all pens */
+    long pid;           /* of one client; 0: no clients; -1: all clients */
+    FILE *capture;      /* NULL: print lines */
     uint64_t shown, missed;
 };
 
@@ -43,10 +43,10 @@ static void put_u16(FILE *f, unsigned v)
 static void put_interface(FILE *f, unsigned linktype)
 {
     put_u32(f, INTERFACE_DESCRIPTION);
-    put_u32(f, 20); /* of this block */
+    put_u32(f, 20); /* length of this block */
     put_u16(f, linktype);
     put_u16(f, 0);
-    put_u32(f, 0); /* no limit of length; times in us, as is the default */
+    put_u32(f, 0); /* snap length unlimited; timestamps in us, the default */
     put_u32(f, 20);
 }
 
@@ -57,7 +57,7 @@ static void capture_begin(FILE *f)
     put_u32(f, 0x1a2b3c4d); /* byte order */
     put_u16(f, 1);          /* version 1.0 */
     put_u16(f, 0);
-    put_u32(f, UINT32_MAX); /* length of the section: not said */
+    put_u32(f, UINT32_MAX); /* section length: not given */
     put_u32(f, UINT32_MAX);
     put_u32(f, 28);
     put_interface(f, LINKTYPE_USER0);
@@ -90,7 +90,7 @@ static void capture(FILE *f, const struct mn_traffic *t)
 
 /* ---- lines ---- */
 
-/* Long columns and long bytes are cut: all of them are in --json. */
+/* Cuts long arrays and byte strings; --json has them in full. */
 static void print_brief(json_t *j)
 {
     const char *space = "";
@@ -206,7 +206,7 @@ static void on_traffic(mn_client *c, const struct mn_event *e, void *user)
     m->shown++;
     if (m->capture != NULL) {
         capture(m->capture, e->traffic);
-        fflush(m->capture); /* a Wireshark behind a pipe shows it at once */
+        fflush(m->capture); /* so that Wireshark behind a pipe shows each packet at once */
         return;
     }
     text = mn_traffic_json(e->traffic);
@@ -239,7 +239,7 @@ static int finish(struct monitor *m, int r)
     return r == EXIT_OK ? flush_output() : r;
 }
 
-/* What clients may send, and who may: needs no daemon. */
+/* Lists the requests of the protocol and the role each needs. Works without a daemon. */
 static int list_requests(const struct app *a)
 {
     json_t *list = json_array();
@@ -262,7 +262,7 @@ static int list_requests(const struct app *a)
 
 int cmd_monitor(struct app *a, int argc, char **argv)
 {
-    static struct monitor m; /* the client may call back until it is closed, behind us */
+    static struct monitor m; /* static: the client, which is closed after this function has returned, may still call back */
     const char *path = NULL;
     bool force = false, requests = false;
     uint64_t pid = 0;

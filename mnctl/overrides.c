@@ -11,8 +11,8 @@
 
 struct row {
     uint64_t time_us;
-    const char *code; /* what it was */
-    uint32_t session; /* 0: of none */
+    const char *code; /* what was overridden */
+    uint32_t session; /* 0: not of a session */
     char subject[MN_KEY_MAX + 1], serial[MN_SERIAL_MAX + 1], by[64], name[28], reason[300];
 };
 
@@ -20,10 +20,10 @@ struct rows {
     struct row *row;
     size_t count, cap;
     uint64_t since_us;
-    bool failed; /* there is no memory for all of them */
+    bool failed; /* out of memory: some are missing */
 };
 
-/* NULL: it is too old, or there is no memory. */
+/* Returns NULL if the time is before the requested one, or without memory. */
 static struct row *add(struct rows *all, uint64_t time_us, const char *code)
 {
     if (time_us < all->since_us)
@@ -85,11 +85,11 @@ static int read_sessions(struct app *a, struct rows *all)
     return MN_OK;
 }
 
-/* Of the daemon's notes, which begin with who it was. */
+/* Reads the daemon's notes, which begin with the name of who did it. */
 static int read_notes(struct app *a, struct rows *all)
 {
     static const char taken[] = " has taken control of pen ", confirmed[] = " has confirmed ";
-    const struct mn_filter filter = {.kinds = 1 << MN_RECORD_BOOT, .since_us = all->since_us}; /* what pens have recorded is the least of this kind; notes come with any */
+    const struct mn_filter filter = {.kinds = 1 << MN_RECORD_BOOT, .since_us = all->since_us}; /* notes are not filtered by kind, and of all kinds this one has the fewest records of pens */
     struct mn_cursor place = {0};
     struct mn_records page = {0};
     bool end = false;

@@ -22,7 +22,7 @@ void past_add(struct past *p, const struct mn_session *s)
     }
     if (strokes == 0 && !s->incomplete)
         return;
-    if (p->sessions == 0 && (s->end == MN_END_ABORTED || s->end == MN_END_PARTIAL || s->end == MN_END_INTERRUPTED)) { /* the newest session comes first */
+    if (p->sessions == 0 && (s->end == MN_END_ABORTED || s->end == MN_END_PARTIAL || s->end == MN_END_INTERRUPTED)) { /* sessions arrive newest first */
         p->broken_off.number = s->number;
         p->broken_off.ended_us = s->ended_us;
         p->broken_off.zone_count = s->zone_count;
@@ -61,7 +61,7 @@ void figures_read(struct app *a, struct figures *f)
         f->site.count = 0;
 }
 
-/* The number that a row of the site's policy begins with; false: the site has none of its own. */
+/* The number at the beginning of a row of the site's policy. False if the site does not set it. */
 static bool site_figure(const struct figures *f, const char *name, uint32_t *out)
 {
     for (size_t i = 0; i < f->site.count; i++) {

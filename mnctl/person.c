@@ -13,7 +13,7 @@
 
 static struct {
     bool begun, is_terminal, ended;
-    struct termios before; /* the terminal's mode when this program came */
+    struct termios before; /* the terminal's mode at person_begin() */
     sigset_t mask_before;
     int signal_fd;
     enum person_mode mode;
@@ -28,9 +28,9 @@ static struct {
 enum { OUTPUT_MOST = 1 << 20, OUTPUT_LAST_MS = 500 };
 
 static struct {
-    int fd;        /* the terminal once more: not blocking, and nobody else's file description; -1: stdout is as ever */
-    FILE *before;  /* stdout, as it was */
-    char *bytes;   /* what the terminal has not taken */
+    int fd;        /* the terminal opened anew: non-blocking, on a file description of our own; -1: stdout is unchanged */
+    FILE *before;  /* the original stdout */
+    char *bytes;   /* not written to the terminal yet */
     size_t n, cap;
 } output = {.fd = -1};
 
@@ -44,7 +44,7 @@ static void output_flush(void)
         if (w < 0 && errno == EINTR)
             continue;
         if (w < 0 && errno != EAGAIN)
-            done = output.n; /* the terminal has gone: so will this program, by SIGHUP */
+            done = output.n; /* the terminal is gone; SIGHUP is about to end this program */
         if (w < 0)
             break;
         done += (size_t)w;
@@ -61,7 +61,7 @@ static ssize_t output_take(void *cookie, const char *bytes, size_t n)
         char *more = cap <= OUTPUT_MOST ? realloc(output.bytes, cap) : NULL;
 
         if (more == NULL)
-            return (ssize_t)n; /* so much is read by nobody any more */
+            return (ssize_t)n; /* drop it: nobody will read that much */
         output.bytes = more;
         output.cap = cap;
     }
@@ -90,7 +90,7 @@ static void output_begin(void)
     stdout = stream;
 }
 
-/* What is left, for as long as a terminal needs that takes anything at all. */
+/* Writes what is buffered, for as long as the terminal takes something. */
 static void output_drain(void)
 {
     struct pollfd room = {.fd = output.fd, .events = POLLOUT};
@@ -155,7 +155,7 @@ int person_begin(void)
     person.is_terminal = tcgetattr(STDIN_FILENO, &person.before) == 0;
     person.begun = true;
     output_begin();
-    person.ended = person.is_terminal && tcgetpgrp(STDIN_FILENO) != getpgrp(); /* in the background the terminal is somebody else's */
+    person.ended = person.is_terminal && tcgetpgrp(STDIN_FILENO) != getpgrp(); /* a background job must not read the terminal */
     person.is_terminal = person.is_terminal && !person.ended;
     person.mode = PERSON_LINES;
     return EXIT_OK;
@@ -207,11 +207,11 @@ void person_suspend(void)
     if (person.is_terminal)
         tcsetattr(STDIN_FILENO, TCSANOW, &person.before);
     kill(getpid(), SIGSTOP);
-    /* Here it goes on. The shell may have changed the mode, and its own is not ours. */
+    /* Execution continues here after SIGCONT. The shell may have changed the terminal's mode meanwhile. */
     apply_mode();
 }
 
-/* A signal that came: at most one is looked at. */
+/* Returns the event of at most one pending signal. */
 static enum person_event take_signal(void)
 {
     struct signalfd_siginfo s;
@@ -228,7 +228,7 @@ static enum person_event take_signal(void)
     }
 }
 
-/* Bytes of a line, up to its end; of a line that is too long the rest is thrown away, so that it is told as too long and nothing else of it is taken. */
+/* Adds a byte to the line. The rest of a line that is too long is dropped, so that the line is rejected as too long and no part of it is taken as another line. */
 static enum person_event take_line_byte(char c)
 {
     if (c == '\n') {
@@ -241,7 +241,7 @@ static enum person_event take_line_byte(char c)
     return PERSON_TIMEOUT;
 }
 
-/* An arrow, or a function key, is ESC and more bytes: all of them are one key that means nothing, and none of them is taken for a letter. */
+/* Arrow and function keys are ESC and more bytes. The whole sequence is skipped, so that none of its bytes is taken for a key. */
 static void skip_sequence(void)
 {
     enum { NEXT_BYTE_MS = 20 };
@@ -260,7 +260,7 @@ static enum person_event take_input(void)
 {
     char c;
 
-    /* A byte at a time: what stands behind a line stays in the terminal, where it can still be forgotten. */
+    /* One byte at a time: what is typed after the line stays in the terminal's queue, from which person_forget_typed() can drop it. */
     for (;;) {
         ssize_t n = read(STDIN_FILENO, &c, 1);
         enum person_event e;
@@ -324,7 +324,7 @@ enum person_event person_wait(struct app *a, int timeout_ms)
             e = take_input();
         if (timeout_ms >= 0 && now_ms() >= end_ms)
             break;
-        if (e == PERSON_TIMEOUT && a->noticed) { /* an event has changed what is shown */
+        if (e == PERSON_TIMEOUT && a->noticed) { /* an event has changed what has to be shown */
             a->noticed = false;
             break;
         }

@@ -1,4 +1,4 @@
-/* A treatment's plan as words: each is read here, whether it comes from an option, a file or a dialogue. */
+/* Parses the parts of a treatment's plan, whether they come from options, a file or the dialogue. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -204,7 +204,7 @@ bool plan_set_step(struct plan_words *w, const char *zone, const char *depth, co
     return true;
 }
 
-/* The next part of "CHEEK:1.2mm:120Hz" or "cheek 1.2 mm 120 Hz": up to a colon, or to a blank with a word behind it that begins another part. */
+/* Copies the next part of "CHEEK:1.2mm:120Hz" or "cheek 1.2 mm 120 Hz": up to a colon, or to a blank that is followed by the beginning of another part. */
 static const char *next_part(const char *at, char *out, size_t cap)
 {
     size_t n = 0;
@@ -279,7 +279,7 @@ size_t question_by_name(const char *name)
     return i;
 }
 
-/* How long ago, at the least: a day counts from its end. */
+/* The least number of hours since then: a day counts from its end. */
 static uint32_t hours_since(const struct moment *m, time_t now)
 {
     int64_t seconds = now - m->begin - m->seconds;

@@ -9,8 +9,8 @@
 
 static struct {
     struct asking a;
-    bool given[STEP_QUESTIONS + MN_QUESTIONS_MAX];    /* by options or a file: never asked */
-    bool answered[STEP_QUESTIONS + MN_QUESTIONS_MAX]; /* in the draft: not asked again unless one goes back to it */
+    bool given[STEP_QUESTIONS + MN_QUESTIONS_MAX];    /* by options or a file: not asked */
+    bool answered[STEP_QUESTIONS + MN_QUESTIONS_MAX]; /* in the draft: asked again only after "back" */
     enum answer (*last)(void *ctx);
     void *ctx;
 } row;
@@ -77,7 +77,7 @@ static bool is_answered(const struct plan_words *w, size_t step)
     }
 }
 
-/* Pointers lead into what was copied. */
+/* Copies a plan and makes its pointers point into the copy. */
 static void copy_plan(struct plan_words *to, const struct plan_words *from)
 {
     *to = *from;
@@ -90,7 +90,7 @@ static void copy_plan(struct plan_words *to, const struct plan_words *from)
         to->plan.answer[i].confirmed_by = from->plan.answer[i].confirmed_by != NULL ? to->confirmed[i] : NULL;
 }
 
-/* What an earlier dialogue left, if it is wanted. */
+/* Offers to continue with the draft of an earlier dialogue. */
 static enum answer offer_draft(void)
 {
     static struct plan_words draft;
@@ -165,7 +165,7 @@ int plan_ask(struct app *a, struct plan_words *w, enum answer (*last)(void *ctx)
             step += back ? (size_t)-1 : 1;
             continue;
         }
-        if (step == step_count() - 2 && back) { /* confirmations follow from the answers: they are asked on the way forward */
+        if (step == step_count() - 2 && back) { /* confirmations depend on the answers, so "back" skips them */
             step--;
             continue;
         }

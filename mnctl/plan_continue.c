@@ -1,4 +1,4 @@
-/* The rest of a session that was broken off today: offered when its subject is named, with the zones that are left. */
+/* Offers to continue a session of the same subject that was interrupted today, with the zones that are left. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -12,7 +12,7 @@ bool has_something_to_continue(const struct asking *k)
     return p->broken_off.number != 0 && now_us < p->broken_off.ended_us + hours * UINT64_C(3600000000);
 }
 
-/* Those that no run has reached, or of which the last run was broken off. */
+/* Puts the zones that are left into the plan: those without a run, and those whose last run was interrupted. */
 static void plan_what_is_left(struct asking *k)
 {
     char words[80], ignored[WHY_MAX];
@@ -63,7 +63,7 @@ enum answer ask_continuation(struct asking *k)
         if (!yes)
             return ANSWER_GIVEN;
         r = ask_why(k);
-    } while (r == ANSWER_BACK); /* to whether it is */
+    } while (r == ANSWER_BACK); /* back to the question before */
     if (r != ANSWER_GIVEN)
         return r;
     snprintf(number, sizeof(number), "%" PRIu32, k->past.broken_off.number);

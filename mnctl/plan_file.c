@@ -59,7 +59,7 @@ static bool take_answer(struct plan_words *w, const struct file_answer *f, char 
         return false;
     }
     if (f->answer[0] == '\0')
-        return true; /* left open: it is asked, or found missing */
+        return true; /* left open: the dialogue asks for it, or the check reports it as missing */
     if (plan_set_answer(w, i, f->answer, reason) && (f->zones[0] == '\0' || plan_set_answer_zones(w, i, f->zones, reason)) &&
         (f->confirmed_by[0] == '\0' || plan_set_confirmed(w, i, f->confirmed_by, reason)))
         return true;
@@ -67,7 +67,7 @@ static bool take_answer(struct plan_words *w, const struct file_answer *f, char 
     return false;
 }
 
-/* NULL: all is taken. Else what is wrong, and why. */
+/* Takes everything from the file. Returns NULL, or the node that is wrong, with the reason in why. */
 static const struct node *take_file(struct plan_words *w, const struct file *f, const struct node *root, char why[WHY_MAX])
 {
     const struct {
@@ -121,7 +121,7 @@ bool plan_parse(struct plan_words *w, const char *text, size_t n, const char *pa
             node_wrong(why, cap, wrong, "%s", reason);
     }
     if (!good)
-        *w = before; /* its pointers are into itself */
+        *w = before; /* its pointers point into itself, which is unchanged */
     document_free(document);
     return good;
 }
@@ -148,7 +148,7 @@ int plan_read(struct plan_words *w, const char *path)
 
 /* ---- writing ---- */
 
-/* A text in double quotes, as YAML reads it back. */
+/* Writes a text as a double-quoted YAML scalar. */
 static void write_quoted(FILE *out, const char *text)
 {
     fputc('"', out);
@@ -235,7 +235,7 @@ void plan_write(FILE *out, const struct plan_words *w)
 
 /* ---- the draft ---- */
 
-/* $XDG_STATE_HOME/mnctl/draft.yaml, or in ~/.local/state; that folder and those below it are made for their owner alone. False: there is no place for it. */
+/* The draft's path: $XDG_STATE_HOME/mnctl/draft.yaml, or in ~/.local/state. Makes missing folders with mode 0700 if wanted. False if neither variable is set. */
 static bool draft_path(char *out, size_t cap, bool make)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
@@ -245,7 +245,7 @@ static bool draft_path(char *out, size_t cap, bool make)
         return false;
     for (char *c = out + strlen(base); make && (c = strchr(c, '/')) != NULL; c++) {
         *c = '\0';
-        make = mkdir(out, 0700) == 0 || errno == EEXIST; /* else writing fails, too */
+        make = mkdir(out, 0700) == 0 || errno == EEXIST; /* if this fails, so does the write, which reports it */
         *c = '/';
     }
     return true;
@@ -266,7 +266,7 @@ void draft_save(const struct plan_words *w)
             plan_write(out, w);
             good = !ferror(out);
             if (fclose(out) != 0 || !good || rename(beside, path) < 0)
-                unlink(beside); /* the draft before it stays */
+                unlink(beside); /* keep the previous draft */
         }
     }
     umask(before);

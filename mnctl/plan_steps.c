@@ -1,4 +1,4 @@
-/* The questions of a treatment's plan, one by one: each asks until it has an answer that can be taken, and tells at once what that leads to. */
+/* The questions of a treatment's plan. Each is asked until the answer is valid, and says at once what the answer leads to. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,7 +139,7 @@ static void remove_step(struct asking *d, size_t i)
     }
 }
 
-/* The finding that keeps a step from being treated, whatever is answered later. */
+/* The finding that forbids this zone whatever the later answers are. */
 static const struct mn_finding *finding_of_step(struct asking *d, const struct mn_findings *found, size_t i)
 {
     const struct mn_plan *p = &d->w->plan;
@@ -154,7 +154,7 @@ static const struct mn_finding *finding_of_step(struct asking *d, const struct m
     return NULL;
 }
 
-/* An interval that may be shortened with a reason: asked for. False: the step has to go. */
+/* Asks for a reason to shorten the interval, where the policy allows that. *kept is false if the zone has to be removed. */
 static enum answer ask_override(struct asking *d, size_t i, bool *kept)
 {
     const struct question q = {"Why not wait until then?", "a reason of at most 100 characters, recorded, without names; Enter: leave this zone out", NULL};
@@ -174,7 +174,7 @@ static enum answer ask_override(struct asking *d, size_t i, bool *kept)
     }
 }
 
-/* The step that was just written: does anything forbid it? */
+/* Checks the zone that was just entered against the policy. */
 static enum answer judge_step(struct asking *d, const char *zone)
 {
     const struct mn_plan *p = &d->w->plan;
@@ -318,7 +318,7 @@ static enum answer ask_where(struct asking *d, size_t i)
     }
 }
 
-/* What the answer leads to, at once. ANSWER_BACK: the question again. */
+/* Prints what the answer leads to. Returns ANSWER_BACK if the question is to be asked again. */
 static enum answer judge_answer(struct asking *d, size_t i)
 {
     const struct question q = {"Go on with the questions?", "yes, or no: this question again", "As it is answered, the treatment would be refused. Go on if you want to know what else there is; \"quit\" ends here."};
@@ -335,7 +335,7 @@ static enum answer judge_answer(struct asking *d, size_t i)
     return r == ANSWER_GIVEN && !yes ? ANSWER_BACK : r;
 }
 
-/* "5d", as it was answered. */
+/* "5d": an answer in the form in which it is typed. */
 static void format_answer(const struct mn_question *q, const struct mn_answer *a, char *out, size_t cap)
 {
     if (q->hours[0] == 0)

@@ -66,7 +66,7 @@ static void heading(const char *text, const char *const *columns)
         printf("|\n");
 }
 
-static struct mn_policy site; /* in force; count 0: the defaults are */
+static struct mn_policy site; /* the site's policy; count 0: the defaults apply */
 
 static void row(const char *name, const char *value, const char *text, const char *source)
 {
@@ -85,7 +85,7 @@ static void row(const char *name, const char *value, const char *text, const cha
     else {
         int at = isatty(STDOUT_FILENO) && terminal_size().columns < 90 ? printf("  %-26s ", name) : printf("  %-26s %-34s ", name, value);
 
-        if (at < 40) /* narrow: the value is the first of the text */
+        if (at < 40) /* narrow terminal: the value begins the text */
             snprintf(tail, sizeof(tail), "%s  %s  %s", value, text, source);
         else
             snprintf(tail, sizeof(tail), "%s%s%s", text, text[0] != '\0' ? "  " : "", source);
@@ -93,7 +93,7 @@ static void row(const char *name, const char *value, const char *text, const cha
     }
 }
 
-/* One that has no name. */
+/* Prints a row without a name. */
 static void sentence(const char *text, const char *source)
 {
     char line[400];
@@ -213,7 +213,7 @@ static json_t *site_json(void)
     return json_pack("{s:b, s:s, s:s, s:o}", "good", site.good, "text", site.text, "name", site.name, "rows", rows);
 }
 
-/* What mnd would say to this file. */
+/* Prints how mnd would judge this file. */
 static int judge(struct app *a, const char *path, bool diff)
 {
     char why[400];
@@ -256,7 +256,7 @@ int cmd_policy(struct app *a, int argc, char **argv)
                                                           : usage_error("policy takes show [--markdown], check FILE or diff FILE");
     if (!markdown && mn_connect(&a->client, &(struct mn_options){.socket = a->socket, .name = "mnctl"}, NULL, 0) == MN_OK &&
         mn_policy_get(a->client, NULL, &site, a->timeout_ms) != MN_OK)
-        site.count = 0; /* without mnd, or with an older one: the defaults */
+        site.count = 0; /* without mnd, or with an older one, the defaults are shown */
     if (a->json) {
         json_t *j = json_tables();
 

@@ -17,21 +17,21 @@ enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV };
 struct records {
     struct app *app;
     struct mn_filter filter;
-    uint32_t kinds;   /* of pens' records, as it was asked for; 0: all */
-    bool sessions;    /* those of sessions, which no filter of the daemon knows: then all come, and are looked at here */
+    uint32_t kinds;   /* kinds of pens' records to show; 0: all */
+    bool sessions;    /* sessions only: the daemon cannot filter those, so all rows are read and filtered here */
     char serial[MN_SERIAL_MAX + 1], priorities[4];
     enum format format;
     bool follow, export, force, overrides;
-    const char *path; /* of the export; NULL: stdout */
+    const char *path; /* file to export to; NULL: stdout */
     FILE *out;
-    long last;        /* only so many; 0: all */
+    long last;        /* number of newest rows to show; 0: all */
     struct mn_cursor place;
     bool has_place;
     uint64_t count;
     struct seen_config {
         char serial[MN_SERIAL_MAX + 1];
         struct mn_config config;
-    } seen[SEEN_MAX]; /* the last configuration of each pen, so that what has changed can be shown */
+    } seen[SEEN_MAX]; /* the last configuration of each pen, to show what has changed */
 };
 
 static enum colour colour_of(const struct mn_record *r)
@@ -41,7 +41,7 @@ static enum colour colour_of(const struct mn_record *r)
     return r->kind == MN_RECORD_LOST || r->kind == MN_RECORD_RENEWED || r->kind == MN_RECORD_DROPPED || r->kind == MN_RECORD_CONTROL ? COLOUR_WARN : COLOUR_NONE;
 }
 
-/* Of a configuration record what differs from the one before it of the same pen, if that was seen. */
+/* Formats what a configuration record changes, compared with the previous one of the same pen, if that has been read. */
 static void format_change(struct records *x, const struct mn_record *r, char *out, size_t cap)
 {
     struct seen_config *seen = NULL;
@@ -69,7 +69,7 @@ static void format_change(struct records *x, const struct mn_record *r, char *ou
     }
 }
 
-/* A row of the table: one line if it fits, else what it says is wrapped by words under its own column. */
+/* Prints a row of the table. Text that does not fit is wrapped within its own column. */
 static void print_row(const struct records *x, const struct mn_record *r, const char *when, const char *text)
 {
     struct terminal_size size = terminal_size();
@@ -142,7 +142,7 @@ static void print_head(const struct records *x)
                 "time", "", "pen", "no.", "kind", "what", colour(COLOUR_NONE));
 }
 
-/* All that is there, page by page; of a list only the last ones are kept. */
+/* Reads all matching rows page by page; for --last only the newest are kept. */
 static int read_all(struct records *x)
 {
     struct mn_record *ring = x->last > 0 ? calloc((size_t)x->last, sizeof(*ring)) : NULL;
@@ -196,7 +196,7 @@ static void on_event(mn_client *c, const struct mn_event *e, void *user)
     fflush(x->out);
 }
 
-/* What is in a file, and safely, may be dropped by the daemon one day. */
+/* Ends an export: once the file is on disk, the daemon is told that these rows are exported, which allows its retention to drop them. */
 static int end_export(struct records *x)
 {
     if (fflush(x->out) != 0 || ferror(x->out) || fsync(fileno(x->out)) < 0 || fclose(x->out) != 0) {
@@ -230,7 +230,7 @@ static int show(struct records *x)
         return r != EXIT_OK ? r : x->path != NULL ? end_export(x) : flush_output();
     }
     if (x->filter.since_us != 0 && !x->has_place) {
-        x->has_place = true; /* from the first that is wanted, then live */
+        x->has_place = true; /* first the past rows from here on, then live */
         x->place = (struct mn_cursor){0};
     }
     r = mn_records_follow(x->app->client, x->has_place ? &x->place : NULL, &x->filter, x->app->timeout_ms);
@@ -290,7 +290,7 @@ static int backup(struct app *a, const char *path)
     if (result != MN_OK || fsync(fd) < 0) {
         if (result == MN_OK)
             fprintf(stderr, "mnctl: cannot write %s: %s\n", path, strerror(errno));
-        unlink(path); /* half a copy is none */
+        unlink(path); /* an incomplete copy is removed */
         close(fd);
         return EXIT_ERROR;
     }
@@ -301,7 +301,7 @@ static int backup(struct app *a, const char *path)
 
 /* ---- words ---- */
 
-/* --until of a day includes it. */
+/* Parses a time. For --until, a day means the end of that day. */
 static int parse_time(const char *option, const char *word, uint64_t *us)
 {
     char why[QUANTITY_WHY_MAX];
@@ -378,7 +378,7 @@ static int parse_value(struct records *x, const char *option, const char *value)
 int cmd_records(struct app *a, int argc, char **argv)
 {
     static const char *const names[] = {"--since", "--until", "--kind", "--priority", "--last", "--after", "--export", "--output", "--follow", "--force", "--overrides", "verify", "backup"};
-    static struct records x; /* the client may call back until it is closed, behind us */
+    static struct records x; /* static: the client, which is closed after this function has returned, may still call back */
 
     if (argc == 2 && strcmp(argv[1], "verify") == 0)
         return verify(a);
@@ -426,7 +426,7 @@ int cmd_records(struct app *a, int argc, char **argv)
     if (x.last < 0)
         x.last = x.format == FORMAT_TABLE && !x.follow && x.filter.since_us == 0 && !x.has_place ? LIST_DEFAULT : 0;
     if (a->pen != NULL) {
-        snprintf(x.serial, sizeof(x.serial), "%s", a->pen); /* it may be unplugged: its whole serial number */
+        snprintf(x.serial, sizeof(x.serial), "%s", a->pen); /* it may be unplugged, so the serial number must be given in full */
         x.filter.serial = x.serial;
     }
     return show(&x);

@@ -57,7 +57,7 @@ static int make_plan(struct app *a, int argc, char **argv)
     if (r != EXIT_OK || path == NULL || !terminal_is_dialogue())
         return r == EXIT_OK ? write_plan(&w, path != NULL ? path : "-", force) : r;
     if (!may_write(path, force))
-        return EXIT_ERROR; /* before anybody answers all those questions */
+        return EXIT_ERROR; /* check before all those questions are answered */
     app_connect_quietly(a);
     r = person_begin();
     if (r == EXIT_OK)
@@ -70,7 +70,7 @@ static int make_plan(struct app *a, int argc, char **argv)
     return r;
 }
 
-/* --pen if it is named, the only one if there is just one; none otherwise. */
+/* Chooses the pen that --pen names, or the only one there is; else none. */
 static int choose_if_any(struct app *a)
 {
     struct mn_pens pens = {0};
@@ -140,7 +140,7 @@ static int end(struct app *a, int argc, char **argv)
     return r == EXIT_OK ? live_finish(l, !aborted) : r;
 }
 
-/* As many names as fit, then how many more. */
+/* Formats as many zone names as fit, and how many more there are. */
 static void format_zones(const struct mn_session *s, char *out, size_t cap, size_t columns)
 {
     size_t used = 0;
@@ -167,7 +167,7 @@ static void print_listed(const struct mn_session *s)
     for (size_t z = 0; z < s->zone_count; z++)
         strokes += s->zone[z].strokes;
     snprintf(done, sizeof(done), "%" PRIu32, strokes);
-    if (s->incomplete && strokes == 0) /* nobody knows how many */
+    if (s->incomplete && strokes == 0) /* their number is not known */
         strcpy(done, "?");
     format_minute(s->begun_us, when, sizeof(when));
     format_zones(s, zones, sizeof(zones), narrow ? 12 : columns > 100 ? (size_t)columns - 84 : 40);
@@ -177,7 +177,7 @@ static void print_listed(const struct mn_session *s)
         printf("%5" PRIu32 "  %s  %-12s %-10s %-11s %6s strokes  %s\n", s->number, when, s->subject, s->serial, session_word(s), done, zones);
 }
 
-/* What `session list` is asked for; a line of usage, or EXIT_OK. */
+/* Parses the arguments of `session list`. EXIT_OK, or EXIT_USAGE after a message. */
 static int list_words(int argc, char **argv, bool open_only, struct mn_session_filter *f)
 {
     uint64_t lot;
@@ -253,7 +253,7 @@ static int list(struct app *a, int argc, char **argv, bool open_only)
     return flush_output();
 }
 
-/* The session whose number is the word; without one, the last. */
+/* Reads the session with this number; for NULL, the last one. */
 static int get(struct app *a, const char *verb, const char *word, struct mn_session *out)
 {
     struct mn_sessions page = {0};

@@ -84,7 +84,7 @@ static void print_zones(const struct mn_session *s)
     }
 }
 
-/* A finding at the session's beginning: its days count from then, not from now. */
+/* Prints a finding of the session's beginning; its days are relative to then, not to now. */
 static void print_finding(const struct mn_finding *f)
 {
     char when[60] = "";

@@ -5,7 +5,7 @@
 
 #include "sessions.h"
 
-/* The open session of the chosen pen: *found, or not. An error of libmn. */
+/* Finds the open session of the chosen pen. Returns MN_OK, with *found, or libmn's error. */
 static int find_open(struct app *a, struct mn_session *out, bool *found)
 {
     struct mn_sessions list = {0};
@@ -28,7 +28,7 @@ static int find_open(struct app *a, struct mn_session *out, bool *found)
     return MN_OK;
 }
 
-/* Of several pens a person is asked which. */
+/* Asks which pen, if there are several. */
 static int ask_pen(struct app *a)
 {
     const struct question q = {"Which pen?", "its serial number, or the beginning of it", "`mnctl --pen SERIAL session start` names it beforehand."};
@@ -60,7 +60,7 @@ static int ask_pen(struct app *a)
     return EXIT_OK;
 }
 
-/* What would keep the pen from being armed is told before anybody is asked anything. */
+/* Prints what would prevent arming, before any question is asked. */
 static void print_pen_state(const struct app *a)
 {
     struct mn_pens pens = {0};
@@ -93,7 +93,7 @@ static void print_step(const struct app *a, unsigned zone, uint32_t depth_um, ui
     printf("%s: %s%s%s, %.2f mm at %.1f Hz\n", a->serial, colour(COLOUR_BOLD), zone_name(zone), colour(COLOUR_NONE), depth_um / 1000.0, rate_dhz / 10.0);
 }
 
-/* The session has what was shown: nothing else is armed. */
+/* Whether the session has the zones, depths and rates that were confirmed. Nothing else may be armed. */
 static bool is_as_planned(const struct mn_session *s, const struct mn_plan *p)
 {
     if (s->zone_count != p->step_count)
@@ -105,7 +105,7 @@ static bool is_as_planned(const struct mn_session *s, const struct mn_plan *p)
     return true;
 }
 
-/* Control is taken, the session begun. An exit code after a sentence; then nothing is held. */
+/* Takes the lease and begins the session. Returns EXIT_OK, or an exit code after a message, with the lease released. */
 static int begin(struct starting *s)
 {
     struct app *a = s->app;
@@ -133,7 +133,7 @@ static int begin(struct starting *s)
     return r;
 }
 
-/* The last step of the dialogue: all is shown, and asked once; then it begins. */
+/* The last step of the dialogue: shows the whole plan, asks for confirmation and begins. */
 static enum answer confirm_and_begin(void *ctx)
 {
     const struct question arm = {"Arm it? The pen's trigger starts the needles then.", "yes, no; back: change an answer", "yes takes control of the pen, begins the session and arms. Nothing moves before the trigger is pressed."},
@@ -161,7 +161,7 @@ static enum answer confirm_and_begin(void *ctx)
         }
         for (size_t i = 0; i < s->w->plan.step_count; i++)
             print_step(s->app, s->w->plan.step[i].zone, s->w->plan.step[i].depth_um, s->w->plan.step[i].stroke_rate_dhz);
-        person_forget_typed(); /* a yes that was typed before this was read is none */
+        person_forget_typed(); /* a "yes" typed before the plan was shown does not count */
         r = s->yes ? ANSWER_GIVEN : dialogue_yes(s->app, &arm, &yes);
         if (r != ANSWER_GIVEN || !yes)
             return r == ANSWER_GIVEN ? ANSWER_QUIT : r;
@@ -181,7 +181,7 @@ static int start_live(struct starting *s, bool dialogue)
 
     if (r != EXIT_OK)
         return r;
-    if (find_open(a, &open, &found) == MN_OK && found) { /* a journal that cannot be read is told of at the beginning */
+    if (find_open(a, &open, &found) == MN_OK && found) { /* an error here is reported when the session begins */
         fprintf(stderr, "mnctl: session %" PRIu32 " of pen %s is open: `mnctl session resume` goes on with it, `mnctl session end` ends it\n", open.number, a->serial);
         return EXIT_REFUSED;
     }
@@ -213,7 +213,7 @@ int session_start(struct app *a, int argc, char **argv)
     return r;
 }
 
-/* Which zone is next, and whether to arm. An exit code; *zone is what was chosen. */
+/* Asks which zone is next, and whether to arm. Returns an exit code; *zone is the chosen one. */
 static int ask_resume(struct app *a, const struct mn_session *s, unsigned *zone, bool yes)
 {
     const struct question arm = {"Arm it? The pen's trigger starts the needles then.", "yes, no", NULL};

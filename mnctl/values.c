@@ -6,7 +6,7 @@
 
 #include "mnctl.h"
 
-/* Short names that people type; the long ones are the settings' own. */
+/* Short names of the settings; the long ones have the unit at their end. */
 static const char *const short_names[] = {"depth", "rate", "fast-rate", "slow-rate", "soft-start", "auto-off"};
 
 const char *setting_short_name(size_t setting)
@@ -14,7 +14,7 @@ const char *setting_short_name(size_t setting)
     return setting < sizeof(short_names) / sizeof(short_names[0]) ? short_names[setting] : mn_setting_at(setting)->name;
 }
 
-/* A setting by the first n characters of a word; whether by the name that bears its unit. */
+/* Finds a setting by the first n characters of word. *long_name: it was the name that ends with the unit. */
 static int find_setting(const char *word, size_t n, size_t *setting, bool *long_name)
 {
     const char *names[32];
@@ -48,11 +48,11 @@ int parse_setting(const char *word, size_t *setting)
     return find_setting(word, strlen(word), setting, &long_name);
 }
 
-struct units { /* of a setting's own unit, which comes first */
+struct units { /* what a setting can be given in; its own unit comes first */
     const char *own;
     struct unit unit[4];
     size_t count;
-    size_t people; /* the one that people are told */
+    size_t people; /* index of the unit that is shown to people */
     int decimals;
 };
 
@@ -88,7 +88,7 @@ bool parse_setting_value(size_t setting, const char *text, bool own_unit, uint32
 {
     const struct mn_setting *s = mn_setting_at(setting);
     const struct units *u = units_of(s);
-    /* A depth of 1.2 is meant in mm, one of 500 in um. */
+    /* A depth of 1.2 means mm, one of 500 means um. */
     size_t guess = strcmp(u->own, "um") == 0 && strlen(text) >= 3 && strchr(text, '.') == NULL ? 0 : u->people;
     const char *name = setting_short_name(setting);
     char low[40], high[40], lower[40], upper[40];

@@ -15,16 +15,16 @@
 
 enum { HISTORY = 500, SCREEN_PERIOD_MS = 100, PLOTS = 3, STALE_MS = 3000 };
 
-/* A plotted signal: the peak of each screen period. */
+/* A plotted signal: its peak in each period of the screen. */
 struct plot {
     const char *title;
     const char *unit;
     double scale; /* shown = raw * scale */
-    double full;  /* of the plot's height, at the least */
+    double full;  /* value at the plot's full height, at least */
     int decimals;
     int32_t history[HISTORY];
     size_t next, filled;
-    int32_t peak, shown; /* of this period, and of the last */
+    int32_t peak, shown; /* of the current period, and of the previous one */
 };
 
 enum mode { MODE_TEXT, MODE_JSON, MODE_CSV, MODE_SCREEN };
@@ -33,12 +33,12 @@ struct watch {
     struct app *app;
     enum mode mode;
     struct plot plots[PLOTS];
-    struct mn_telemetry latest; /* without its arrays */
-    int32_t slow[8];            /* last values of what the screen shows */
-    int32_t stroke_um;          /* the deepest of the last period: the stroke's depth, whatever its place in mid-stroke */
+    struct mn_telemetry latest; /* the last message, without its arrays */
+    int32_t slow[8];            /* last value of each slow signal on the screen */
+    int32_t stroke_um;          /* maximum depth of the last period: the depth of the strokes */
     uint64_t samples, missed;
     uint64_t heard_ms;          /* when telemetry came last; 0: never */
-    bool all;                   /* pens, of which a->serial names none: as CSV and JSON, whose lines name theirs */
+    bool all;                   /* all pens, as CSV or JSON lines that name their pen */
     bool gone;
     char notice[256];
 };
@@ -190,7 +190,7 @@ static void on_event(mn_client *c, const struct mn_event *e, void *user)
 
 /* ---- the screen ---- */
 
-/* One line, cut to the width; what stood there before goes. */
+/* Prints one line, cut to the width, over what was there. */
 static void put_line(int row, int attribute, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 static void put_line(int row, int attribute, const char *format, ...)
@@ -211,7 +211,7 @@ static void put_line(int row, int attribute, const char *format, ...)
     clrtoeol();
 }
 
-/* An eighth of a cell's height is the step where the terminal has UTF-8. */
+/* With UTF-8 the resolution is an eighth of a cell's height. */
 static void draw_plot(const struct plot *p, int top, int height, int attribute)
 {
     static const char *const eighths[] = {" ", "\xe2\x96\x81", "\xe2\x96\x82", "\xe2\x96\x83", "\xe2\x96\x84",
@@ -242,7 +242,7 @@ static void draw_plot(const struct plot *p, int top, int height, int attribute)
     attrset(A_NORMAL);
 }
 
-/* Each fault with what it means and what to do; the rows that it took. */
+/* Draws each fault with its meaning and advice. Returns the number of rows used. */
 static int draw_faults(int row, uint32_t word)
 {
     int first = row;
@@ -288,7 +288,7 @@ static void draw(const struct watch *w)
     refresh();
 }
 
-/* False: this terminal cannot be drawn on. */
+/* Returns false if this terminal cannot be drawn on. */
 static bool screen_begin(void)
 {
     if (newterm(NULL, stdout, stdin) == NULL)
@@ -307,14 +307,14 @@ static void print_text(const struct watch *w)
     char faults[256];
 
     if (w->gone)
-        return; /* its going has been said, and its figures are old */
+        return; /* the screen says that the pen is gone; its figures are out of date */
     format_faults(w->latest.fault_word, faults, sizeof(faults));
     printf("%s %-8s stroke %.2f mm  rate %.1f Hz  current %d mA  motor %.1f C  battery %d %%  strokes %" PRIu32 "  missed %" PRIu64 "  faults %s\n", w->app->serial,
            mn_state_name(w->latest.state), w->stroke_um / 1000.0, w->plots[1].shown / 10.0, (int)w->plots[2].shown, w->slow[SLOW_MOTOR_DC] / 10.0, (int)w->slow[SLOW_SOC],
            w->latest.strokes_session, w->missed, faults);
 }
 
-/* q, or the end of the input; ncurses has made itself at home in a new size by then. */
+/* Whether q was pressed or the input has ended. getch() also makes ncurses handle a new size. */
 static bool wants_end(void)
 {
     int key;
@@ -395,7 +395,7 @@ static int parse(struct watch *w, int argc, char **argv, struct wish *wish)
     return EXIT_OK;
 }
 
-/* What was not said is as it is without a wish. */
+/* Requests the wanted rate and latency; what the user did not give stays at the default. */
 static int pace(struct app *a, const struct wish *wish)
 {
     if (wish->every == 0 && wish->latency_ms == 0)

@@ -10,7 +10,7 @@
 
 enum { PATIENCE_S = 5 };
 
-/* In the process of its own. What goes wrong in it ends it, and its answer is too short. */
+/* Runs in the child. Any error ends the child, so that its reply is too short. */
 static void look_up(int out, const char *const *names, size_t n)
 {
     sigset_t none;

@@ -18,9 +18,9 @@
 enum { REST_US = 100000 };
 
 struct listener {
-    int fd, spare; /* given up for the moment in which a connection is rejected; -1 */
+    int fd, spare; /* reserve descriptor, closed while a connection is accepted only to be rejected; -1 */
     const char *what;
-    bool paused; /* since the last connection: logged once */
+    bool paused; /* accepting is paused; logged once until the next connection */
     sd_event_source *accept, *resume;
     listener_fn *accepted, *rejected;
     void *ctx;
@@ -28,7 +28,7 @@ struct listener {
 
 /* ---- passed by a service manager ---- */
 
-/* What a descriptor is, for somebody who looks for it in a unit. */
+/* Describes a descriptor for the message about a wrong socket unit. */
 static void describe(int fd, char *out, size_t cap)
 {
     static const struct {
@@ -145,7 +145,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
 
         if (e == EMFILE || e == ENFILE)
             refuse_one(l);
-        listener_pause(l, e); /* of descriptors, of memory: a moment's rest helps; of anything else: it does not spin */
+        listener_pause(l, e); /* out of descriptors or memory: retry later; for any other error it prevents spinning */
     }
     return 0;
 }

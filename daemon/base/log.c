@@ -19,7 +19,7 @@
 
 enum { LINE_MAX_BYTES = 1024, KINDS = 64, AGAIN_US = 1000000 };
 
-struct kind { /* of sentence, within its window */
+struct kind { /* a kind of message, within its window of time */
     const char *format;
     enum log_level level;
     uint64_t began_ms;
@@ -32,9 +32,9 @@ static struct {
     pthread_mutex_t lock;
     enum log_level level;
     bool opened, for_journal;
-    int fd;                     /* stderr, or a description of the same file that does not wait */
+    int fd;                     /* stderr, or a non-blocking description of the same file */
     mode_t kind;
-    char rest[LINE_MAX_BYTES + 80]; /* a line of which the reader has taken a part only */
+    char rest[LINE_MAX_BYTES + 80]; /* a line that has been written in part */
     size_t rest_fill, rest_sent;
     uint64_t lost;
     struct kind kinds[KINDS];
@@ -47,7 +47,7 @@ void log_set_level(enum log_level level)
     out.level = level;
 }
 
-/* $JOURNAL_STREAM names a file by device and inode: it may be an elder's, and not this stderr. */
+/* $JOURNAL_STREAM names a file by device and inode. It may have been inherited and not refer to this stderr. */
 static bool is_journal(const struct stat *s)
 {
     const char *stream = getenv("JOURNAL_STREAM");
@@ -57,7 +57,7 @@ static bool is_journal(const struct stat *s)
     return stream != NULL && strcmp(stream, own) == 0;
 }
 
-/* A pipe or terminal is opened once more, for O_NONBLOCK is the description's, and this one is shared with others. */
+/* Opens a pipe or terminal anew: O_NONBLOCK belongs to the file description, and that of stderr is shared with other processes. */
 static void open_once(void)
 {
     struct stat s = {0};
@@ -83,7 +83,7 @@ static ssize_t write_now(const char *bytes, size_t n)
 
     if (out.kind == S_IFSOCK)
         return send(out.fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-    /* Where it could not be opened once more: a pipe that is ready takes as much as a line has. */
+    /* If it could not be reopened: a pipe that polls writable takes at least PIPE_BUF bytes, which is more than a line. */
     if (out.fd == STDERR_FILENO && out.kind != S_IFREG && (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))) {
         errno = EAGAIN;
         return -1;
@@ -91,7 +91,7 @@ static ssize_t write_now(const char *bytes, size_t n)
     return write(out.fd, bytes, n);
 }
 
-/* Whatever it is, it has gone out, or it never will. False: its reader does not take it now. */
+/* Writes the pending line. True: it was written, or failed for good. False: its reader does not take it now. */
 static bool finish_rest(void)
 {
     while (out.rest_sent < out.rest_fill) {
@@ -117,11 +117,11 @@ static void write_later(void)
     sd_event_source_set_enabled(out.later, SD_EVENT_ONESHOT);
 }
 
-/* False: it is lost. */
+/* False if the line is lost. */
 static bool put(enum log_level level, const char *line)
 {
     static const char *const names[] = {"error: ", "warning: ", "", "debug: "};
-    static const int priorities[] = {3, 4, 6, 7}; /* syslog's */
+    static const int priorities[] = {3, 4, 6, 7}; /* syslog priorities */
     int n;
 
     if (!finish_rest())
@@ -153,7 +153,7 @@ static uint64_t now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* Tells what was too much of a kind. False: not now. */
+/* Logs how many messages of a kind were suppressed. False if it could not be written now. */
 static bool close_window(struct kind *k)
 {
     char line[LINE_MAX_BYTES];
@@ -167,7 +167,7 @@ static bool close_window(struct kind *k)
     return true;
 }
 
-/* Whether there are lines left to write. */
+/* Whether lines are waiting to be written. */
 static bool close_windows(uint64_t ms)
 {
     bool left = false;
@@ -181,7 +181,7 @@ static bool close_windows(uint64_t ms)
     return left;
 }
 
-/* The kind's place, or a free one, or that of the one that began first. */
+/* Returns the kind's entry, else a free one, else the oldest. */
 static struct kind *kind_of(const char *format)
 {
     struct kind *oldest = &out.kinds[0], *vacant = NULL;

@@ -31,7 +31,7 @@ uint8_t *ring_reserve(struct ring *t, size_t n)
 {
     if (n == 0 || n > t->size)
         return NULL;
-    if (n > t->size - t->write) { /* those from here to the end of the bytes are the oldest */
+    if (n > t->size - t->write) { /* the messages from here to the end of the buffer are the oldest */
         while (t->first < t->end && ring_message(t, t->first)->at >= t->write)
             t->first++;
         t->write = 0;
@@ -49,12 +49,12 @@ void ring_commit(struct ring *t, size_t n, uint32_t tag, uint64_t time_us)
     t->write += (uint32_t)n;
 }
 
-/* Bytes rise from message to message, but for one place at the most: where the ring begins anew. */
+/* Offsets rise from message to message, except at most once, where the ring wraps. */
 uint64_t ring_run(const struct ring *t, uint64_t number, uint64_t until, size_t *n)
 {
     const struct ring_message *begin = ring_message(t, number), *last = ring_message(t, until - 1);
 
-    if (last->at < begin->at) { /* the last one before that place */
+    if (last->at < begin->at) { /* the last one before the wrap */
         uint64_t low = number, high = until - 1;
 
         while (high - low > 1) {

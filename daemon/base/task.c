@@ -50,7 +50,7 @@ int task_start(struct task **out, sd_event *event, void (*run)(void *ctx), void 
     *t = (struct task){.run = run, .done = done, .ctx = ctx, .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     r = t->fd < 0 ? -errno : sd_event_add_io(event, &t->source, t->fd, EPOLLIN, on_end, t);
     if (r >= 0) {
-        sigfillset(&all); /* signals are the loop's */
+        sigfillset(&all); /* signals are handled by the loop */
         pthread_sigmask(SIG_SETMASK, &all, &before);
         r = -pthread_create(&t->thread, NULL, thread, t);
         pthread_sigmask(SIG_SETMASK, &before, NULL);

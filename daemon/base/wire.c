@@ -7,7 +7,7 @@
 
 enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
 
-/* One string. False: enough was seen. */
+/* Called for each string. Returns false to end the walk. */
 typedef bool string_fn(void *ctx, const char *field, uint8_t *bytes, size_t n);
 
 static bool varint(const uint8_t *bytes, size_t n, size_t *at, uint64_t *out)
@@ -87,7 +87,7 @@ const char *wire_wrong_string(const ProtobufCMessageDescriptor *type, const uint
 {
     const char *wrong = NULL;
 
-    walk(type, (uint8_t *)(uintptr_t)bytes, n, find_wrong, &wrong); /* which only reads */
+    walk(type, (uint8_t *)(uintptr_t)bytes, n, find_wrong, &wrong); /* find_wrong() does not write */
     return wrong;
 }
 

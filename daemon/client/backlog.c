@@ -6,9 +6,9 @@
 #include "clock.h"
 
 enum {
-    REQUESTS_BESIDE = 1,   /* taken from the backlog at a time while others send modestly, ... */
-    TURN_BESIDE_US = 1000, /* ... and no sooner again than this ... */
-    MODEST_US = 100000,    /* ... which is while one of them has sent a request within this time */
+    REQUESTS_BESIDE = 1,   /* requests served from the backlog at a time while modest clients are active, ... */
+    TURN_BESIDE_US = 1000, /* ... at most once in this time */
+    MODEST_US = 100000,    /* a modest client is active if it has sent a request within this time */
 };
 
 static bool others_ask(const struct clients *all)

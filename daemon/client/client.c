@@ -19,8 +19,8 @@
 #include "wire.h"
 
 enum {
-    MESSAGE_MAX = 66 * 1024, /* from a client: a policy of 64 KiB */
-    IN_BYTES = 4096 + 4,     /* of the buffer, unless a longer message is on its way */
+    MESSAGE_MAX = 66 * 1024, /* the longest message of a client: a policy of 64 KiB */
+    IN_BYTES = 4096 + 4,     /* size of the buffer, unless a longer message is being received */
 };
 
 void client_update_io(struct client *c)
@@ -50,7 +50,7 @@ bool client_has_message(const struct client *c)
     return c->in_fill >= 4 && (length > MESSAGE_MAX || c->in_fill - 4 >= length);
 }
 
-/* The length of the message that was taken, its prefix included; 0: the client is out. */
+/* Handles one message. Returns its length with the prefix; 0 if the client was disconnected. */
 static size_t take_message(struct client *c)
 {
     uint32_t length = mn_get_u32(c->in);
@@ -80,7 +80,7 @@ static size_t take_message(struct client *c)
     return c->ended ? 0 : 4 + (size_t)length;
 }
 
-/* Room for the message that has begun to come. False: the client is out. */
+/* Makes room for the message that has begun to arrive. False if the client was disconnected. */
 static bool in_reserve(struct client *c, size_t bytes)
 {
     ssize_t more = (ssize_t)bytes - (ssize_t)c->in_cap;
@@ -105,7 +105,7 @@ static bool in_reserve(struct client *c, size_t bytes)
     return true;
 }
 
-/* As large as the message that is not whole yet needs it, and no larger otherwise. */
+/* Shrinks the buffer to what an incomplete message needs, or to its usual size. */
 static bool in_fit(struct client *c)
 {
     size_t length = c->in_fill >= 4 ? 4 + (size_t)mn_get_u32(c->in) : 0;
@@ -192,7 +192,7 @@ pid_t client_pid(const struct client *c)
 }
 
 #ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77 /* of Linux 6.5: exactly that process, whatever its number is given to later */
+#define SO_PEERPIDFD 77 /* since Linux 6.5: refers to that very process, even if its pid is reused */
 #endif
 
 int client_pidfd(const struct client *c)
@@ -201,12 +201,12 @@ int client_pidfd(const struct client *c)
     int fd = -1;
 
     if (c->pid <= 0)
-        return -ENODATA; /* of another namespace */
+        return -ENODATA; /* a process of another PID namespace */
     if (getsockopt(c->fd, SOL_SOCKET, SO_PEERPIDFD, &fd, &size) < 0)
         fd = pidfd_open(c->pid, 0);
     if (fd < 0)
         return -errno;
-    if (poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0) > 0) { /* Linux 6.16 gives one of a process that has ended, too */
+    if (poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0) > 0) { /* since Linux 6.16 it may refer to a process that has ended */
         close(fd);
         return -ESRCH;
     }

@@ -47,7 +47,7 @@ void clients_reap_soon(struct clients *all)
     sd_event_source_set_enabled(all->reap, SD_EVENT_ONESHOT);
 }
 
-/* If there are too many now, the newest is disconnected, with the reason. */
+/* Disconnects the newest client, with the reason, if there are too many now. */
 static void check_limits(const struct clients *all, struct client *c)
 {
     const struct clients_options *o = &all->options;
@@ -106,7 +106,7 @@ static int set_owner(const char *path, const char *group, gid_t gid)
     return chmod(path, 0660) < 0 ? -errno : 0;
 }
 
-/* At the configured path, or where the service manager listens. The descriptor, or a negative errno after a sentence in the log. */
+/* Listens at the configured path, or takes the service manager's socket. Returns the descriptor, or a negative errno after a log message. */
 static int open_socket(struct clients *all)
 {
     const struct clients_options *o = &all->options;

@@ -15,7 +15,7 @@
 #include "log.h"
 #include "ring.h"
 
-enum { RUNS_MAX = 32 /* of bytes, in one write */ };
+enum { RUNS_MAX = 32 /* byte ranges in one write */ };
 
 void output_traffic(struct client *c, Mnc__TrafficKind kind, const uint8_t *bytes, size_t n)
 {
@@ -65,7 +65,7 @@ static size_t bytes_of(const struct iovec *runs, int count)
     return n;
 }
 
-/* What was begun, what is queued, what is in the rings. */
+/* Gathers the rest of a message begun, the queue, and the rings. */
 static void gather(const struct client *c, struct gathered *g)
 {
     int n = 0, telemetry;
@@ -86,7 +86,7 @@ static void gather(const struct client *c, struct gathered *g)
     g->bytes = bytes_of(g->runs, n);
 }
 
-/* Telemetry that was sent to it, for those that monitor. */
+/* Reports telemetry sent to this client to those that monitor. */
 static void monitor_sent(struct client *c, uint64_t from)
 {
     const struct cursor *r = &c->subscriber.telemetry;
@@ -97,7 +97,7 @@ static void monitor_sent(struct client *c, uint64_t from)
     }
 }
 
-/* n bytes from a ring are written, all that was gathered there or a part. False: no memory for the rest of a message. */
+/* Accounts for n bytes written from a ring: all that was gathered, or a part. False without memory for the rest of a message. */
 static bool ring_sent(struct client *c, struct cursor *r, size_t n)
 {
     uint64_t from = r->next;
@@ -117,7 +117,7 @@ static bool ring_sent(struct client *c, struct cursor *r, size_t n)
     return true;
 }
 
-/* n bytes of what was gathered are written; telemetry_bytes of it were from the ring of telemetry. False: the client cannot go on. */
+/* Accounts for n bytes written, of which telemetry_bytes were gathered from the telemetry ring. False if the client must be disconnected. */
 static bool sent(struct client *c, size_t n, size_t telemetry_bytes)
 {
     size_t part;
@@ -144,7 +144,7 @@ static bool sent(struct client *c, size_t n, size_t telemetry_bytes)
     return (part == 0 || ring_sent(c, &c->subscriber.telemetry, part)) && (n == part || ring_sent(c, &c->subscriber.traffic, n - part));
 }
 
-/* Writes until nothing is left or the socket is full. False: the client is gone. */
+/* Writes until nothing is left or the socket is full. False if the client was disconnected. */
 static bool write_out(struct client *c)
 {
     struct gathered g;
@@ -169,7 +169,7 @@ static bool write_out(struct client *c)
     return true;
 }
 
-/* Skips what it was too slow for, and counts it. */
+/* Skips what was overwritten before the client could take it, and counts it. */
 static void catch_up(struct client *c)
 {
     struct subscriber *s = &c->subscriber;
@@ -236,7 +236,7 @@ bool output_is_full(const struct client *c)
     return c->queue_fill > 0 && (c->queue_fill >= CLIENT_QUEUE_MAX / 2 || c->queue_bytes >= c->all->options.queue_bytes / 2 || c->user->queued_bytes >= c->all->options.user_queue_bytes / 2);
 }
 
-/* False after disconnecting it, with the limit that was reached and how much is queued. */
+/* False if a limit of the queue was reached: the client is disconnected, with the limit and the queue's size as the reason. */
 static bool has_room(struct client *c, size_t bytes)
 {
     char reason[200];
@@ -287,7 +287,7 @@ void client_reply(struct client *c, Mnc__ServerMessage *m, uint32_t id)
 
 void client_reject(struct client *c, uint32_t id, Mnc__ErrorCode code, const char *format, ...)
 {
-    char text[256], shown[512]; /* words of a client or a pen may be in it, and it is shown on a terminal */
+    char text[256], shown[512]; /* may contain text of a client or a pen, and is shown on terminals */
     Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
     Mnc__Error e = MNC__ERROR__INIT;
     va_list ap;

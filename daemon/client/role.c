@@ -56,7 +56,7 @@ enum role role_of_peer(const struct role_map *m, int fd, uid_t uid, gid_t gid)
 
     if (uid == 0 || (uid == geteuid() && uid != m->nobody))
         return ROLE_FACTORY;
-    getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size); /* says how many bytes it wants */
+    getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size); /* sets the size that is needed */
     if (size > 0)
         gids = malloc(size);
     if (gids != NULL && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, gids, &size) == 0) {

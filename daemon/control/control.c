@@ -11,7 +11,7 @@
 
 enum { TIMER_ACCURACY_US = 5000, WAIT_DEFAULT_MS = 30000, WAIT_MAX_MS = 600000, PENDING_MAX = 64 };
 
-/* Notifies those that watch of the pen's holder. */
+/* Notifies watching clients of the pen's lease holder. */
 static void publish(const struct control *k, const char *serial)
 {
     struct pen *p = hub_pen(k->hub, serial);
@@ -50,7 +50,7 @@ static void pending_free(struct control *k, struct pending **at)
     free(w);
 }
 
-/* The needles of a pen that loses its holder stop. */
+/* A pen that loses its lease holder is stopped. */
 static void stop(const struct control *k, const struct lease *l)
 {
     struct pen *p = hub_pen(k->hub, l->serial);
@@ -63,7 +63,7 @@ static void stop(const struct control *k, const struct lease *l)
 
 /* ---- granting ---- */
 
-/* The timer is for the next ping, or the next lease that expires. */
+/* Sets the timer to the next ping or the next expiry of a lease. */
 static void schedule(struct control *k)
 {
     uint64_t at_us = lease_deadline_us(&k->leases);
@@ -100,7 +100,7 @@ static void reject_grant(struct client *c, uint32_t id, int r)
         client_reject(c, id, MNC__ERROR_CODE__ERROR_BUSY, r == -ENOMEM ? "the daemon is out of memory" : "no process can be watched now: %s", strerror(-r));
 }
 
-/* It is free: the first of those that wait for it, and can have it, has it. */
+/* The lease is free: grants it to the first waiting client that can have it. */
 static void grant_next(struct control *k, const char *serial)
 {
     struct pending **at = &k->pending;
@@ -186,7 +186,7 @@ static void ping(const struct control *k)
 
         while (k->leases.list[first].holder != holder)
             first++;
-        if (first == i) /* once, however many it has */
+        if (first == i) /* once per client, however many leases it has */
             client_notify((struct client *)(uintptr_t)holder, &m);
     }
 }
@@ -237,7 +237,7 @@ static void take_over(struct control *k, struct client *c, uint32_t id, const ch
         return;
     }
     r = process_watch(k, c);
-    if (r < 0) { /* before anybody is notified */
+    if (r < 0) { /* reject before anybody is notified */
         reject_grant(c, id, r);
         return;
     }
@@ -280,7 +280,7 @@ static void request(struct control *k, struct client *c, uint32_t id, const char
     notify(l->holder, MNC__LEASE_CHANGE__LEASE_REQUESTED, serial, c, NULL);
 }
 
-/* To the client that has waited longest, or to the one of this pid. */
+/* Hands the lease to the client that has waited longest, or to the one with this pid. */
 static void give_to(struct control *k, struct client *c, uint32_t id, const char *serial, uint32_t pid)
 {
     for (struct pending **at = &k->pending; *at != NULL; at = &(*at)->next) {
@@ -297,7 +297,7 @@ static void give_to(struct control *k, struct client *c, uint32_t id, const char
             return;
         }
         stop(k, lease_find(&k->leases, serial));
-        grant(k, serial, w.client, w.liveness_us, true); /* there is room: it replaces one */
+        grant(k, serial, w.client, w.liveness_us, true); /* cannot fail: it replaces a lease */
         client_reply_done(w.client, w.id);
         client_reply_done(c, id);
         return;
@@ -322,7 +322,7 @@ void control_lease(struct control *k, struct client *c, uint32_t id, const Mnc__
     }
     p = hub_pen(k->hub, serial);
     if (p != NULL && pen_serial(p)[0] != '\0')
-        serial = pen_serial(p); /* it may be named by where it is */
+        serial = pen_serial(p); /* the pen may have been addressed by its port */
     l = lease_find(&k->leases, serial);
     if ((m->action == MNC__LEASE_ACTION__LEASE_RELEASE || m->action == MNC__LEASE_ACTION__LEASE_GIVE) && (l == NULL || l->holder != c)) {
         client_reject(c, id, MNC__ERROR_CODE__ERROR_LEASE, "you do not control pen %s", serial);

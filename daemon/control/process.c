@@ -16,13 +16,13 @@ void process_unwatch(struct control *k, const struct client *c)
         if (w->client != c)
             continue;
         *at = w->next;
-        sd_event_source_disable_unref(w->source); /* which closes its descriptor */
+        sd_event_source_disable_unref(w->source); /* also closes its descriptor */
         free(w);
         return;
     }
 }
 
-/* The holder has died. Its connection may live on in a child of it, which controls nothing. */
+/* The lease holder has died. Its connection may survive in a child, which does not control the pen. */
 static int on_process(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
     struct watch *w = userdata;

@@ -62,7 +62,7 @@ void hub_notify_pen(struct hub *h, struct pen *p)
 
 /* ---- subscribers ---- */
 
-/* A pen makes its batches as short as the subscriber with the smallest latency needs them. */
+/* Tells the pen how short its batches must be for the subscriber with the smallest latency. */
 void hub_update_pace(struct hub *h)
 {
     for (unsigned i = 0; i < h->count; i++)
@@ -96,7 +96,7 @@ void hub_add_observer(struct hub *h, const struct hub_observer *w)
 
     while (i < HUB_OBSERVERS && h->observers[i].ctx != NULL)
         i++;
-    if (i < HUB_OBSERVERS) /* there are fewer kinds of them than places */
+    if (i < HUB_OBSERVERS) /* always true: there are no more kinds of observers */
         h->observers[i] = *w;
 }
 
@@ -167,7 +167,7 @@ static void on_closed(void *ctx, struct pen *p)
         i++;
     memmove(h->pens + i, h->pens + i + 1, (--h->count - i) * sizeof(p));
     h->closed[h->closed_count++] = p;
-    for (i = 0; i < h->count; i++) /* one may have been rejected for its serial number */
+    for (i = 0; i < h->count; i++) /* a pen may have been rejected because of its serial number */
         pen_retry_now(h->pens[i]);
     sd_event_source_set_enabled(h->reap, SD_EVENT_ONESHOT);
 }

@@ -35,7 +35,7 @@ bool hub_on_record(void *ctx, struct pen *p, uint32_t first, const struct journa
     note.text = text;
     journal_note(&lost, MNC__JOURNAL_KIND__JOURNAL_LOST, &note, bytes);
     strcpy(lost.serial, r->serial);
-    return journal_append(h->journal, &lost) && journal_append(h->journal, r); /* offered again: the note is there then, once */
+    return journal_append(h->journal, &lost) && journal_append(h->journal, r); /* if the second fails, the record is offered again, and its note exists already */
 }
 
 bool hub_note(struct hub *h, uint32_t kind, const char *serial, const char *text)

@@ -15,7 +15,7 @@
 
 #include "file.h"
 
-enum { HEADER_ID_AT = 68, HEADER_BYTES = 100 }; /* of a SQLite database: https://www.sqlite.org/fileformat2.html */
+enum { HEADER_ID_AT = 68, HEADER_BYTES = 100 }; /* offsets in an SQLite database: https://www.sqlite.org/fileformat2.html */
 
 struct claim {
     const char *path;
@@ -37,7 +37,7 @@ static int reject(const struct claim *c, int error, const char *format, ...)
     return -error;
 }
 
-/* What of a journal is in its log only, and not yet in the file: SQLite knows. It only reads. */
+/* Reads the id through SQLite, since it may be in the WAL only. Read-only. */
 static bool has_id_in_its_log(const char *path)
 {
     sqlite3_stmt *q = NULL;
@@ -95,7 +95,7 @@ static int check_kind(const struct claim *c)
     return reject(c, EEXIST, "is a file that is no journal of mnd, and is left as it is: name another one, or move it away");
 }
 
-/* The holder has written its pid. */
+/* Reads the holder's pid from the lock file. */
 static int in_use(const struct claim *c, int fd)
 {
     char pid[24] = "";
@@ -148,7 +148,7 @@ int claim_file(const char *path, int *lock, char *why, size_t cap)
 
 int claim_set_aside(const char *path, char *aside, size_t cap)
 {
-    static const char *const tails[] = {"-wal", "-shm", ""}; /* the file itself last: until then it is found again */
+    static const char *const tails[] = {"-wal", "-shm", ""}; /* the database itself last: until then the journal is found again */
     char from[CLAIM_PATH_MAX], to[CLAIM_PATH_MAX];
     unsigned n = 1;
 

@@ -38,7 +38,7 @@ static bool add_pen(void *ctx, const struct store_pen *p)
     return true;
 }
 
-/* Makes it if need be; NULL without memory. */
+/* Adds the entry if there is none. NULL without memory. */
 static struct store_pen *pen_for(struct journal *j, const char *serial)
 {
     struct store_pen p = {.volume = 1}, *known = pen_of(j, serial);
@@ -49,7 +49,7 @@ static struct store_pen *pen_for(struct journal *j, const char *serial)
     return add_pen(j, &p) ? &j->pens[j->pen_count - 1] : NULL;
 }
 
-/* Moves on its pen's place; false: it is no news. */
+/* Advances the pen's newest number. False if the record is not new. */
 static bool advance_pen(struct journal *j, const struct journal_record *r)
 {
     struct store_pen *p;
@@ -66,7 +66,7 @@ static bool advance_pen(struct journal *j, const struct journal_record *r)
     return true;
 }
 
-/* Tells of the records at the head of the list, as many as follow each other. */
+/* Notifies of the rows at the head of the list that have consecutive positions. */
 static void report_committed(struct journal *j, struct queue *done)
 {
     const struct journal_record *notes[REPORTED_AT_ONCE];
@@ -97,7 +97,7 @@ static int on_done(sd_event_source *source, int fd, uint32_t revents, void *user
     (void)source;
     (void)revents;
     if (read(fd, &count, sizeof(count)) < 0)
-        return 0; /* EAGAIN: another turn had it */
+        return 0; /* EAGAIN: handled by an earlier iteration */
     queue_init(&done);
     pthread_mutex_lock(&j->lock);
     queue_move(&done, &j->done);

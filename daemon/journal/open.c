@@ -10,7 +10,7 @@
 
 enum { BUSY_MS = 2000 };
 
-/* What each version of the schema adds to the one before. Only ever appended to. */
+/* What each version of the schema adds to the previous one. Append only. */
 static const char *const versions[] = {
     "CREATE TABLE journal(one INTEGER PRIMARY KEY CHECK(one = 1), id INTEGER NOT NULL, anchor BLOB NOT NULL, exported INTEGER NOT NULL) STRICT;"
     "CREATE TABLE records(position INTEGER PRIMARY KEY AUTOINCREMENT, serial TEXT NOT NULL, volume INTEGER NOT NULL, number INTEGER NOT NULL,"
@@ -25,7 +25,7 @@ static const char *const versions[] = {
 };
 enum { SCHEMA = sizeof(versions) / sizeof(versions[0]), PAST_SCHEMA = 3 /* has past_schema */ };
 
-/* SQLITE_OK if every page reads as it should. */
+/* SQLITE_OK if all pages are consistent. */
 static int check_pages(sqlite3 *db)
 {
     sqlite3_stmt *q = NULL;
@@ -37,7 +37,7 @@ static int check_pages(sqlite3 *db)
     return r;
 }
 
-/* The first row: how the file came to be. */
+/* Writes the first row, which says how the file was created. */
 static int begin_journal(struct store *s, const char *text)
 {
     struct journal_record r = {.volume = 1};
@@ -77,7 +77,7 @@ static int read_id(struct store *s)
     return r == SQLITE_OK && id <= 0 ? SQLITE_CORRUPT : r;
 }
 
-/* A journal of before there were the tables of past.h gets them filled from its rows. */
+/* Fills the tables of past.h from the rows of a journal that was made before they existed. */
 static int fill_past(struct store *s)
 {
     sqlite3_stmt *q = NULL;
@@ -99,7 +99,7 @@ static int fill_past(struct store *s)
     return r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
-/* From the file's version of the schema to ours, in one transaction; a file of nothing gets its first row, too. */
+/* Migrates the schema to our version in one transaction; an empty file gets its first row as well. */
 static int migrate(struct store *s, sqlite3_int64 from, const char *text)
 {
     char sql[96];
@@ -119,7 +119,7 @@ static int migrate(struct store *s, sqlite3_int64 from, const char *text)
     return r;
 }
 
-/* Who it is, and where its chain has come to. */
+/* Reads the journal's id and the end of its chain. */
 static int read_journal(struct store *s)
 {
     sqlite3_stmt *q = NULL;
@@ -135,7 +135,7 @@ static int read_journal(struct store *s)
     return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
-/* A SQLite code; SQLITE_SCHEMA: of a later version. text is for the first row of a new file. */
+/* Returns an SQLite code; SQLITE_SCHEMA if the file is of a later version. text goes into the first row of a new file. */
 static int open_db(struct store *s, const char *text)
 {
     sqlite3_int64 version = 0, application = 0, pages = 0;
@@ -147,7 +147,7 @@ static int open_db(struct store *s, const char *text)
         r = sqlite3_busy_timeout(s->db, BUSY_MS);
     if (r == SQLITE_OK)
         r = store_ask(s->db, "PRAGMA page_count", 0, 0, &pages);
-    if (r == SQLITE_OK && pages == 0) /* before there is a log: the file is known by it from its first byte on */
+    if (r == SQLITE_OK && pages == 0) /* set before a WAL exists, so that the file's header has the id from the beginning */
         r = sqlite3_exec(s->db, mark, NULL, NULL, NULL);
     if (r == SQLITE_OK)
         r = sqlite3_exec(s->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", NULL, NULL, NULL);

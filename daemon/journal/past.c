@@ -20,12 +20,12 @@ const char past_schema[] =
     "CREATE TABLE subjects(folded TEXT NOT NULL, subject TEXT NOT NULL, first_us INTEGER NOT NULL, PRIMARY KEY(folded, subject)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE known(one INTEGER PRIMARY KEY CHECK(one = 1), since_us INTEGER NOT NULL, latest_us INTEGER NOT NULL) STRICT;";
 
-/* 2026-01-01: this daemon is not older. A machine without a clock battery has 1970 until it hears of the time. */
+/* 2026-01-01: no valid time is earlier. A machine without a clock battery begins at 1970. */
 static const uint64_t CLOCK_FLOOR_US = UINT64_C(1767225600000000), CLOCK_TOLERANCE_US = UINT64_C(300000000);
 
-/* What a statement is given: numbers in their order, with texts among them. */
+/* Parameters of a statement: numbers and texts in order. */
 struct value {
-    const char *text; /* NULL: it is the number */
+    const char *text; /* NULL: the number is used */
     uint64_t number;
 };
 
@@ -38,7 +38,7 @@ static int bind(sqlite3_stmt *q, const struct value *v, int n)
     return r;
 }
 
-/* Runs a statement to its first row, which *q has then (SQLITE_ROW), or to its end (SQLITE_DONE). */
+/* Runs a statement to its first row (SQLITE_ROW; *q has it) or to its end (SQLITE_DONE). */
 static int first(sqlite3 *db, const char *sql, const struct value *v, int n, sqlite3_stmt **q)
 {
     int r = sqlite3_prepare_v2(db, sql, -1, q, NULL);
@@ -57,7 +57,7 @@ static int run(sqlite3 *db, const char *sql, const struct value *v, int n)
     return r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
-/* Letters in small, and digits without leading zeros; of anything else, nothing. */
+/* Normalises a key: lower-case letters, and digits without leading zeros; everything else is removed. */
 static void fold(const char *subject, char out[PAST_SUBJECT_MAX + 1])
 {
     bool in_number = false;
@@ -105,7 +105,7 @@ static int note_subject(sqlite3 *db, const char *subject, uint64_t host_us)
     return run(db, "INSERT OR IGNORE INTO subjects(folded, subject, first_us) VALUES(?, ?, ?)", v, 3);
 }
 
-/* A zone counts as treated if a run of it has begun, or if nobody knows whether one has. */
+/* A zone counts as treated if a run of it has begun, or may have begun. */
 static int note_session(sqlite3 *db, uint64_t id, const Mnc__Session *m, const struct journal_record *r)
 {
     static const char sql[] = "INSERT OR IGNORE INTO treated(subject, zone, ended_us, session, depth_um, end, origin)"
@@ -120,7 +120,7 @@ static int note_session(sqlite3 *db, uint64_t id, const Mnc__Session *m, const s
         if (z->strokes > 0 || z->runs > 0 || m->incomplete)
             result = run(db, sql, v, 7);
     }
-    for (size_t i = 0; result == SQLITE_OK && m->incomplete && i < m->n_cartridge; i++) /* perhaps they were used */
+    for (size_t i = 0; result == SQLITE_OK && m->incomplete && i < m->n_cartridge; i++) /* of an incomplete session: they may have been used */
         result = note_use(db, m->cartridge[i]->uid, id + m->number, m->cartridge[i]->lot, r);
     return result;
 }
@@ -187,12 +187,12 @@ static int salvage_table(sqlite3 *from, sqlite3 *to, const char *select, const c
 
         snprintf(sql, sizeof(sql), "%s ORDER BY %s%s", select, order, backward ? " DESC" : "");
         if (sqlite3_prepare_v2(from, sql, -1, &out, NULL) != SQLITE_OK)
-            break; /* it has no such table, or is no journal */
+            break; /* no such table, or no journal */
         while (r == SQLITE_OK && sqlite3_step(out) == SQLITE_ROW) {
             for (int i = 0; r == SQLITE_OK && i < sqlite3_column_count(out); i++)
                 r = sqlite3_bind_value(in, i + 1, sqlite3_column_value(out, i));
             if (r == SQLITE_OK && sqlite3_step(in) == SQLITE_DONE)
-                *count += (unsigned)sqlite3_changes(to); /* else it is none of ours: a value of another type */
+                *count += (unsigned)sqlite3_changes(to); /* 0 for a row that is not ours: a value has the wrong type */
             r = r == SQLITE_OK && sqlite3_reset(in) == SQLITE_FULL ? SQLITE_FULL : r;
         }
         sqlite3_finalize(out);
@@ -209,7 +209,7 @@ int past_salvage(sqlite3 *db, const char *damaged, unsigned *treated, unsigned *
 
     *treated = *uses = 0;
     if (sqlite3_open_v2(damaged, &old, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK) {
-        r = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL); /* all at once: a row by itself would wait for the disk */
+        r = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL); /* one transaction, since each single commit would wait for the disk */
         if (r == SQLITE_OK)
             r = salvage_table(old, db, "SELECT subject, zone, ended_us, depth_um, end FROM treated", "subject",
                               "INSERT OR IGNORE INTO treated(subject, zone, ended_us, session, origin, depth_um, end) VALUES(?1, ?2, ?3, 0, -1, ?4, ?5)", treated);
@@ -291,7 +291,7 @@ static int query_cartridge(sqlite3 *db, const struct past_question *q, struct pa
         const char *serial = (const char *)sqlite3_column_text(s, 2);
 
         out->used_in = (uint64_t)sqlite3_column_int64(s, 0);
-        out->used_in = out->used_in != 0 ? out->used_in : UINT64_MAX; /* by a firmware that knew no treatments */
+        out->used_in = out->used_in != 0 ? out->used_in : UINT64_MAX; /* recorded by a firmware without treatments */
         out->used_us = (uint64_t)sqlite3_column_int64(s, 1);
         snprintf(out->used_with, sizeof(out->used_with), "%s", serial != NULL ? serial : "");
     }

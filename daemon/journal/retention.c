@@ -19,7 +19,7 @@ uint64_t store_disk_free(const char *path)
     return statvfs(dirname(copy), &v) == 0 ? (uint64_t)v.f_bavail * v.f_frsize : UINT64_MAX;
 }
 
-/* The last row to be dropped, and why; below the first: none. */
+/* Finds the last row to be dropped, and why. Below the first row: none. */
 static int trim_through(struct store *s, const struct journal_limits *limits, sqlite3_int64 *first, sqlite3_int64 *through, const char **reason)
 {
     sqlite3_int64 last = 0, exported = 0, pages = 0, unused = 0, page_size = 0, young = INT64_MAX;
@@ -53,7 +53,7 @@ static int trim_through(struct store *s, const struct journal_limits *limits, sq
         *reason = *through > exported ? "the disk was full; some had not been exported" : "the disk was full";
     }
     if (*through >= last)
-        *through = last - 1; /* one row stays, for the chain */
+        *through = last - 1; /* one row is kept as the start of the chain */
     return SQLITE_OK;
 }
 

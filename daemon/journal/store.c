@@ -39,7 +39,7 @@ int store_ask(sqlite3 *db, const char *sql, sqlite3_int64 a, sqlite3_int64 b, sq
     return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
-/* A failed binding shows here, because no column may be NULL. */
+/* A failed binding is detected here, because no column may be NULL. */
 int store_run(sqlite3_stmt *q)
 {
     int r = sqlite3_step(q);
@@ -93,13 +93,13 @@ int store_insert(struct store *s, struct journal_record *r)
     if (result != SQLITE_OK)
         return store_failed(s, result);
     if (sqlite3_changes(s->db) == 0)
-        return 0; /* it is there */
+        return 0; /* stored already */
     r->position = (uint64_t)sqlite3_last_insert_rowid(s->db);
     memcpy(s->chain, next, JOURNAL_HASH);
     if ((result = past_note(s->db, s->id, r)) != SQLITE_OK)
         return store_failed(s, result);
     if (r->serial[0] == '\0' || (r->number == 0 && r->kind != MNC__JOURNAL_KIND__JOURNAL_RENEWED))
-        return 0; /* a note that is none of the pen's numbers */
+        return 0; /* a note, which has no number of the pen */
     if (strcmp(s->pen_now.serial, r->serial) != 0 && (result = write_pen(s)) < 0)
         return result;
     s->pen_now = (struct store_pen){.volume = r->volume, .newest = r->number, .boot_id = r->boot_id, .t_us = r->t_us};

@@ -17,7 +17,7 @@ static int open_to_read(const char *path, sqlite3 **db)
     return r == SQLITE_OK ? sqlite3_busy_timeout(*db, BUSY_MS) : r;
 }
 
-/* Whether this note of dropped rows has the hash on which the first kept row stands. */
+/* Whether this note of dropped rows has the hash that precedes the first kept row. */
 static bool drops_to(const struct journal_record *r, const uint8_t anchor[JOURNAL_HASH])
 {
     Mnc__Note *note = mnc__note__unpack(NULL, r->length, r->bytes);
@@ -27,7 +27,7 @@ static bool drops_to(const struct journal_record *r, const uint8_t anchor[JOURNA
     return same;
 }
 
-/* The row whose telemetry was changed; 0: none. An SQLite code. */
+/* Finds the row whose telemetry was changed; 0: none. Returns an SQLite code. */
 static int changed_flight(sqlite3 *db, sqlite3_int64 *position)
 {
     sqlite3_stmt *q = NULL;
@@ -63,7 +63,7 @@ int journal_verify(const char *path, uint64_t *rows, char *why, size_t cap)
         r = sqlite3_prepare_v2(db, STORE_ROWS, -1, &q, NULL);
     if (r == SQLITE_OK) {
         memcpy(chain, anchor, JOURNAL_HASH);
-        anchored = memcmp(anchor, none, JOURNAL_HASH) == 0; /* nothing was dropped */
+        anchored = memcmp(anchor, none, JOURNAL_HASH) == 0; /* nothing was dropped: the chain begins with zeros */
         r = sqlite3_bind_int64(q, 1, 0);
     }
     while (r == SQLITE_OK && !bad && (r = sqlite3_step(q)) == SQLITE_ROW) {

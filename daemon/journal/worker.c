@@ -39,7 +39,7 @@ struct journal_item *queue_pop(struct queue *l)
     return e;
 }
 
-/* All of from, behind what is in to. */
+/* Appends all of from to to. */
 void queue_move(struct queue *to, struct queue *from)
 {
     if (from->first == NULL)
@@ -59,7 +59,7 @@ struct journal_work *work_of(struct journal_item *i)
     return (struct journal_work *)i;
 }
 
-/* Work belongs to its caller, and is not freed. */
+/* Work items belong to their callers and are not freed. */
 void entry_free(struct journal_item *i)
 {
     struct entry *e = entry_of(i);
@@ -96,7 +96,7 @@ struct entry *entry_new(const struct journal_record *r)
 
 /* ---- the thread ---- */
 
-/* All of the batch, or nothing. */
+/* Writes the whole batch or nothing. */
 static int write_batch(struct journal *j, const struct queue *batch)
 {
     int r = store_begin(j->store);
@@ -110,7 +110,7 @@ static int write_batch(struct journal *j, const struct queue *batch)
     return r;
 }
 
-/* What retention drops leaves a note, which is notes like any record. */
+/* Applies retention. What it drops leaves a note in the journal. */
 static void trim(struct journal *j, struct queue *notes)
 {
     uint8_t bytes[JOURNAL_NOTE_MAX];
@@ -125,7 +125,7 @@ static void trim(struct journal *j, struct queue *notes)
         queue_add(notes, &e->item);
 }
 
-/* Under the lock. Wakes the loop. */
+/* Called with the lock held. Wakes the loop. */
 static void wake_loop(struct journal *j)
 {
     uint64_t one = 1;
@@ -134,7 +134,7 @@ static void wake_loop(struct journal *j)
         log_error("the journal's worker cannot wake the loop: %s", strerror(errno));
 }
 
-/* Under the lock. */
+/* Called with the lock held. */
 static void set_state(struct journal *j, bool writable, const char *reason)
 {
     char sentence[sizeof(j->sentence)];
@@ -150,7 +150,7 @@ static void set_state(struct journal *j, bool writable, const char *reason)
     strcpy(j->sentence, sentence);
 }
 
-/* Under the lock, which it leaves while it writes. */
+/* Called with the lock held, which is released while it writes. */
 static bool write_waiting(struct journal *j, struct queue *batch)
 {
     struct queue notes;
@@ -172,7 +172,7 @@ static bool write_waiting(struct journal *j, struct queue *batch)
     return r == 0;
 }
 
-/* Under the lock, which it leaves meanwhile. */
+/* Called with the lock held, which is released meanwhile. */
 static void run_work(struct journal *j, struct queue *work)
 {
     pthread_mutex_unlock(&j->lock);
@@ -194,7 +194,7 @@ static bool is_over(const struct timespec *until)
 static void *worker_main(void *arg)
 {
     struct journal *j = arg;
-    struct timespec again = {0}; /* not before, after a failure */
+    struct timespec again = {0}; /* after a failure: when to try again */
     struct queue batch, work;
     bool failing = false;
 
@@ -205,14 +205,14 @@ static void *worker_main(void *arg)
         bool writes;
 
         queue_move(&batch, &j->waiting);
-        queue_move(&work, &j->working); /* the rows that were queued before it are in the batch, or on disk */
+        queue_move(&work, &j->working); /* rows queued before this work are in the batch or on disk */
         writes = batch.first != NULL && (!failing || j->stopping || is_over(&again));
         if (writes) {
             failing = !write_waiting(j, &batch);
             clock_gettime(CLOCK_MONOTONIC, &again);
             again.tv_sec += RETRY_S;
             if (failing && j->stopping)
-                break; /* what waits was not acknowledged: its pens have it */
+                break; /* unwritten rows were not acknowledged, so their pens still have them */
         }
         if (work.first != NULL && !j->stopping)
             run_work(j, &work);
@@ -224,7 +224,7 @@ static void *worker_main(void *arg)
             pthread_cond_wait(&j->wake, &j->lock);
     }
     queue_move(&work, &j->working);
-    queue_move(&j->working, &work); /* ends without having run */
+    queue_move(&j->working, &work); /* work that ends without having run */
     pthread_mutex_unlock(&j->lock);
     queue_free(&batch);
     return NULL;

@@ -31,25 +31,25 @@ struct sim_port {
     struct sim_bus *bus;
     struct sim_port *next;
     int fd;
-    uint32_t io_events; /* that are waited for */
+    uint32_t io_events; /* registered with epoll */
     char serial[64];
     bool attached;      /* a pen is plugged in and announced */
     bool opened;        /* between open() and close() */
-    bool closing;       /* close() came: on_closed follows from the loop */
+    bool closing;       /* close() was called: on_closed follows from the loop */
     bool dead;          /* the connection is gone */
     bool open_due;
-    bool attach_due;    /* plugged in again before the last link was closed */
-    uint8_t controls[CONTROLS_MAX]; /* under way, in order */
+    bool attach_due;    /* plugged in again before the previous link was closed */
+    uint8_t controls[CONTROLS_MAX]; /* pending control transfers, in order */
     unsigned control_count;
     sd_event_source *deferred;
-    struct requester requesters[REQUESTERS_MAX]; /* who waits for answers, in order */
+    struct requester requesters[REQUESTERS_MAX]; /* who waits for replies, in order */
     unsigned requester_count;
 };
 
 struct sim_bus {
     sd_event *event;
     struct listener *listener;
-    int ready_fd; /* epoll of all ports: one turn of the loop for all pens that have sent something */
+    int ready_fd; /* epoll of all ports: one loop iteration for all pens that have sent something */
     char *path;
     sd_event_source *ready, *child;
     pid_t pid;
@@ -69,7 +69,7 @@ static int packet(struct sim_port *p, uint8_t tag, const void *bytes, size_t n)
     return errno == EAGAIN ? -EAGAIN : -errno;
 }
 
-/* 0: none, it is at its end. */
+/* Returns 0 at the end of the packet. */
 static void wait_for(struct sim_port *p, uint32_t events)
 {
     struct epoll_event e = {.events = events, .data.ptr = p};
@@ -79,7 +79,7 @@ static void wait_for(struct sim_port *p, uint32_t events)
     p->io_events = events;
 }
 
-/* Takes the first port, or the one behind another, out of its list and frees it. */
+/* Removes a port from the list and frees it: the first, or the one after another. */
 static void port_free(struct sim_port **at)
 {
     struct sim_port *p = *at;
@@ -100,10 +100,10 @@ static void announce(struct sim_port *p)
     p->attach_due = false;
     p->attached = true;
     if (!p->bus->arrived(p->bus->ctx, &p->link))
-        hang_up(p); /* the simulation connects again by itself */
+        hang_up(p); /* the simulation reconnects by itself */
 }
 
-/* What must not happen inside an op happens here, in the next turn of the loop. */
+/* Deferred work that must not happen inside an op, in the next loop iteration. */
 static int on_deferred(sd_event_source *s, void *userdata)
 {
     struct sim_port *p = userdata;
@@ -202,7 +202,7 @@ static void hang_up(struct sim_port *p)
 static void attach(struct sim_port *p, const uint8_t *serial, size_t n)
 {
     snprintf(p->serial, sizeof(p->serial), "%.*s", (int)n, (const char *)serial);
-    if (p->opened) /* the old one is still being closed */
+    if (p->opened) /* the previous link is still being closed */
         p->attach_due = !p->attached;
     else if (!p->attached)
         announce(p);
@@ -274,7 +274,7 @@ static void on_packet(struct sim_port *p, const uint8_t *bytes, size_t n)
     }
 }
 
-/* One packet of a port: epoll reports it again if there is another, when all others had their turn. */
+/* Reads one packet of a port. If there are more, epoll reports the port again after the others. */
 static void on_port(struct sim_port *p, uint32_t events)
 {
     uint8_t bytes[SIMLINK_PACKET_MAX + 1];
@@ -292,7 +292,7 @@ static void on_port(struct sim_port *p, uint32_t events)
         hang_up(p);
 }
 
-/* Ports are freed by their deferred sources only: none of these is gone meanwhile. */
+/* Ports are freed only by their deferred sources, so none of these is freed during the loop. */
 static int on_ready(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 {
     struct epoll_event events[PORTS_PER_TURN];
@@ -372,7 +372,7 @@ static int on_child(sd_event_source *s, const siginfo_t *info, void *userdata)
     (void)s;
     b->pid = 0;
     if (info->si_code == CLD_EXITED && info->si_status == 0)
-        log_info("penstub was ended: no simulated pens are left"); /* as a service manager does with all of a service at once */
+        log_info("penstub was ended: no simulated pens are left"); /* a service manager signals all processes of a service at once */
     else
         log_error("penstub has ended by itself (%s %d): no simulated pens are left", info->si_code == CLD_EXITED ? "exit" : "signal", info->si_status);
     return 0;
@@ -394,8 +394,8 @@ int sim_bus_spawn(struct sim_bus *b, const char *penstub, unsigned n, bool fresh
         sigprocmask(SIG_SETMASK, &none, NULL);
         for (int i = 1; i < NSIG; i++)
             signal(i, SIG_DFL);
-        setpgid(0, 0); /* a terminal's Ctrl-C is for the daemon, which ends it */
-        prctl(PR_SET_PDEATHSIG, SIGTERM); /* whatever ends the daemon ends its pens */
+        setpgid(0, 0); /* Ctrl-C at a terminal is for the daemon, which then ends penstub */
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* penstub ends whatever ends the daemon */
         if (getppid() != parent)
             _exit(0);
         execl(penstub, "penstub", "--connect", b->path, "--pens", count, fresh ? "--fresh" : (char *)NULL, (char *)NULL);
@@ -442,7 +442,7 @@ void sim_detach(struct sim_bus *b, const void *ctx)
     }
 }
 
-/* Politely, then not: it may be stopped, or hang. */
+/* Ends penstub by SIGTERM, then by SIGKILL, since it may be stopped or hang. */
 static void end_child(pid_t pid)
 {
     const struct timespec pause = {.tv_nsec = 10000000};

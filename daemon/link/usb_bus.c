@@ -17,7 +17,7 @@ static bool is_pen(const struct usb_bus *b, libusb_device *d)
     return libusb_get_device_descriptor(d, &descriptor) == 0 && descriptor.idVendor == b->vid && descriptor.idProduct == b->pid;
 }
 
-/* The device list decides which pens are there; hotplug events only say when to look. */
+/* The device list decides which pens exist; hotplug events only trigger a scan. */
 static void scan(struct usb_bus *b)
 {
     libusb_device **list;
@@ -64,7 +64,7 @@ static int LIBUSB_CALL on_hotplug(libusb_context *libusb, libusb_device *d, libu
     (void)libusb;
     (void)d;
     (void)e;
-    sd_event_source_set_enabled(b->rescan, SD_EVENT_ONESHOT); /* nothing is done in here: libusb forbids nearly all of it */
+    sd_event_source_set_enabled(b->rescan, SD_EVENT_ONESHOT); /* only schedule: libusb forbids nearly all calls in this callback */
     return 0;
 }
 
@@ -104,14 +104,14 @@ static void begin_renewing(struct usb_bus *b)
             usb_link_free(at);
             continue;
         }
-        usb_link_gone(*at); /* closed by its owner, from the loop; usb_link_drained() goes on */
+        usb_link_gone(*at); /* its owner closes it from the loop; usb_link_drained() continues */
         at = &(*at)->next;
     }
     if (b->links == NULL)
         usb_bus_renew(b);
 }
 
-/* A pen that the kernel has, and libusb never heard of. */
+/* Whether the kernel has a pen that libusb does not list. */
 static void look_for_unheard(struct usb_bus *b)
 {
     struct usb_counted pens[USB_CENSUS_MAX], before = b->unheard;
@@ -158,7 +158,7 @@ static int libusb_begin(struct usb_bus *b)
     if (r != 0) {
         b->libusb = NULL;
         probe = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
-        /* Its most frequent cause, which libusb calls "other error". */
+        /* The most frequent cause, which libusb reports as "other error". */
         log_error("libusb does not start: %s%s%s", libusb_strerror(r), probe < 0 ? "; netlink, by which it hears of devices: " : "", probe < 0 ? strerror(errno) : "");
         if (probe >= 0)
             close(probe);

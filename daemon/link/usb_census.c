@@ -9,7 +9,7 @@
 
 #define DEVICES "/sys/bus/usb/devices"
 
-/* One of its files, without the end of the line; "": it cannot be read. */
+/* Reads an attribute without its newline; "" if it cannot be read. */
 static void read_attribute(const char *device, const char *name, char *out, size_t cap)
 {
     char path[400];

@@ -107,7 +107,7 @@ static int try_open(struct usb_link *l)
             r = usb_transfers_start(l);
             if (r == 0)
                 return 0;
-            l->state = USB_DRAINING; /* some may be out already */
+            l->state = USB_DRAINING; /* some transfers may be submitted already */
             usb_transfers_cancel(l);
             return LIBUSB_ERROR_IO;
         }
@@ -167,7 +167,7 @@ static int usb_open(struct link *link)
     l->state = USB_OPENING;
     l->first_try_us = loop_us(l->bus->event, CLOCK_MONOTONIC);
     sd_event_source_set_time_relative(l->retry, 0);
-    return sd_event_source_set_enabled(l->retry, SD_EVENT_ONESHOT); /* of an armed timer: it cannot fail */
+    return sd_event_source_set_enabled(l->retry, SD_EVENT_ONESHOT); /* cannot fail for a timer that exists */
 }
 
 static void usb_close(struct link *link)
@@ -176,7 +176,7 @@ static void usb_close(struct link *link)
 
     l->state = USB_DRAINING;
     usb_transfers_cancel(l);
-    if (l->in_flight == 0) /* nothing is out: close in the next turn, not inside this op */
+    if (l->in_flight == 0) /* no transfers are submitted: close in the next loop iteration, not inside this op */
         sd_event_source_set_time_relative(l->retry, 0), sd_event_source_set_enabled(l->retry, SD_EVENT_ONESHOT);
 }
 

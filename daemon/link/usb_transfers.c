@@ -111,7 +111,7 @@ void usb_transfers_cancel(struct usb_link *l)
 {
     for (size_t i = 0; i < USB_TRANSFER_COUNT; i++) {
         if (l->transfers[i].in_flight)
-            libusb_cancel_transfer(l->transfers[i].transfer); /* NOT_FOUND: it is on its way back already */
+            libusb_cancel_transfer(l->transfers[i].transfer); /* NOT_FOUND: it has completed already */
     }
 }
 
@@ -157,10 +157,10 @@ static void completed_clear(struct usb_link *l, struct usb_transfer *s)
     uint8_t endpoint = (uint8_t)libusb_control_transfer_get_setup(s->transfer)->wIndex;
 
     if (s->transfer->status != LIBUSB_TRANSFER_COMPLETED || libusb_clear_halt(l->handle, endpoint) != 0) {
-        usb_link_gone(l); /* it does not even clear a pipe: closed, and looked for anew */
+        usb_link_gone(l); /* the pen does not even clear a halt: close it and scan again */
         return;
     }
-    for (size_t i = 0; i < USB_TRANSFER_COUNT; i++) { /* IN transfers that the stall brought back */
+    for (size_t i = 0; i < USB_TRANSFER_COUNT; i++) { /* the IN transfers that the stall completed */
         struct usb_transfer *in = &l->transfers[i];
 
         if ((in->kind == USB_BULK_IN || in->kind == USB_INTERRUPT_IN) && in->transfer != NULL && !in->in_flight &&
@@ -174,7 +174,7 @@ static void completed_clear(struct usb_link *l, struct usb_transfer *s)
 
 /* ---- what came back ---- */
 
-/* An IN transfer came back: its bytes are used whatever its status says, then it goes out again. */
+/* An IN transfer has completed: its bytes are used whatever its status, and it is submitted again. */
 static void completed_in(struct usb_link *l, struct usb_transfer *s)
 {
     const struct libusb_transfer *t = s->transfer;
@@ -190,7 +190,7 @@ static void completed_in(struct usb_link *l, struct usb_transfer *s)
         break;
     case LIBUSB_TRANSFER_STALL:
         if (is_clearing(l, t->endpoint))
-            return; /* completed_clear() sends it out again */
+            return; /* completed_clear() submits it again */
         if (s->same_stall)
             break;
         clear_begin(l, t->endpoint);
@@ -200,7 +200,7 @@ static void completed_in(struct usb_link *l, struct usb_transfer *s)
         break;
     case LIBUSB_TRANSFER_NO_DEVICE:
     case LIBUSB_TRANSFER_CANCELLED:
-    case LIBUSB_TRANSFER_ERROR: /* what a pulled cable looks like; if it was not, the next submit succeeds */
+    case LIBUSB_TRANSFER_ERROR: /* usually a pulled cable; if not, the next submit succeeds */
     default:
         l->errors++;
         break;
@@ -218,7 +218,7 @@ static void completed_out(struct usb_link *l, struct usb_transfer *s)
     if (l->state != USB_OPEN || l->gone)
         return;
     if (t->status == LIBUSB_TRANSFER_STALL && (s->same_stall || is_clearing(l, t->endpoint)))
-        return; /* the session begins anew with the clear */
+        return; /* the session is re-established after the clear */
     if (t->status == LIBUSB_TRANSFER_STALL)
         clear_begin(l, t->endpoint);
     else if (t->status == LIBUSB_TRANSFER_NO_DEVICE)
@@ -296,7 +296,7 @@ int usb_transfers_send(struct link *link, const uint8_t *bytes, size_t n)
         if (s->kind != USB_OUT || s->in_flight || s->transfer == NULL)
             continue;
         if (is_clearing(l, s->transfer->endpoint))
-            break; /* into a stalled pipe: the session is begun anew after it */
+            break; /* the pipe is stalled: the session is re-established afterwards */
         memcpy(s->bytes, bytes, n);
         s->transfer->length = (int)n;
         return submit(s);

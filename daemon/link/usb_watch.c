@@ -65,7 +65,7 @@ static void LIBUSB_CALL on_removed(int fd, void *userdata)
     }
 }
 
-/* All that the context has now, and what it will have. */
+/* Adds all descriptors that the context has now, and notifiers for those to come. */
 static int watch_context(struct usb_watch *w)
 {
     libusb_context *context = w->bus->libusb;
@@ -92,7 +92,7 @@ static void on_renewed(void *ctx)
 {
     struct usb_watch *w = ctx;
 
-    drop_all(w); /* of the previous context, if libusb has not reported them */
+    drop_all(w); /* those of the previous context that libusb has not reported */
     if (watch_context(w) < 0)
         log_error("cannot watch libusb's descriptors: pens will seem silent");
 }

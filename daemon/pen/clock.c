@@ -7,8 +7,8 @@
 #include "pen.pb-c.h"
 
 enum {
-    CLOCK_GOOD_MS = 10000,   /* then it is compared again, with the next record */
-    CLOCK_DRIFT_PPM = 100,   /* of two crystals of 50 ppm each */
+    CLOCK_GOOD_MS = 10000,   /* age at which the clock is compared again, with the next record */
+    CLOCK_DRIFT_PPM = 100,   /* two crystals of 50 ppm each */
 };
 
 static void on_clock(void *ctx, uint32_t id, enum pen_result result, uint16_t type, const uint8_t *payload, size_t n)
@@ -30,7 +30,7 @@ static void on_clock(void *ctx, uint32_t id, enum pen_result result, uint16_t ty
     mnp__status__free_unpacked(status, NULL);
 }
 
-/* The reply is made between the request and its arrival: that is the bound. */
+/* The pen's reply was made between request and reply, which gives the bound. */
 void pen_compare_clock(struct pen *p)
 {
     uint64_t now = clock_us(CLOCK_BOOTTIME);

@@ -6,13 +6,13 @@
 #include "ring.h"
 
 enum {
-    TAPE_BYTES = 128 * 1024, /* 6 s at 1 kHz are some 60 KB */
+    TAPE_BYTES = 128 * 1024, /* 6 s at 1 kHz are about 60 KB */
     BATCHES = 1024,
     FAULTS = 8,
 };
 
 struct flight {
-    struct ring ring; /* batches, by the pen's time */
+    struct ring ring; /* batches, in the pen's time */
     struct {
         uint32_t number;
         uint64_t t_us, cut_by_ms;
@@ -60,7 +60,7 @@ void flight_add(struct flight *f, uint64_t t_us, const uint8_t *batch, size_t n)
 
 void flight_fault(struct flight *f, uint32_t number, uint64_t t_us, uint64_t cut_by_ms)
 {
-    if (f == NULL || f->fault_count == FAULTS) /* a ninth within a second has the telemetry of the others */
+    if (f == NULL || f->fault_count == FAULTS) /* a ninth fault within a second shares the telemetry of the others */
         return;
     f->faults[f->fault_count].number = number;
     f->faults[f->fault_count].t_us = t_us;

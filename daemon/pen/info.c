@@ -94,7 +94,7 @@ void pen_info(const struct pen *p, Mnc__PenInfo *info, Mnc__LinkCounters *counte
     info->retry_ms = info->has_retry_ms ? (uint32_t)(p->retry_at_ms - pen_now_ms(p)) : 0;
     if (p->serial[0] != '\0')
         info->serial = (char *)(uintptr_t)p->serial;
-    if (p->boot_id != 0) { /* there was a HELLO */
+    if (p->boot_id != 0) { /* HELLO has been answered */
         info->has_boot_id = info->has_session = info->has_state = info->has_fault_word = info->has_trigger = true;
         info->has_cartridge = info->has_config_generation = info->has_records_newest = true;
         info->has_protocol_minor = info->has_capabilities = true;

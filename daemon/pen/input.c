@@ -32,7 +32,7 @@ static void on_telemetry(struct pen *p, const struct mn_frame *f)
 static void on_frame(struct pen *p, const struct mn_frame *f)
 {
     uint16_t ahead;
-    bool late; /* twice, or overtaken: a reply still finds its request, once, but telemetry would go back in time */
+    bool late; /* duplicate or out of order: replies are still matched (once), but telemetry would go back in time */
 
     p->counters.frames_in++;
     if (f->major != MN_PROTOCOL_MAJOR) {

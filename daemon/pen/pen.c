@@ -20,7 +20,7 @@ enum {
     RETRY_SLOW_MS = 5000,
     FAILURES_FAST = 8,
     TICK_IDLE_MS = 500,
-    FACTORY_MINOR = 3, /* of the pens that may have no serial number yet */
+    FACTORY_MINOR = 3, /* first minor whose pens may have no serial number yet */
 };
 
 uint64_t pen_now_ms(const struct pen *p)
@@ -31,7 +31,7 @@ uint64_t pen_now_ms(const struct pen *p)
     return now / 1000;
 }
 
-/* It is only ever moved forward here, and recomputed when it fires. */
+/* Only moves the timer forward; on_timer() recomputes it. */
 void pen_timer_by(struct pen *p, uint64_t due_ms)
 {
     if (due_ms >= p->timer_ms)
@@ -111,7 +111,7 @@ void pen_retry_now(struct pen *p)
     pen_timer_by(p, p->retry_at_ms);
 }
 
-/* Printable ASCII, so that a person can type it and no two look alike; "" is one that is still to be written. */
+/* Printable ASCII, so that people can type it and no two look alike. "": not written yet. */
 static bool is_serial(const char *serial)
 {
     size_t n = strlen(serial);
@@ -123,7 +123,7 @@ static bool is_serial(const char *serial)
     return n <= JOURNAL_SERIAL_MAX && serial[0] != '@';
 }
 
-/* NULL if the HELLO has all that is needed, in range; else one sentence. */
+/* NULL if the HELLO is complete and in range, else a message. */
 static const char *hello_wrong(const struct pen *p, const Mnp__HelloReply *h, uint32_t session)
 {
     if (!h->has_nonce || h->nonce != p->nonce)
@@ -140,7 +140,7 @@ static const char *hello_wrong(const struct pen *p, const Mnp__HelloReply *h, ui
 static void copy_text(char *out, size_t cap, const char *text)
 {
     snprintf(out, cap, "%s", text != NULL ? text : "");
-    for (char *c = out; *c != '\0'; c++) { /* texts of a pen are shown to people: printable ASCII only */
+    for (char *c = out; *c != '\0'; c++) { /* text from a pen is shown to people: printable ASCII only */
         if (*c < ' ' || *c > '~')
             *c = '?';
     }
@@ -153,7 +153,7 @@ void pen_on_hello(struct pen *p, const struct mn_frame *f)
     const char *serial = wrong == NULL && h->serial[0] != '\0' ? h->serial : p->address;
 
     if (wrong == NULL && (wrong = p->observer.check_serial(p->observer.ctx, p, serial)) != NULL)
-        p->failures = FAILURES_FAST; /* retried after a while */
+        p->failures = FAILURES_FAST; /* retry slowly from now on */
     if (wrong != NULL) {
         pen_session_failed(p, wrong);
     } else {
@@ -300,7 +300,7 @@ static void check_heartbeat(struct pen *p, uint64_t now, uint64_t *next)
         return;
     }
     if (now >= p->heartbeat_ms + MN_HEARTBEAT_PERIOD_MS) {
-        pen_send_frame(p, MNP__FRAME_TYPE__TYPE_HEARTBEAT, 0, NULL, 0); /* if it fails, in 50 ms; the pen stops after 250 */
+        pen_send_frame(p, MNP__FRAME_TYPE__TYPE_HEARTBEAT, 0, NULL, 0); /* if it fails, the next one follows in 50 ms; the pen stops after 250 */
         p->heartbeat_ms = now;
     }
     if (p->heartbeat_ms + MN_HEARTBEAT_PERIOD_MS < *next)

@@ -8,7 +8,7 @@
 #include "pen.pb-c.h"
 #include "wire.h"
 
-enum { FLIGHT_PATIENCE_MS = 1500 /* for the second after a fault */ };
+enum { FLIGHT_PATIENCE_MS = 1500 /* how long to wait for the telemetry of the second after a fault */ };
 
 void pen_cut_flights(struct pen *p, bool all)
 {
@@ -25,13 +25,13 @@ void pen_cut_flights(struct pen *p, bool all)
     }
 }
 
-/* Where the records go on, by what is on disk. */
+/* Determines the next record to read from what is on disk. */
 static void records_begin(struct pen *p, uint32_t on_disk)
 {
     p->records.committed = p->records.queued = on_disk;
 }
 
-/* The record in the pen with the newest number that is on disk, or that it has none (NULL). */
+/* Compares the pen's record of the newest number on disk (NULL: the pen does not have it) with the journal's: is it the same pen? */
 static void recognise(struct pen *p, const struct journal_record *r)
 {
     p->records.recognised = true;
@@ -39,7 +39,7 @@ static void recognise(struct pen *p, const struct journal_record *r)
     pen_acknowledge_records(p);
 }
 
-/* One record of a page; false: go on later. */
+/* Handles one record of a page. False: continue later. */
 static bool on_record(struct pen *p, const Mnp__Record *m, const ProtobufCBinaryData *bytes)
 {
     struct journal_record r = {.number = m->number, .boot_id = m->boot_id, .t_us = m->t_us, .bytes = bytes->data, .length = bytes->len};
@@ -50,7 +50,7 @@ static bool on_record(struct pen *p, const Mnp__Record *m, const ProtobufCBinary
     if (!p->records.recognised) {
         recognise(p, m->number == p->records.queued ? &r : NULL);
         if (m->number > p->records.queued + 1)
-            return false; /* it is another pen: from its first */
+            return false; /* it is another pen: read from its first record */
     }
     if (m->number <= p->records.queued)
         return true;
@@ -90,13 +90,13 @@ static void on_records(void *ctx, uint32_t id, enum pen_result result, uint16_t 
         mnp__record__free_unpacked(r, &noting);
         more = more && !out_of_memory;
     }
-    if (out_of_memory) { /* retried with the next status, from the first that is missing */
+    if (out_of_memory) { /* retried with the next status, from the first missing record */
         mnp__records__free_unpacked(page, NULL);
         return;
     }
     if (!p->records.recognised)
         recognise(p, NULL);
-    else if (page->n_record == 0) /* none of those numbers is left */
+    else if (page->n_record == 0) /* none of those records exists any more */
         p->records.queued = p->records.newest;
     mnp__records__free_unpacked(page, NULL);
     if (p->records.queued != before || !was_recognised)
@@ -126,7 +126,7 @@ static void on_acked(void *ctx, uint32_t id, enum pen_result result, uint16_t ty
     p->records.ack_asked = false;
     if (result != PEN_RESULT_REPLY)
         return; /* retried with the next status */
-    p->records.ack_rejected = (type & MN_TYPE_ERROR) == MN_TYPE_ERROR; /* it keeps them: no harm */
+    p->records.ack_rejected = (type & MN_TYPE_ERROR) == MN_TYPE_ERROR; /* the pen keeps them, which does no harm */
     p->records.acked = id;
     pen_acknowledge_records(p);
 }
@@ -166,7 +166,7 @@ void pen_records_restart(struct pen *p)
         return;
     p->records.recognised = false;
     on_disk = p->observer.recognise(p->observer.ctx, p, p->records.newest, p->records.acked, NULL);
-    p->records.recognised = on_disk == 0; /* there is nothing to compare with */
+    p->records.recognised = on_disk == 0; /* nothing on disk to compare with */
     records_begin(p, on_disk);
     pen_acknowledge_records(p);
     pen_fetch_records(p);

@@ -9,9 +9,9 @@
 #include "pen.pb-c.h"
 
 enum {
-    RESEND_MS = 300, /* a request without a reply is sent again: the pen knows it by its correlation */
+    RESEND_MS = 300, /* a request without a reply is sent again; the pen recognises it by its correlation */
     RESENDS_MAX = 3,
-    PACE_MINOR = 2,  /* of the pens that know PACE */
+    PACE_MINOR = 2,  /* first minor with PACE */
 };
 
 static bool is_arm(uint16_t type)
@@ -79,7 +79,7 @@ void pen_pump(struct pen *p)
         pen_timer_by(p, r->resend_ms);
         if (is_arm(r->type)) {
             p->requests.armed_by_factory = r->type == MNP__FRAME_TYPE__TYPE_FACTORY_ARM;
-            r->resend_ms = UINT64_MAX; /* never twice: a STOP may have come in between */
+            r->resend_ms = UINT64_MAX; /* ARM is never sent twice: a STOP may have come in between */
             p->requests.arming = true;
             pen_timer_by(p, pen_now_ms(p) + MN_HEARTBEAT_PERIOD_MS);
         }
@@ -132,7 +132,7 @@ void pen_end_in_flight(struct pen *p)
 
         if (sent)
             request_end(p, i, PEN_RESULT_TIMEOUT, 0, NULL, 0);
-        i = sent ? 0 : i + 1; /* from the start again: ending one may end others */
+        i = sent ? 0 : i + 1; /* start over: ending one may end others */
     }
 }
 
@@ -173,7 +173,7 @@ void pen_check_requests(struct pen *p, uint64_t now, uint64_t *next)
                 pen_session_failed(p, "the pen does not answer requests");
                 return;
             }
-            pen_send_frame(p, r->type, r->correlation, r->payload, r->length); /* if it fails, the next time */
+            pen_send_frame(p, r->type, r->correlation, r->payload, r->length); /* if it fails, it is sent the next time */
             r->resend_ms = now + RESEND_MS;
         }
         if (r->correlation != 0 && r->resend_ms < *next)
@@ -207,7 +207,7 @@ int pen_call(struct pen *p, uint16_t type, const uint8_t *payload, size_t n, uin
         memcpy(r.payload, payload, n);
     }
     r.deadline_ms = pen_now_ms(p) + timeout_ms;
-    if (stop) /* before all that have not been sent yet */
+    if (stop) /* ahead of everything that has not been sent */
         for (at = 0; at < p->requests.count && p->requests.list[at].correlation != 0; at++)
             ;
     memmove(p->requests.list + at + 1, p->requests.list + at, (p->requests.count - at) * sizeof(r));
@@ -218,7 +218,7 @@ int pen_call(struct pen *p, uint16_t type, const uint8_t *payload, size_t n, uin
     return 0;
 }
 
-/* An ARM that is still pending is not sent any more. */
+/* Removes an ARM that has not been sent. */
 static void cancel_pending_arms(struct pen *p, const void *ctx)
 {
     for (unsigned i = 0; i < p->requests.count;) {
@@ -270,7 +270,7 @@ static void on_paced(void *ctx, uint32_t id, enum pen_result result, uint16_t ty
     (void)payload;
     (void)n;
     if (result != PEN_RESULT_REPLY && p->requests.batch_ms == id)
-        p->requests.batch_ms = 0; /* unknown what the pen does: sent again with the next change */
+        p->requests.batch_ms = 0; /* the pen's setting is unknown: sent again with the next change */
 }
 
 void pen_pace(struct pen *p, uint32_t batch_ms)

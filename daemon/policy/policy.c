@@ -69,7 +69,7 @@ void policy_find(struct findings *out, struct finding f, const char *format, ...
 {
     va_list ap;
 
-    if (out->count == POLICY_FINDINGS_MAX) { /* cannot be: the array holds all there are; but what is not seen must not pass */
+    if (out->count == POLICY_FINDINGS_MAX) { /* cannot happen, since the array holds all findings; if it did, the plan must not pass */
         out->worst = DECISION_BLOCK;
         return;
     }
@@ -109,7 +109,7 @@ static void check_depth(const struct policy *p, const struct policy_step *s, str
              "%u um is deeper than this site's policy: %u um", s->depth_um, limit);
 }
 
-/* Each depth has its own: a SURFACE session of yesterday does not hide the DEEP one of last week. */
+/* Intervals are checked per depth class: a SURFACE session of yesterday must not hide a DEEP one of last week. */
 static void check_interval(const struct policy *p, const struct policy_step *s, uint32_t days, enum policy_limit which, struct findings *out)
 {
     uint32_t floor_d = p->limits[POLICY_interval_floor], wanted_d = p->limits[which];
@@ -135,7 +135,7 @@ static void check_intervals(const struct policy *p, const struct policy_step *s,
     bool both_below = s->days_since_surface < floor_d && s->days_since_deeper < floor_d;
 
     check_interval(p, s, s->days_since_deeper, POLICY_interval_deeper, out);
-    if (!both_below) /* else it is found once */
+    if (!both_below) /* both classes would find the same */
         check_interval(p, s, s->days_since_surface, POLICY_interval_surface, out);
 }
 

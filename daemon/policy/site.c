@@ -12,7 +12,7 @@
 
 static const char limits_table[] = "limits", zones_table[] = "zones", items_table[] = "screening";
 
-enum { FIGURE_MAX = 100000 }; /* what no figure of a policy reaches, in whatever unit */
+enum { FIGURE_MAX = 100000 }; /* above every figure of a policy, in any unit */
 
 enum stricter { LOWER, HIGHER, FIXED };
 
@@ -85,7 +85,7 @@ struct reason {
 
 #define WRONG(why, at, ...) node_wrong((why)->text, (why)->cap, at, __VA_ARGS__)
 
-/* Is this less strict figure another source's, by its name? */
+/* Whether a less strict figure is documented by another source, which the row names. */
 static bool is_relaxed(const char *table, const char *name, const char *source, uint32_t value)
 {
     for (size_t i = 0; i < sizeof(relaxed) / sizeof(relaxed[0]); i++) {
@@ -95,7 +95,7 @@ static bool is_relaxed(const char *table, const char *name, const char *source, 
     return false;
 }
 
-/* A figure in its own unit, or in another one that people write it in. */
+/* Parses a figure in its own unit, or in another that people use. */
 static bool read_figure(const struct node *value, const struct node *row, const char *what, const char *unit, uint32_t *out, struct reason *why)
 {
     static const struct unit um[] = {{"um", 1}, {"mm", 1000}}, min[] = {{"min", 1}, {"h", 60}}, h[] = {{"h", 1}, {"d", 24}}, d[] = {{"d", 1}, {"days", 1}};
@@ -116,7 +116,7 @@ static bool read_figure(const struct node *value, const struct node *row, const 
     return true;
 }
 
-/* The less strict figures of other sources, for a message. */
+/* Lists the less strict figures of other sources, for a message. */
 static const char *offers(const char *table, const char *name, char *out, size_t cap)
 {
     size_t used = (size_t)snprintf(out, cap, "no source has a less strict figure");

@@ -10,7 +10,7 @@
 
 #include "task.h"
 
-/* Long work on the whole file runs in a thread of its own, one at a time. */
+/* Work on the whole file (verify, copy) runs in a thread of its own, one at a time. */
 struct archive {
     sd_event *event;
     struct hub *hub;
@@ -93,7 +93,7 @@ static void open_copy(struct archive *a)
         a->copy_fd = open(a->copy, O_RDONLY | O_CLOEXEC);
         a->copy_client = a->task_client;
     }
-    unlink(a->copy); /* it lives as long as it is open */
+    unlink(a->copy); /* the open descriptor keeps it */
     if (a->task_client == NULL)
         return;
     if (a->copy_fd >= 0)

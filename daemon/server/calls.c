@@ -14,7 +14,7 @@ enum {
 
 /* ---- which requests a client may send to a pen ---- */
 
-/* Requests of the role factory, to a pen whose lease the client holds. */
+/* Requests that need the role factory and the pen's lease. */
 static bool is_for_factory(uint32_t type)
 {
     return type == MNP__FRAME_TYPE__TYPE_FACTORY_ENTER || type == MNP__FRAME_TYPE__TYPE_FACTORY_ARM || type == MNP__FRAME_TYPE__TYPE_FACTORY_WRITE ||
@@ -27,7 +27,7 @@ static bool is_change(uint32_t pen_type)
            pen_type == MNP__FRAME_TYPE__TYPE_FAULT_CLEAR || pen_type == MNP__FRAME_TYPE__TYPE_SELF_TEST;
 }
 
-/* Requests that are passed on. */
+/* Requests that are passed on to the pen. */
 static bool call_allowed(uint32_t type)
 {
     switch (type) {
@@ -45,7 +45,7 @@ static bool call_allowed(uint32_t type)
     default:
         if (is_for_factory(type))
             return true;
-        return false; /* HELLO, HEARTBEAT, PACE, ARM, RECORDS_GET and RECORDS_ACK are the daemon's own */
+        return false; /* HELLO, HEARTBEAT, PACE, ARM, RECORDS_GET and RECORDS_ACK are sent by the daemon only */
     }
 }
 
@@ -66,7 +66,7 @@ static enum role role_for_call(const Mnc__Call *call)
     return service ? ROLE_SERVICE : ROLE_OPERATOR;
 }
 
-/* A change needs the lease if somebody holds it; a request of the factory needs it in any case. */
+/* A change is rejected if another client holds the lease; a request of the factory requires the lease. */
 static bool may_change(struct client *c, const struct server *s, uint32_t id, const char *serial, uint32_t type)
 {
     const struct client *holder = control_holder(s->control, serial);
@@ -83,7 +83,7 @@ static bool may_change(struct client *c, const struct server *s, uint32_t id, co
 
 /* ---- calls ---- */
 
-/* The pen to be called, or NULL after a rejection that says why there is none. */
+/* The pen to be called, or NULL after rejecting the request with the reason. */
 static struct pen *pen_for_call(struct client *c, const struct server *s, uint32_t id, const char *serial)
 {
     struct pen *p = hub_pen(s->hub, serial);
@@ -184,7 +184,7 @@ void request_call(struct server *s, struct client *c, const Mnc__ClientMessage *
 
 /* ---- simulation, and provocation ---- */
 
-/* Faults of the link, for the tests of the factory: the pen must stop, or answer, all the same. */
+/* Provokes faults of the link for the factory's tests. */
 void request_factory_provoke(struct server *s, struct client *c, const Mnc__ClientMessage *m)
 {
     const Mnc__FactoryProvoke *f = m->factory_provoke;

@@ -20,7 +20,7 @@ struct record_request {
     struct journal_work work;
     struct record_request *next;
     struct record_requests *all;
-    struct client *client; /* NULL: it has gone */
+    struct client *client; /* NULL: it has disconnected */
     uint32_t id;
     enum { READ_RECORDS, READ_EXPORTED, READ_FLIGHT } what;
     bool working;          /* the worker has it */
@@ -29,8 +29,8 @@ struct record_request {
     struct journal_filter filter;
     bool wait, from_now, end;
     uint64_t missed;
-    struct page *page;     /* while there is something in it */
-    size_t offset, count, total; /* of a flight, and the page's bytes */
+    struct page *page;     /* while it has content */
+    size_t offset, count, total; /* place in a flight, and its size */
 };
 
 struct record_requests {
@@ -42,7 +42,7 @@ struct record_requests {
 
 static void record_request_free(struct record_request *g)
 {
-    if (g->all != NULL) { /* else the worker had it while all others ended */
+    if (g->all != NULL) { /* NULL if the worker had it while the daemon ended */
         struct record_request **at = &g->all->first;
 
         while (*at != g)
@@ -53,7 +53,7 @@ static void record_request_free(struct record_request *g)
     free(g);
 }
 
-/* NULL after a rejection. */
+/* NULL after rejecting the request. */
 static struct record_request *record_request_new(struct record_requests *all, struct client *c, uint32_t id)
 {
     struct record_request *g;
@@ -90,7 +90,7 @@ static void reject_failed(const struct record_request *g)
     client_reject(g->client, g->id, MNC__ERROR_CODE__ERROR_JOURNAL, "the journal cannot be read: %s", strerror(-g->result));
 }
 
-/* A cursor of another journal is before the first row of this one. */
+/* A cursor of another journal counts as before the first row of this one. */
 static uint64_t place(const struct record_requests *all, const Mnc__Cursor *c)
 {
     return c->has_journal && c->journal == journal_id(hub_journal(all->hub)) ? c->position : 0;
@@ -112,7 +112,7 @@ static bool add(void *ctx, const struct journal_record *r)
     return true;
 }
 
-/* False: there is no memory for its note. */
+/* False without memory for its note. */
 static bool fill_record(Mnc__JournalRecord *m, Mnc__Note **note, const struct journal_record *r)
 {
     static const Mnc__Note damaged = {.base = {.descriptor = &mnc__note__descriptor}, .text = (char *)(uintptr_t)"this note is damaged"};
@@ -163,7 +163,7 @@ static void reply_page(struct record_request *g, const struct journal_record *co
     m.records = &reply;
     if (complete)
         client_reply(g->client, &m, g->id);
-    else /* the client retries, from its cursor */
+    else /* the client retries from its cursor */
         client_reject(g->client, g->id, MNC__ERROR_CODE__ERROR_JOURNAL, "the daemon has no memory for these records");
     for (size_t i = 0; i < n; i++)
         mnc__note__free_unpacked(notes[i], NULL);
@@ -184,7 +184,7 @@ static void run_records(struct journal_work *w, struct store *s)
     }
 }
 
-/* A client waits once: a request that waited already is answered with nothing. */
+/* Each client has one waiting request: an earlier one gets an empty page. */
 static void wait_alone(struct record_request *g)
 {
     for (struct record_request *other = g->all->first, *next; other != NULL; other = next) {
@@ -204,12 +204,12 @@ static void done_records(struct journal_work *w, bool ran)
     const struct journal_record *records[PAGE_RECORDS];
 
     g->working = false;
-    if (g->client == NULL || !ran) { /* or the daemon ends */
+    if (g->client == NULL || !ran) { /* the client has disconnected, or the daemon is ending */
         record_request_free(g);
         return;
     }
     if (g->result == 0 && g->page->count == 0 && g->end && g->wait && g->missed == 0) {
-        wait_alone(g); /* the next commit answers it */
+        wait_alone(g); /* the next commit completes it */
         return;
     }
     for (size_t i = 0; g->result == 0 && i < g->page->count; i++)
@@ -221,7 +221,7 @@ static void done_records(struct journal_work *w, bool ran)
     record_request_free(g);
 }
 
-/* What has just been written, for a request that waits for it. */
+/* Completes a waiting request with the rows just committed. */
 static bool reply_from(struct record_request *g, const struct journal_record *const *r, size_t n)
 {
     const struct journal_record *wanted[PAGE_RECORDS];
@@ -338,12 +338,12 @@ static void reply_flight(struct record_request *g)
         size_t n = bytes[at] | (size_t)bytes[at + 1] << 8;
 
         if (n > g->count - at - 2)
-            break; /* the next page begins with it */
+            break; /* it begins the next page */
         batches[reply.n_batch++] = (ProtobufCBinaryData){.len = n, .data = g->page->bytes + at + 2};
         at += 2 + n;
     }
     reply.has_offset = reply.has_total = true;
-    reply.offset = (uint32_t)(at > 0 ? g->offset + at : g->total); /* what cannot be cut into batches ends the flight */
+    reply.offset = (uint32_t)(at > 0 ? g->offset + at : g->total); /* data that cannot be split into batches ends the flight */
     reply.total = (uint32_t)g->total;
     reply.batch = batches;
     m.body_case = MNC__SERVER_MESSAGE__BODY_FLIGHT;

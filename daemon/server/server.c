@@ -8,7 +8,7 @@
 #include "clock.h"
 #include "log.h"
 
-/* Nothing that is under way may be answered to it any more. */
+/* Drops everything pending of a client that disconnects, so that nothing replies to it. */
 static void on_gone(void *ctx, struct client *c)
 {
     struct server *s = ctx;

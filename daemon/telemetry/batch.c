@@ -11,11 +11,11 @@ struct scan {
     const uint8_t *p, *end;
 };
 
-enum { VARINT_MAX = 10, KEY_MAX = 5 }; /* bytes; decoders take no longer keys and lengths, whatever their value */
+enum { VARINT_MAX = 10, KEY_MAX = 5 }; /* bytes; decoders reject longer keys and lengths, whatever their value */
 
 __attribute__((always_inline)) static inline bool get_varint(struct scan *c, unsigned bytes_max, uint64_t *out)
 {
-    if (c->p != c->end && *c->p < 0x80) { /* most are small */
+    if (c->p != c->end && *c->p < 0x80) { /* the usual case */
         *out = *c->p++;
         return true;
     }
@@ -55,7 +55,7 @@ __attribute__((always_inline)) static inline bool get_field(struct scan *c, uint
     return true;
 }
 
-typedef int8_t lanes __attribute__((vector_size(16))); /* sixteen bytes at once: below 0 are those that do not end their varint */
+typedef int8_t lanes __attribute__((vector_size(16))); /* sixteen bytes at once; a byte below 0 does not end its varint */
 
 static lanes load(const uint8_t *p)
 {
@@ -105,11 +105,11 @@ static bool count_varints(struct scan c, uint64_t *count)
 
     if (c.end - p < 16)
         return count_one_by_one(c, count);
-    for (; c.end - p >= 16; p += 16) { /* a frame has 62 times 16 bytes: no count overflows */
+    for (; c.end - p >= 16; p += 16) { /* at most 62 iterations (a frame's length), so no lane overflows */
         ends -= load(p) >= none;
         longer |= load(p) & load(p - 1);
     }
-    if (p != c.end) { /* the last sixteen once more, without those that were counted */
+    if (p != c.end) { /* the last sixteen bytes, without those counted already */
         lanes fresh = numbers >= none + (int8_t)(16 - (c.end - p));
 
         ends -= (load(c.end - 16) >= none) & fresh;
@@ -121,7 +121,7 @@ static bool count_varints(struct scan c, uint64_t *count)
     return c.end[-1] < 0x80;
 }
 
-/* Every column there, once, with as many values as count says: what a decoder will want. */
+/* Checks that every column occurs once and has count values, as a decoder requires. */
 static bool check_group(struct scan c, unsigned columns, struct batch_facts *facts)
 {
     uint64_t number, value = 0, count = 0, length = 0;
@@ -137,7 +137,7 @@ static bool check_group(struct scan c, unsigned columns, struct batch_facts *fac
         else if (number == TAG_T0_US && value > facts->t_us)
             facts->t_us = value;
         if (number < TAG_FIRST_COLUMN || number >= TAG_FIRST_COLUMN + columns)
-            continue; /* a head field, or a column of a later minor */
+            continue; /* a scalar field, or a column of a later minor */
         if (wire != WIRE_BYTES || !count_varints(content, &value) || (seen != 0 && value != length) ||
             (seen >> (number - TAG_FIRST_COLUMN) & 1) != 0)
             return false;
@@ -232,10 +232,10 @@ static void close_content(struct writer *w, uint8_t *length)
 }
 
 struct thinning {
-    uint64_t skip, step, count; /* of the samples: from the skip-th on every step-th, count in all */
+    uint64_t skip, step, count; /* samples to keep: count of them, every step-th from the skip-th on */
 };
 
-/* A column of deltas: those between the samples that stay. */
+/* Writes the deltas between the samples that are kept. */
 static void thin_column(struct writer *w, uint32_t number, struct scan c, const struct thinning *t)
 {
     uint8_t *length = open_content(w, number);
@@ -257,7 +257,7 @@ static void thin_column(struct writer *w, uint32_t number, struct scan c, const 
     close_content(w, length);
 }
 
-/* False: no sample of the group stays. */
+/* False if no sample of the group is kept. */
 static bool thin_group(struct writer *w, struct scan c, uint32_t decimation)
 {
     uint64_t head[TAG_FIRST_COLUMN] = {0}, number, value = 0;

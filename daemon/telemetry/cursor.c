@@ -1,6 +1,6 @@
 #include "telemetry.h"
 
-enum { FULL_SHARE = 4 }; /* of a ring: then it waits no longer for more */
+enum { FULL_SHARE = 4 }; /* a subscriber that lags by this share of its ring is flushed at once */
 
 void cursor_begin(struct cursor *r, const struct ring *t)
 {
@@ -13,7 +13,7 @@ static bool wants(const struct cursor *r, uint64_t number)
     return r->wants == NULL || r->wants(r->ctx, ring_message(r->ring, number)->tag);
 }
 
-/* The first message from number on that it wants, or the ring's end. */
+/* The first wanted message from number on, or the ring's end. */
 static uint64_t wanted_from(const struct cursor *r, uint64_t number)
 {
     while (number < r->ring->end && !wants(r, number))
@@ -21,7 +21,7 @@ static uint64_t wanted_from(const struct cursor *r, uint64_t number)
     return number;
 }
 
-/* The end of those behind a wanted one that are wanted, too, and lie beside it. */
+/* The end of the run of wanted messages from number on that are adjacent in memory. */
 static uint64_t run_of(const struct cursor *r, uint64_t number, size_t *n)
 {
     uint64_t until = number + 1;
@@ -68,7 +68,7 @@ int cursor_gather(const struct cursor *r, struct iovec *out, int max)
     return count;
 }
 
-/* The message that contains the byte n bytes behind the beginning of message number, in one run. */
+/* The message that contains the n-th byte of the run that begins with message number. */
 static uint64_t message_at(const struct ring *t, uint64_t number, uint64_t until, size_t n)
 {
     uint32_t at = ring_message(t, number)->at + (uint32_t)n;

@@ -15,23 +15,23 @@
 enum {
     TRAFFIC_BYTES = 1024 * 1024,
     TRAFFIC_MESSAGES = 8192,
-    LIVE_US = 2000,         /* that telemetry may wait for its turn in a busy loop */
-    LIVE_BYTES = 64 * 1024, /* and how much of it */
-    LIVE_TURN = 16,         /* subscribers that send before others have a turn */
+    LIVE_US = 2000,         /* how long telemetry may wait in a busy loop */
+    LIVE_BYTES = 64 * 1024, /* how much telemetry may wait */
+    LIVE_TURN = 16,         /* subscribers flushed per loop iteration */
 };
 
 struct fanout {
     sd_event *event;
     struct subscriber *subscribers, *urgent;
-    sd_event_source *urgent_send, *live_send, *live_due; /* what makes them send, see fanout.h */
+    sd_event_source *urgent_send, *live_send, *live_due; /* event sources that flush subscribers; see fanout.h */
     struct subscriber *live_next; /* the next to be flushed; NULL: the first */
     uint64_t live_due_us;         /* when a subscriber that was skipped is due */
-    bool live_waits;      /* there is something in a ring that was not flushed ... */
-    uint64_t live_since_us, live_bytes; /* ... since then; bytes */
+    bool live_waits;      /* some ring has unflushed messages ... */
+    uint64_t live_since_us, live_bytes; /* ... since then; their bytes */
     struct streams *streams;
     unsigned monitors;
     struct ring traffic;
-    uint64_t traffic_count; /* while somebody monitors */
+    uint64_t traffic_count; /* messages counted while somebody monitors */
 };
 
 struct buf *fanout_encode(const Mnc__ServerMessage *m)
@@ -87,7 +87,7 @@ static void live_flush(struct fanout *f)
     uint64_t now = loop_us(f->event, CLOCK_MONOTONIC);
     unsigned turn = LIVE_TURN;
 
-    if (f->live_next == NULL) { /* from the first one on */
+    if (f->live_next == NULL) { /* begin with the first */
         f->live_next = f->subscribers;
         f->live_due_us = UINT64_MAX;
         f->live_waits = false;
@@ -237,7 +237,7 @@ const char *fanout_subscribe(struct fanout *f, struct subscriber *s, const char 
     unsigned i;
 
     if (serial == NULL || serial[0] == '\0') {
-        s->count = 0; /* all pens: subscriptions to single ones end */
+        s->count = 0; /* a subscription to all pens replaces those to single ones */
         s->all.telemetry = telemetry;
         return read_stream(f, s);
     }
@@ -300,7 +300,7 @@ void fanout_traffic(struct fanout *f, Mnc__TrafficKind kind, const char *name, p
     t.data = (ProtobufCBinaryData){.len = n, .data = (uint8_t *)(uintptr_t)bytes};
     m.body_case = MNC__SERVER_MESSAGE__BODY_TRAFFIC;
     m.traffic = &t;
-    live_written(f, stream_put(&f->traffic, &m, 0, loop_us(f->event, CLOCK_MONOTONIC))); /* the number of one that does not fit shows that it is missing */
+    live_written(f, stream_put(&f->traffic, &m, 0, loop_us(f->event, CLOCK_MONOTONIC))); /* a message that does not fit is dropped; the gap in numbers shows it */
 }
 
 bool fanout_monitor(struct fanout *f, struct subscriber *s, bool on)
@@ -318,7 +318,7 @@ bool fanout_monitor(struct fanout *f, struct subscriber *s, bool on)
 
 /* ---- life ---- */
 
-/* A deferred source that is off. */
+/* Adds a deferred source, disabled. */
 static int add_deferred(sd_event *event, sd_event_source **source, int64_t priority, sd_event_handler_t handler, struct fanout *f)
 {
     int r = sd_event_add_defer(event, source, handler, f);
@@ -340,7 +340,7 @@ int fanout_new(struct fanout **out, sd_event *event)
     if (r >= 0)
         r = add_deferred(event, &f->urgent_send, SD_EVENT_PRIORITY_IMPORTANT, on_urgent, f);
     if (r >= 0)
-        r = add_deferred(event, &f->live_send, SD_EVENT_PRIORITY_NORMAL + 1, on_live, f); /* behind all that is ready */
+        r = add_deferred(event, &f->live_send, SD_EVENT_PRIORITY_NORMAL + 1, on_live, f); /* after all sources that are ready */
     if (r >= 0)
         r = sd_event_add_time_relative(event, &f->live_due, CLOCK_MONOTONIC, 0, 1000, on_live_due, f);
     if (r >= 0)

@@ -6,7 +6,7 @@
 #include "frame.h"
 
 enum {
-    TAPE_BYTES = 1024 * 1024, /* 32 pens at 1 kHz: more than 2 s */
+    TAPE_BYTES = 1024 * 1024, /* more than 2 s of 32 pens at 1 kHz */
     TAPE_MESSAGES = 8192,
     DECIMATIONS = 10,
 };

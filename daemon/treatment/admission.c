@@ -46,7 +46,7 @@ struct admission *admission_new(struct sessions *all, struct requester *requeste
 
 /* ---- decisions ---- */
 
-/* Everything is known of a session that is to be armed. */
+/* All facts about a session to be armed have arrived: decides. */
 static void admit_arm(struct admission *a, struct session *s, const struct findings *found)
 {
     struct treatment_context w = session_context(a->all, s->t.serial, s->requester.client);
@@ -67,7 +67,7 @@ static void admit_arm(struct admission *a, struct session *s, const struct findi
     }
 }
 
-/* Everything is known of one that is to begin. True: it begins, and owns found. */
+/* All facts about a session to begin have arrived: decides. True: it begins, and takes ownership of found. */
 static bool admit_beginning(struct admission *a, struct findings *found)
 {
     struct sessions *all = a->all;
@@ -201,7 +201,7 @@ static void on_info(void *ctx, uint32_t id, enum pen_result result, uint16_t typ
     mnp__info__free_unpacked(info, NULL);
 }
 
-/* The pen's cartridge comes first; without a pen, what the journal knows. */
+/* Asks the pen for its cartridge first; without a pen, asks the journal only. */
 void admission_start(struct admission *a)
 {
     struct pen *p = hub_pen(a->all->hub, a->t.serial);

@@ -13,7 +13,7 @@ static struct finding cartridge_finding(unsigned code, const char *name)
     return (struct finding){.decision = DECISION_BLOCK, .code = code, .name = name, .unit = "", .source = "S2, S3, S4"};
 }
 
-/* Another open session that has armed this cartridge; NULL: none. */
+/* Another open session that has armed this cartridge; NULL if there is none. */
 static const struct session *session_with(const struct sessions *all, uint64_t uid, uint32_t number)
 {
     for (const struct session *s = all->open; s != NULL; s = s->next) {
@@ -25,7 +25,7 @@ static const struct session *session_with(const struct sessions *all, uint64_t u
     return NULL;
 }
 
-/* Was it used for anybody else? The pen knows its own past, the journal that of all pens; open sessions are in neither yet. */
+/* Whether the cartridge was used for another subject. The pen knows its own past, the journal that of all pens; open sessions are in neither yet. */
 static void check_cartridge_use(const struct admission *a, struct findings *found)
 {
     const struct session *other = session_with(a->all, a->cartridge.uid, a->t.number);
@@ -40,7 +40,7 @@ static void check_cartridge_use(const struct admission *a, struct findings *foun
         policy_find(found, f, "the cartridge was used before, with pen %s: put a new one in", a->past.used_with);
 }
 
-/* Whether the cartridge in the pen is one for a new session, or for the zone that is to be armed. */
+/* Checks the cartridge in the pen for a new session, or for the zone to be armed. */
 static void check_cartridge(const struct admission *a, struct findings *found)
 {
     bool begins = a->kind != ADMIT_ARM, fit = a->cartridge.state == MNP__CARTRIDGE_STATE__CARTRIDGE_NEW || (!begins && a->cartridge.state == MNP__CARTRIDGE_STATE__CARTRIDGE_IN_USE);
@@ -78,7 +78,7 @@ static void check_clock(const struct past *past, uint64_t clock_us, struct findi
         policy_find(found, (struct finding){.decision = DECISION_BLOCK, .code = 2009, .name = "clock", .unit = "", .source = "P"}, "%s", why);
 }
 
-/* Is there a session to continue, and was it broken off, and just now? */
+/* Checks that the session to continue exists and was interrupted recently. */
 static void check_continuation(const struct admission *a, const struct policy *p, uint64_t now, struct findings *found)
 {
     struct finding f = {.decision = DECISION_BLOCK, .code = 2010, .name = "continuation", .limit = p->limits[POLICY_continuation], .unit = "h", .source = "P"};
@@ -134,7 +134,7 @@ static void take_past(struct admission *a)
     }
 }
 
-/* What the journal does not have yet: what is being done to this subject with other pens, or was when the daemon died. */
+/* Adds what the journal does not have yet: open sessions of this subject with other pens, and those that the daemon's death interrupted. */
 static void add_open(const struct sessions *all, struct treatment *t)
 {
     for (const struct session *s = all->open; s != NULL; s = s->next) {

@@ -203,7 +203,7 @@ bool history_adverse(struct journal_record *r, const char *serial, uint32_t sess
 struct restoring {
     struct treatment *open;
     size_t cap, count;
-    uint64_t positions[256]; /* of their beginnings */
+    uint64_t positions[256]; /* positions of their first rows */
     uint32_t newest;
     bool out_of_memory;
 };
@@ -250,7 +250,7 @@ static void add_run(struct treatment *t, const struct journal_record *r)
     const Mnp__RunRecord *run = m != NULL && m->body_case == MNP__RECORD__BODY_RUN ? m->run : NULL;
 
     if (m == NULL)
-        t->records_lost = true; /* there is no memory for it: rather too little is known than too much */
+        t->records_lost = true; /* out of memory: the summary is marked incomplete */
     else if (run != NULL && run->treatment == t->id)
         treatment_add_run(t, &(struct treatment_run){.zone = run->zone, .strokes = run->strokes, .motor_ms = run->duration_ms, .depth_peak_um = run->depth_peak_um,
                                                      .cartridge_uid = run->cartridge_uid, .cartridge_lot = run->cartridge_lot,
@@ -269,7 +269,7 @@ void history_add_record(struct treatment *t, const struct journal_record *r)
     else if (r->kind == MNC__JOURNAL_KIND__JOURNAL_FAULT && r->code != 0 && r->host_us >= t->begun_us)
         treatment_add_fault(t, r->code);
     else if ((r->kind == MNC__JOURNAL_KIND__JOURNAL_RENEWED || r->kind == MNC__JOURNAL_KIND__JOURNAL_LOST) && t->cartridge_count > 0)
-        t->records_lost = true; /* and a run may have been among them */
+        t->records_lost = true; /* a run may have been among the lost records */
 }
 
 static bool on_record(void *ctx, const struct journal_record *r)
@@ -281,7 +281,7 @@ static bool on_record(void *ctx, const struct journal_record *r)
 int history_restore(struct store *s, uint64_t journal_id, struct treatment *open, size_t cap, size_t *count, uint32_t *next_number)
 {
     struct journal_filter own = {.kinds = UINT32_C(1) << MNC__JOURNAL_KIND__JOURNAL_RUN | UINT32_C(1) << MNC__JOURNAL_KIND__JOURNAL_RUN_BEGUN |
-                                          UINT32_C(1) << MNC__JOURNAL_KIND__JOURNAL_FAULT}; /* notes come with it */
+                                          UINT32_C(1) << MNC__JOURNAL_KIND__JOURNAL_FAULT}; /* notes are included with any kind */
     struct restoring v = {.open = open, .cap = cap};
     int r = store_sessions(s, 0, on_restore, &v);
 
@@ -306,10 +306,10 @@ int history_restore(struct store *s, uint64_t journal_id, struct treatment *open
 struct listing {
     struct history_list *l;
     size_t bytes;
-    bool full, failed; /* there is no memory */
+    bool full, failed; /* out of memory */
 };
 
-/* The end's fields over the beginning's. */
+/* Overrides the first row's fields with those of the last. */
 static void merge(Mnc__Session *begun, Mnc__Session *ended)
 {
     Mnc__SessionZone **zone = begun->zone;
@@ -349,7 +349,7 @@ static bool add_adverse(Mnc__Session *m, uint32_t what)
     return true;
 }
 
-/* The first row of a session; takes it over if it is wanted. */
+/* Handles the first row of a session, and takes ownership if the session is wanted. */
 static void list_begun(struct listing *v, Mnc__Note *note, size_t bytes)
 {
     struct history_list *l = v->l;
@@ -361,7 +361,7 @@ static void list_begun(struct listing *v, Mnc__Note *note, size_t bytes)
         v->full = true;
         return;
     }
-    v->bytes += 2 * bytes; /* its end is no larger */
+    v->bytes += 2 * bytes; /* room for its last row, too */
     l->sessions[l->count++] = note->session;
     note->session = NULL;
 }
@@ -377,10 +377,10 @@ static bool on_list(void *ctx, const struct journal_record *r)
     if (l->number != 0 && r->code < l->number)
         return false;
     if (r->kind != MNC__JOURNAL_KIND__JOURNAL_SESSION_BEGUN && last == NULL)
-        return true; /* of one that is not wanted */
+        return true; /* the last row of a session that is not wanted */
     note = mnc__note__unpack(&noting, r->length, r->bytes);
     if (note == NULL)
-        return !v->failed; /* damaged: `records verify` finds it, and the other sessions are listed */
+        return !v->failed; /* a damaged row is skipped here; `records verify` reports it */
     if (r->kind == MNC__JOURNAL_KIND__JOURNAL_SESSION_BEGUN)
         list_begun(v, note, r->length);
     else if (r->kind == MNC__JOURNAL_KIND__JOURNAL_SESSION_ENDED && note->session != NULL)
@@ -391,7 +391,7 @@ static bool on_list(void *ctx, const struct journal_record *r)
     return !v->full && !v->failed;
 }
 
-/* A session whose rows were dropped, from the tables of the past. */
+/* Makes up a session whose rows were dropped from the tables of the past. */
 static int list_dropped(struct store *s, struct listing *v, uint32_t number)
 {
     struct treatment t = {.state = TREATMENT_ENDED, .number = number, .incomplete = true};
@@ -419,7 +419,7 @@ static int list_dropped(struct store *s, struct listing *v, uint32_t number)
     return 0;
 }
 
-/* Those in which a cartridge was used, one by one. */
+/* Lists the sessions in which a cartridge was used, one by one. */
 static int list_by_cartridge(struct store *s, struct listing *v)
 {
     struct history_list *l = v->l;

@@ -6,14 +6,14 @@
 
 enum { LISTS_PER_CLIENT = 4 };
 
-struct list_request { /* in the journal, for a list or before an adverse event */
+struct list_request { /* a query of the journal, for a list or before an adverse event */
     struct journal_work work;
     struct list_request *next;
-    struct sessions *all; /* NULL: the daemon ends */
-    struct client *client; /* NULL: it has gone */
+    struct sessions *all; /* NULL: the daemon is ending */
+    struct client *client; /* NULL: it has disconnected */
     uint32_t id;
     struct history_list list;
-    uint32_t adverse; /* 0: a list */
+    uint32_t adverse; /* number of the session of an adverse event; 0: a list */
     bool working;
     int result;
 };
@@ -32,7 +32,7 @@ static void list_request_free(struct list_request *q)
 
 /* ---- lists ---- */
 
-/* Open sessions are listed as they are now, not as they began. */
+/* Open sessions are listed with their current state, not as they began. */
 static void reply_list(struct list_request *q)
 {
     Mnc__ServerMessage m = MNC__SERVER_MESSAGE__INIT;
@@ -77,7 +77,7 @@ static void run_list(struct journal_work *w, struct store *store)
     q->result = history_list(store, &q->list);
 }
 
-/* True: it waits for the disk. */
+/* Returns true if it waits for the disk. */
 static bool append_adverse(struct list_request *q)
 {
     uint8_t bytes[JOURNAL_NOTE_MAX];
@@ -151,7 +151,7 @@ void session_adverse_event(struct sessions *all, struct client *c, uint32_t id, 
         start(all, (struct list_request){.client = c, .id = id, .list = {.number = m->session}, .adverse = m->what});
 }
 
-/* An adverse event is on disk: its requester is answered. */
+/* An adverse event is on disk: replies to the requester. */
 void lists_committed(struct sessions *all, const struct journal_record *r)
 {
     for (struct list_request **at = &all->lists; *at != NULL; at = &(*at)->next) {
@@ -176,7 +176,7 @@ void lists_client_gone(struct sessions *all, const struct client *c)
     }
 }
 
-/* What the worker has is freed when it comes back. */
+/* Requests that the worker has are freed when they return. */
 void lists_free(struct sessions *all)
 {
     struct list_request *q;

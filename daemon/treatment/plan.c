@@ -43,7 +43,7 @@ static bool read_indication(struct treatment *t, const char *name, char *why, si
     return name == NULL || name[0] == '\0' || t->indication[0] != '\0' || bad(why, cap, "there is no indication %.40s", name);
 }
 
-/* What every pen's settings have as their ranges. */
+/* The ranges of the settings, which are the same for all pens. */
 static bool is_setting(const char *name, uint32_t value, char *why, size_t cap)
 {
     static const struct {
@@ -87,7 +87,7 @@ static bool read_steps(struct treatment *t, const Mnc__Plan *m, char *why, size_
     return true;
 }
 
-/* Half an answer is none: a "yes" without how long ago would else be "never", and how long ago without a "yes" would be "no". */
+/* An incomplete answer is rejected: "yes" without a time would otherwise mean "never", and a time without "yes" would mean "no". */
 static bool is_answer(const Mnc__Answer *a, const char *item, bool timed, char *why, size_t cap)
 {
     if (timed && a->yes && !a->has_hours_ago)

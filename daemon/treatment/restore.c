@@ -5,7 +5,7 @@
 #include "log.h"
 
 enum {
-    RESTORE_LATE_US = 30000000, /* for the records of a pen that was plugged in when the daemon died */
+    RESTORE_LATE_US = 30000000, /* how long to wait for the records of a pen that was plugged in when the daemon died */
     OPEN_MAX = 256,
 };
 

@@ -12,7 +12,7 @@
 
 enum {
     TICK_US = 250000,
-    TREATMENT_MINOR = 4, /* of the pens that stop for all that can change while the needles move, and record a run before it begins */
+    TREATMENT_MINOR = 4, /* first minor whose pens stop for everything that can change while the needles move, and record a run before it begins */
 };
 
 uint64_t session_now_us(const struct sessions *all)
@@ -127,7 +127,7 @@ static void end_is_on_disk(struct session *s)
 
 /* ---- what pens and the journal do ---- */
 
-/* The firmware's own limit is what counts; a pen that does what its session did not ask for is stopped. */
+/* The firmware enforces its own limits; here a pen is stopped that does what its session did not ask for. */
 void session_look(struct sessions *all, struct pen *p)
 {
     struct session *s = session_of(all, pen_serial(p));
@@ -154,7 +154,7 @@ static void on_pen(void *ctx, struct pen *p)
     session_look(ctx, p);
 }
 
-/* A pen's record of what was done, or of what went wrong meanwhile. */
+/* Handles a pen's record of a run, or of a fault during it. */
 static void take_record(struct session *s, const struct journal_record *r)
 {
     history_add_record(&s->t, r);
@@ -193,7 +193,7 @@ static void on_committed(void *ctx, const struct journal_record *const *r, size_
             take_record(s, r[i]);
     }
     for (struct session *s = all->open; s != NULL; s = s->next)
-        session_try_to_finish(s); /* not before: a pen's records are all in when the last of these is, and each of them counts */
+        session_try_to_finish(s); /* only now, when the last of these records has arrived: each of them counts */
 }
 
 /* ---- time ---- */
@@ -241,7 +241,7 @@ void session_confirm_clock(struct sessions *all, struct client *c, uint32_t id)
         client_reject(c, id, MNC__ERROR_CODE__ERROR_JOURNAL, "the confirmation cannot be recorded now: too much waits for the disk");
     } else {
         log_warning("%s", text);
-        client_reply_done(c, id); /* a plan that is checked from now on is checked after it is on disk */
+        client_reply_done(c, id); /* checks of plans that follow run after it is on disk */
     }
 }
 
@@ -251,7 +251,7 @@ void sessions_stopped_by(struct sessions *all, const char *serial, const char *n
         if (serial == NULL || strcmp(s->t.serial, serial) == 0)
             treatment_stopped_by(&s->t, name);
     }
-    for (struct admission *a = all->admissions; a != NULL; a = a->next) /* an ARM that is on its way is later than this STOP, and not armed */
+    for (struct admission *a = all->admissions; a != NULL; a = a->next) /* a pending ARM is cancelled by this STOP */
         a->is_stopped |= a->kind == ADMIT_ARM && (serial == NULL || strcmp(a->t.serial, serial) == 0);
 }
 
@@ -273,7 +273,7 @@ void sessions_client_gone(struct sessions *all, const struct client *c)
     lists_client_gone(all, c);
 }
 
-/* The lease holder of a pen has lost it. */
+/* The lease holder of a pen has lost its lease. */
 static void on_lease_lost(void *ctx, const char *serial, const char *name)
 {
     struct sessions *all = ctx;
@@ -311,7 +311,7 @@ int sessions_new(struct sessions **out, sd_event *event, struct hub *hub, struct
     return 0;
 }
 
-/* What the worker has is freed when it comes back; pens let go of the rest. */
+/* Admissions that the worker has are freed when they return; those that wait for pens are freed here. */
 void sessions_free(struct sessions *all)
 {
     struct session *s;

@@ -9,8 +9,8 @@
 #include "pen.pb-c.h"
 
 enum {
-    ARM_LATE_US = 500000,  /* from its reply to the status that says ARMED */
-    END_LATE_US = 3000000, /* for the pen's last records */
+    ARM_LATE_US = 500000,  /* from ARM's reply to the status that says ARMED */
+    END_LATE_US = 3000000, /* how long to wait for the pen's last records */
 };
 
 /* ---- the end of a session ---- */
@@ -29,7 +29,7 @@ void session_try_to_finish(struct session *s)
     ended = s->t;
     treatment_ended(&ended, clock_us(CLOCK_REALTIME), !all_in);
     if (!history_ended(&r, &ended, bytes) || !session_append(s->all, &r))
-        return; /* there is no room now: at the next tick */
+        return; /* the queue is full: try again at the next tick */
     s->t.ended_us = ended.ended_us;
     s->t.incomplete = ended.incomplete;
     s->ending_on_disk = true;
@@ -72,7 +72,7 @@ void session_configure(struct session *s, size_t zone)
         reply_error(&s->requester, MNC__ERROR_CODE__ERROR_BUSY, s->t.serial, "it takes no request now; choose the zone again");
 }
 
-/* The open session of the pen, free for a request; NULL after a rejection. */
+/* The pen's open session, if it can take a request; NULL after rejecting it. */
 static struct session *session_for(struct sessions *all, struct client *c, uint32_t id, const char *serial)
 {
     struct session *s = serial != NULL ? session_of(all, serial) : NULL;
@@ -203,7 +203,7 @@ void session_end(struct sessions *all, struct client *c, uint32_t id, const Mnc_
         s->deadline_us = session_now_us(all) + END_LATE_US;
         session_publish(s);
     } else {
-        s->deadline_us = session_now_us(all); /* it has waited for its pen long enough */
+        s->deadline_us = session_now_us(all); /* stop waiting for its pen */
     }
     session_try_to_finish(s);
 }

@@ -87,7 +87,7 @@ static bool can_record(const struct treatment_context *w, struct rejection *r)
     return w->journal_error[0] == '\0' || refuse(r, REJECTED_JOURNAL, "2008 JOURNAL_UNWRITABLE: %s", w->journal_error);
 }
 
-/* The pen is there, knows what a treatment is, and stands still. */
+/* Whether the pen is present, supports treatments, and is at rest. */
 static bool pen_can(const struct treatment_context *w, struct rejection *r)
 {
     if (w->pen == PEN_IS_GONE)
@@ -106,7 +106,7 @@ static bool policy_allows(const struct findings *found, struct rejection *r)
             continue;
         if (rejection_name(f->code)[0] != '\0')
             return refuse(r, REJECTED_POLICY, "%s: %s", rejection_name(f->code), f->text);
-        return refuse(r, REJECTED_POLICY, "%u %s: %s", f->code, f->name, f->text); /* a fault's */
+        return refuse(r, REJECTED_POLICY, "%u %s: %s", f->code, f->name, f->text); /* the code, name and text of a fault */
     }
     return found->worst < DECISION_CONSULT || refuse(r, REJECTED_POLICY, "%s: more was found than can be said", rejection_name(2004));
 }
@@ -136,7 +136,7 @@ bool treatment_may_arm(const struct treatment *t, const struct findings *found, 
         return false;
     if (t->generation == 0)
         return refuse(r, REJECTED_STATE, "no zone is chosen, or its configuration is not in the pen: choose one first");
-    if (w->generation > t->generation) /* less is a status that is older than the pen's answer; the pen compares once more */
+    if (w->generation > t->generation) /* a lower generation is a status older than the pen's reply; ARM makes the pen compare again */
         return refuse(r, REJECTED_CONFLICT, "the pen's configuration has changed since the zone was chosen: choose it again");
     if (w->asked_generation != t->generation)
         return refuse(r, REJECTED_CONFLICT, "ARM names configuration %u, and the zone's is %u", w->asked_generation, t->generation);
@@ -231,7 +231,7 @@ bool treatment_pen_is(struct treatment *t, enum treatment_pen pen, const char *w
     t->runs_seen += pen == PEN_IS_RUNNING && t->state != TREATMENT_RUNNING;
     if (moves)
         t->state = pen == PEN_IS_ARMED ? TREATMENT_ARMED : TREATMENT_RUNNING;
-    else if (pen == PEN_IS_GONE || t->state != TREATMENT_ARMING) /* at rest while ARMING: its word is older than the ARM */
+    else if (pen == PEN_IS_GONE || t->state != TREATMENT_ARMING) /* a pen at rest while ARMING: its status is older than the ARM */
         pause(t, why);
     return false;
 }
@@ -305,7 +305,7 @@ void treatment_add_run(struct treatment *t, const struct treatment_run *run)
     struct treatment_zone *z = &t->zones[i];
 
     if (i == t->zone_count)
-        return; /* the firmware takes no zone that the daemon did not name */
+        return; /* the firmware records no zone that the daemon did not give */
     if (!treatment_is_live(t) && t->text[0] == '\0')
         set_text(t, words[run->end <= RUN_END_POWER ? run->end : RUN_END_UNKNOWN]);
     c = find_cartridge(t, run->cartridge_uid, run->cartridge_lot, t->needle_count);

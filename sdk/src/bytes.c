@@ -1,4 +1,4 @@
-/* The connection's bytes: messages with their length before them, out and in. */
+/* Reading and writing of messages, each preceded by its length. */
 #include "client.h"
 
 #include <errno.h>
@@ -50,7 +50,7 @@ int out_append(mn_client *c, const Mnc__ClientMessage *m)
     return MN_OK;
 }
 
-/* Makes room for a message of length bytes behind its own length. */
+/* Makes room for a message of this length and its prefix. */
 static bool in_reserve(mn_client *c, size_t length)
 {
     uint8_t *bigger;
@@ -89,7 +89,7 @@ static int in_parse(mn_client *c)
     return r;
 }
 
-/* Reads what is there, in one go at the most: a fast daemon does not keep the caller here. */
+/* Reads once, so that a fast daemon cannot keep the caller here. */
 int in_read(mn_client *c)
 {
     ssize_t n;

@@ -33,9 +33,9 @@ void client_wake(mn_client *c, const struct mn_result *r, void *user)
     if (w->text != NULL)
         snprintf(w->text, w->size, "%s", r->answer);
     else if (w->points)
-        memcpy(w->out, r->session, w->size); /* all pointers of the union are there */
+        memcpy(w->out, r->session, w->size); /* all pointers of the union are at this address */
     else if (w->out != NULL) {
-        memcpy(w->out, &r->pens, w->size); /* all members of the union begin there */
+        memcpy(w->out, &r->pens, w->size); /* all members of the union begin at this address */
         c->owned = NULL;
     }
 }

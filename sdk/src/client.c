@@ -94,12 +94,12 @@ static bool on_greeted(mn_client *c, struct mn_result *r, const struct call *cal
         return false;
     snprintf(c->daemon_version, sizeof(c->daemon_version), "%s", m->hello->daemon_version != NULL ? m->hello->daemon_version : "?");
     c->daemon_minor = m->hello->minor;
-    c->role = m->hello->has_role ? (enum mn_role)m->hello->role : MN_ROLE_OPERATOR; /* before minor 2 all were */
+    c->role = m->hello->has_role ? (enum mn_role)m->hello->role : MN_ROLE_OPERATOR; /* before minor 2 there were no roles */
     c->state = CLIENT_CONNECTED;
     return true;
 }
 
-/* The end of a greeting: of the first, or of one after a disconnection. */
+/* The result of HELLO, on the first connection or a reconnection. */
 static void greeting_done(mn_client *c, const struct mn_result *r, void *user)
 {
     (void)user;
@@ -174,7 +174,7 @@ int mn_process(mn_client *c)
         int read;
 
         r = out_flush(c);
-        read = in_read(c); /* also where it takes nothing any more: it may have said why */
+        read = in_read(c); /* even if writing failed: the daemon may have sent the reason */
         r = r == MN_OK ? read : r;
         if (r == MN_ERR_PROTOCOL)
             disconnect(c, r, "the daemon sent a message that does not decode");

@@ -18,10 +18,10 @@
 
 struct call;
 
-/* Fills r from the daemon's message; false: the message is not the answer that was expected. */
+/* Fills r from the daemon's message. False if that is not the expected reply. */
 typedef bool decode_fn(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m);
 
-struct call { /* under way */
+struct call { /* a pending call */
     struct call *next;
     uint32_t id;
     char serial[MN_SERIAL_MAX + 1];
@@ -29,11 +29,11 @@ struct call { /* under way */
     decode_fn *decode;
     mn_result_fn *done; /* may be NULL */
     void *user;
-    bool changes;       /* something may have been done, although no answer came */
-    bool has_progress;  /* its callback knows results that are not the end */
+    bool changes;       /* without a reply, its effect is not known */
+    bool has_progress;  /* its callback takes progress before the result */
 };
 
-struct stream { /* telemetry of one pen: where the next batch should begin */
+struct stream { /* telemetry of one pen: numbers of the next samples */
     struct stream *next;
     char serial[MN_SERIAL_MAX + 1];
     uint32_t boot_id;
@@ -41,18 +41,18 @@ struct stream { /* telemetry of one pen: where the next batch should begin */
     uint32_t decimation; /* of next_fast */
 };
 
-struct subscription { /* to be asked for again after a reconnection */
+struct subscription { /* repeated after a reconnection */
     char serial[MN_SERIAL_MAX + 1];
     bool telemetry;
 };
 
-struct follow { /* the place in the records, and what is wanted of them */
+struct follow { /* following records: the cursor and the filter */
     bool on, from_now;
-    uintptr_t generation;  /* one more with each beginning: answers to an older one are not told */
-    uint64_t retry_at_ms;  /* the daemon could not answer; 0: it was asked */
-    void (*again)(mn_client *c); /* after a reconnection, and then; NULL: never followed */
+    uintptr_t generation;  /* incremented by each mn_records_follow(): replies to an older one are dropped */
+    uint64_t retry_at_ms;  /* when to ask again after an error; 0: a request is pending */
+    void (*again)(mn_client *c); /* called after a reconnection and at retry_at_ms; NULL: never followed */
     struct mn_cursor at;
-    struct mn_filter filter; /* its strings are these */
+    struct mn_filter filter; /* its strings point to these */
     char serial[MN_SERIAL_MAX + 1], priorities[4];
 };
 
@@ -63,7 +63,7 @@ struct mn_client {
     int fd;
     enum client_state state;
     bool reconnect, watching, monitoring;
-    unsigned liveness_ms; /* 0: the daemon's own */
+    unsigned liveness_ms; /* 0: the daemon's default */
     uint64_t last_traffic; /* number; 0: none yet */
     mn_event_fn *on_event;
     void *user;
@@ -82,13 +82,13 @@ struct mn_client {
     struct stream *streams;
     struct subscription *subscriptions;
     size_t subscription_count;
-    uint32_t decimation, latency_max_ms; /* of them; 0: never said */
+    uint32_t decimation, latency_max_ms; /* of telemetry; 0: not requested */
     struct follow follow;
-    void (*resubscribe)(mn_client *c); /* after a reconnection; NULL: nothing was subscribed to */
+    void (*resubscribe)(mn_client *c); /* called after a reconnection; NULL: nothing is subscribed */
 
-    struct mn_findings *findings; /* of the last check or beginning; NULL: there was none */
-    char refusal[240];             /* their sentence */
-    void *owned; /* arrays in the result that is being delivered: freed after it, unless taken */
+    struct mn_findings *findings; /* of the last check or begin; NULL: none */
+    char refusal[240];             /* their message */
+    void *owned; /* arrays of the result that is being delivered: freed afterwards, unless a blocking call takes them */
     char message[400];
     struct mn_result last;
 };
@@ -97,10 +97,10 @@ struct mn_client {
 uint64_t client_now_us(void);
 uint64_t client_now_ms(void);
 
-/* Tells the program. */
+/* Calls the program's event callback. */
 void client_event(mn_client *c, const struct mn_event *e);
 
-/* Keeps the error and its sentence; returns error. */
+/* Stores the error's message; returns error. */
 int client_fail(mn_client *c, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 enum { CALL_FOREVER = 0x7fffffff };
@@ -109,46 +109,46 @@ enum { CALL_FOREVER = 0x7fffffff };
 int call_start(mn_client *c, Mnc__ClientMessage *m, const char *serial, int timeout_ms, decode_fn *decode, mn_result_fn *done,
                void *user);
 
-/* pending.c: NULL: it has timed out here. */
+/* pending.c. NULL if the call has timed out. */
 struct call *call_find(mn_client *c, uint32_t id);
-/* Calls back, and leaves it pending. */
+/* Calls the callback; the call stays pending. */
 void call_deliver(mn_client *c, const struct call *call, struct mn_result *r);
-/* Calls back, and frees it. */
+/* Calls the callback and frees the call. */
 void call_end(mn_client *c, struct call *call, struct mn_result *r);
-/* The sentence of a call without a result; of a change it says that its effect is unknown. */
+/* The message for a call without a result; for a change it says that its effect is not known. */
 void put_unanswered(const struct call *call, const char *why, char *out, size_t cap);
-/* Ends all of them with this error. */
+/* Ends all pending calls with this error. */
 void calls_fail(mn_client *c, int error, const char *why);
-/* Ends those whose deadline has passed. */
+/* Ends the calls whose deadline has passed. */
 void calls_time_out(mn_client *c);
 
-/* bytes.c: an MN_ERR_*. */
+/* bytes.c. Writes what is buffered; an MN_ERR_*. */
 int out_flush(mn_client *c);
 int out_append(mn_client *c, const Mnc__ClientMessage *m);
-/* Reads what is there, once, and handles the messages that are whole. */
+/* Reads once and handles the complete messages. */
 int in_read(mn_client *c);
 
-/* receive.c: one message. */
+/* receive.c. Handles one message. */
 int client_on_message(mn_client *c, const uint8_t *bytes, size_t n);
 
-/* Processes until *done. */
+/* Processes events until *done. */
 int client_wait(mn_client *c, const bool *done);
 
 /* ---- blocking on top of asynchronous ---- */
 
-/* Where a blocking call waits for its result; the union's member goes to out, as it is. */
+/* A blocking call that waits for its result; the union's member is copied to out. */
 struct waiter {
     bool done;
     int error;
     void *out;   /* NULL: not wanted */
     size_t size;
-    char *text;  /* for simulate: a string instead */
-    bool points; /* the union has a pointer to what is wanted */
+    char *text;  /* for mn_simulate(): a string instead */
+    bool points; /* the union's member is a pointer to the result */
 };
 
 /* The callback of the asynchronous call; user is the waiter. */
 void client_wake(mn_client *c, const struct mn_result *r, void *user);
-/* Waits, unless starting failed. */
+/* Waits for the result, unless starting the call failed. */
 int client_finish(mn_client *c, struct waiter *w, int started);
 
 #define WAIT(c, out_pointer, async_call)                                                                               \
@@ -158,8 +158,8 @@ int client_finish(mn_client *c, struct waiter *w, int started);
 /* A pen's own request (a mnp.FrameType), passed through the daemon; request may be NULL. */
 int client_call_pen(mn_client *c, const char *serial, uint32_t type, const ProtobufCMessage *request, int timeout_ms, decode_fn *decode,
                     mn_result_fn *done, void *user);
-/* Its reply's payload; NULL: the message is no such reply. */
+/* The payload of its reply. NULL if the message is no such reply. */
 const ProtobufCBinaryData *client_payload_of(const Mnc__ServerMessage *m);
 
-/* The answer is Done. */
+/* Decodes a reply that is only Done. */
 bool client_on_done(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m);

@@ -141,7 +141,7 @@ static bool take_body(struct mn_record *out, const Mnp__Record *r)
         out->run_begun.zone = r->run_begun->zone;
         return true;
     default:
-        out->kind = MN_RECORD_UNKNOWN; /* of a later minor */
+        out->kind = MN_RECORD_UNKNOWN; /* of a later protocol minor */
         return true;
     }
 }
@@ -204,7 +204,7 @@ bool decode_records(struct mn_records *out, const Mnc__RecordsReply *in)
         return false;
     for (; out->count < in->n_record; out->count++) {
         if (!decode_record(&out->record[out->count], in->next->journal, in->record[out->count]))
-            out->record[out->count].kind = MN_RECORD_UNKNOWN; /* damaged in the pen: shown, not swallowed */
+            out->record[out->count].kind = MN_RECORD_UNKNOWN; /* damaged in the pen: reported, not dropped */
     }
     return true;
 }
@@ -383,7 +383,7 @@ void decode_pen_error(struct mn_result *r, char *text, size_t cap, const char *s
     mnp__error__free_unpacked(e, NULL);
 }
 
-/* Deltas become values, in place. */
+/* Converts deltas to values, in place. */
 static bool sum_up(int32_t *column, size_t n, size_t count)
 {
     uint32_t value = 0; /* wraps as the pen's arithmetic does; a pen that sends nonsense gets nonsense, not overflow */

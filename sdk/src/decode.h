@@ -14,7 +14,7 @@ void decode_pen(struct mn_pen *out, const Mnc__PenInfo *in);
 
 bool decode_pens(struct mn_pens *out, const Mnc__PenList *in);
 
-/* False: the bytes do not decode, or what is needed is absent. */
+/* False if the bytes do not decode, or a required field is absent. */
 bool decode_record(struct mn_record *out, uint64_t journal, const Mnc__JournalRecord *in);
 bool decode_records(struct mn_records *out, const Mnc__RecordsReply *in);
 bool decode_status(struct mn_status *out, const ProtobufCBinaryData *bytes);
@@ -24,17 +24,17 @@ bool decode_cleared(struct mn_cleared *out, const ProtobufCBinaryData *bytes);
 
 bool decode_factory(struct mn_factory *out, const ProtobufCBinaryData *bytes);
 
-/* The pen's Error, with a sentence in text. */
+/* Decodes the pen's Error, with a message in text. */
 void decode_pen_error(struct mn_result *r, char *text, size_t cap, const char *serial, const ProtobufCBinaryData *bytes);
 
 /* Arrays in *out belong to *batch: free it with mnp__telemetry_batch__free_unpacked(). NULL if it does not decode. missed is left
  * 0. */
 Mnp__TelemetryBatch *decode_telemetry(struct mn_telemetry *out, const char *serial, const ProtobufCBinaryData *bytes);
 
-/* False: a needed field is absent. */
+/* False if a required field is absent. */
 bool decode_session(struct mn_session *out, const Mnc__Session *in);
 void decode_policy(struct mn_policy *out, const Mnc__PolicyReply *in);
-/* As many as there is room for. */
+/* Decodes as many as there is room for. */
 void decode_findings(struct mn_finding *out, size_t *count, size_t cap, size_t n, Mnc__Finding *const *in);
 
 void encode_config(Mnp__Config *out, const struct mn_config *in);

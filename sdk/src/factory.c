@@ -38,7 +38,7 @@ static bool on_status(mn_client *c, struct mn_result *r, const struct call *call
     return bytes != NULL && decode_status(&r->status, bytes);
 }
 
-/* Nothing of the reply is wanted. */
+/* Ignores the reply's content. */
 static bool on_reply(mn_client *c, struct mn_result *r, const struct call *call, const Mnc__ServerMessage *m)
 {
     (void)c;

@@ -1,4 +1,4 @@
-/* Calls that wait for their result: each gets one, from the daemon, by its deadline, or by the end of the connection. */
+/* Pending calls. Each ends once: with the daemon's reply, at its deadline, or when the connection ends. */
 #include "client.h"
 
 #include <stdio.h>
@@ -40,7 +40,7 @@ void call_end(mn_client *c, struct call *call, struct mn_result *r)
     free(call);
 }
 
-/* The sentence of a call that nobody has answered: what it leaves open is said of those that change something, and only of them. */
+/* The message for a call without a reply. For requests that change something, and only those, it says that their effect is not known. */
 void put_unanswered(const struct call *call, const char *why, char *out, size_t cap)
 {
     snprintf(out, cap, "%s%s", why, call->changes ? "; whether it was applied is not known" : "");
@@ -70,13 +70,13 @@ void calls_time_out(mn_client *c)
         snprintf(why, sizeof(why), "no answer in time%s%s", call->serial[0] ? " from pen " : " from the daemon", call->serial);
         put_unanswered(call, why, text, sizeof(text));
         call_end(c, call, &(struct mn_result){.error = MN_ERR_TIMEOUT, .message = text});
-        next = c->calls; /* the callback may have started others */
+        next = c->calls; /* the callback may have started other calls */
     }
 }
 
 /* ---- beginning one ---- */
 
-/* Does a request, if it arrives, change anything? */
+/* Whether the request changes anything if it arrives. */
 static bool is_change(const Mnc__ClientMessage *m)
 {
     switch (m->body_case) {
@@ -99,7 +99,7 @@ static bool is_change(const Mnc__ClientMessage *m)
     }
 }
 
-/* Does its callback expect progress before the result? */
+/* Whether the request's callback expects progress before its result. */
 static bool is_long(const Mnc__ClientMessage *m)
 {
     return m->body_case == MNC__CLIENT_MESSAGE__BODY_CALL && m->call->pen_type == MNP__FRAME_TYPE__TYPE_SELF_TEST;
@@ -138,6 +138,6 @@ int call_start(mn_client *c, Mnc__ClientMessage *m, const char *serial, int time
     }
     call->next = c->calls;
     c->calls = call;
-    out_flush(c); /* a broken connection shows in mn_process() */
+    out_flush(c); /* errors are reported by mn_process() */
     return MN_OK;
 }

@@ -1,4 +1,4 @@
-/* What the daemon sends: results of calls, and events. */
+/* Messages from the daemon: results of calls, and events. */
 #include "client.h"
 
 #include <stdio.h>
@@ -26,7 +26,7 @@ static struct stream *stream_of(mn_client *c, const char *serial)
     return s;
 }
 
-/* Of samples whose numbers are `step` apart. */
+/* Counts missing samples; consecutive samples are `step` apart. */
 static uint64_t count_missed(uint64_t *next, bool known, uint64_t first, size_t count, uint64_t step)
 {
     uint64_t missed = known && count > 0 && first > *next ? (first - *next + step - 1) / step : 0;
@@ -100,7 +100,7 @@ static void on_session(mn_client *c, const Mnc__Session *m)
     free(out);
 }
 
-/* That this is done here, and nowhere else, is what it shows: the program is alive. */
+/* Only mn_process() and blocking calls get here: an answer proves that the program is running. */
 static void answer_ping(mn_client *c)
 {
     Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
@@ -196,7 +196,7 @@ static void on_answer(mn_client *c, const Mnc__ServerMessage *m)
     char text[256];
 
     if (call == NULL)
-        return; /* it has timed out here */
+        return; /* the call has timed out already */
     if (m->body_case == MNC__SERVER_MESSAGE__BODY_PROGRESS) {
         r.in_progress = true;
         r.progress_permille = m->progress->permille;

@@ -24,7 +24,7 @@ static bool on_records(mn_client *c, struct mn_result *r, const struct call *cal
     return true;
 }
 
-/* after NULL: from now on. */
+/* Requests a page. after NULL: from now on. */
 static int ask(mn_client *c, const struct mn_cursor *after, const struct mn_filter *filter, bool wait, int timeout_ms, mn_result_fn *done, void *user)
 {
     Mnc__ClientMessage m = MNC__CLIENT_MESSAGE__INIT;
@@ -73,7 +73,7 @@ int mn_records_read(mn_client *c, const struct mn_cursor *after, const struct mn
 
 /* ---- following ---- */
 
-struct first_answer { /* who waits for it */
+struct first_answer { /* the waiter for the first page */
     mn_result_fn *done;
     void *user;
     uintptr_t generation;
@@ -90,7 +90,7 @@ static void follow_ask(mn_client *c, bool wait, int timeout_ms)
         f->retry_at_ms = client_now_us() / 1000 + FOLLOW_RETRY_MS;
 }
 
-/* A page has come: its records are told, and the next one is asked for. */
+/* Delivers the records of a page and requests the next one. */
 static void follow_page(mn_client *c, const struct mn_result *r, uintptr_t generation)
 {
     struct follow *f = &c->follow;
@@ -112,7 +112,7 @@ static void on_page(mn_client *c, const struct mn_result *r, void *user)
         return;
     if (r->error == MN_OK)
         follow_page(c, r, (uintptr_t)user);
-    else if (r->error != MN_ERR_DISCONNECTED) /* then it goes on after the reconnection */
+    else if (r->error != MN_ERR_DISCONNECTED) /* a disconnection: following continues after the reconnection */
         c->follow.retry_at_ms = client_now_us() / 1000 + FOLLOW_RETRY_MS;
 }
 
@@ -174,7 +174,7 @@ int mn_records_follow(mn_client *c, const struct mn_cursor *after, const struct 
 
 void mn_records_unfollow(mn_client *c)
 {
-    c->follow.on = false; /* what is still asked for is not told */
+    c->follow.on = false; /* a page that is still outstanding is not delivered */
     c->follow.retry_at_ms = 0;
 }
 
@@ -241,7 +241,7 @@ static uint64_t hole(uint64_t first, uint64_t before, size_t count)
     return count > 0 && first > before ? first - before : 0;
 }
 
-/* False without memory; a batch that does not decode is left out. */
+/* Adds a batch; one that does not decode is skipped. False without memory. */
 static bool add_batch(struct mn_flight *f, const ProtobufCBinaryData *bytes)
 {
     struct mn_telemetry *batch = realloc(f->batch, (f->count + 1) * sizeof(*batch));

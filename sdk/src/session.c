@@ -12,7 +12,7 @@ enum { POLICY_TEXT_MAX = 64 * 1024 /* the daemon takes messages of 66 KiB */, CH
 
 /* ---- what comes ---- */
 
-/* The findings of a reply, kept by the client until the next. False without memory. */
+/* Keeps the findings of a reply until the next one. False without memory. */
 static bool keep_findings(mn_client *c, const Mnc__SessionReply *m)
 {
     struct mn_findings *f = c->findings != NULL ? c->findings : malloc(sizeof(*f));
@@ -36,7 +36,7 @@ static bool on_checked(mn_client *c, struct mn_result *r, const struct call *cal
     return true;
 }
 
-/* The sentence of the first finding that forbids it. */
+/* Puts the message of the first finding that forbids the plan into the result. */
 static void refuse(mn_client *c, struct mn_result *r)
 {
     const struct mn_findings *f = c->findings;
@@ -129,7 +129,7 @@ static void pack_answers(struct packed_plan *p, const struct mn_plan *plan)
     p->m.answer = p->answer_pointers;
 }
 
-/* False: it has too many steps. */
+/* False if the plan has too many steps. */
 static bool pack_plan(struct packed_plan *p, const struct mn_plan *plan)
 {
     mnc__plan__init(&p->m);

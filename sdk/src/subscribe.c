@@ -1,4 +1,4 @@
-/* The pens, their telemetry, and everything that goes by: what was asked for, and asking for it again after a reconnection. */
+/* Watching pens, telemetry and traffic: requests, and repeating them after a reconnection. */
 #include "client.h"
 
 #include <stdlib.h>
@@ -59,14 +59,14 @@ int mn_watch(mn_client *c, bool on, struct mn_pens *out, int timeout_ms)
 
 /* ---- telemetry ---- */
 
-/* What is to be asked for again after a reconnection. False without memory. */
+/* Remembers a subscription for reconnections. False without memory. */
 static bool remember(mn_client *c, const struct subscription *wanted)
 {
     struct subscription *bigger;
     size_t i = 0;
 
     if (wanted->serial[0] == '\0')
-        c->subscription_count = 0; /* "every pen" replaces all that was said of single ones */
+        c->subscription_count = 0; /* a subscription to all pens replaces those to single ones */
     while (i < c->subscription_count && strcmp(c->subscriptions[i].serial, wanted->serial) != 0)
         i++;
     if (i == c->subscription_count) {
@@ -149,7 +149,7 @@ int mn_subscribe(mn_client *c, const char *serial, bool on, int timeout_ms)
 
 /* ---- again ---- */
 
-/* What watching shows after a reconnection: every pen that is there, as if it had just come. */
+/* After a reconnection, reports every pen as if it had just been plugged in. */
 static void watched_again(mn_client *c, const struct mn_result *r, void *user)
 {
     (void)user;

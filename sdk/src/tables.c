@@ -109,7 +109,7 @@ const char *mn_strerror(int error)
     return error >= 0 && error < MN_ERR_COUNT ? names[error] : "unknown error";
 }
 
-/* The protocol's own word for it, without the prefix that all of its enum have. */
+/* The protocol's name of a value, without the prefix of its enum. */
 static const char *name_of(const ProtobufCEnumDescriptor *d, int value, size_t prefix)
 {
     const ProtobufCEnumValue *v = value != 0 ? protobuf_c_enum_descriptor_get_value(d, value) : NULL;

@@ -101,7 +101,7 @@ static void put_enum(FILE *out, const ProtobufCEnumDescriptor *d, int value)
         fprintf(out, "%d", value);
 }
 
-/* One value of the field's type; returns how far the next stands behind it in an array. */
+/* Writes one value of the field's type; returns its size in an array. */
 static size_t put_value(FILE *out, const ProtobufCFieldDescriptor *f, const void *value)
 {
     switch (f->type) {
@@ -238,7 +238,7 @@ static void put_frame(FILE *out, const struct mn_frame *f)
     putc('}', out);
 }
 
-/* A transfer is looked at by itself: what is left of it, and is no frame, is shown as bytes. */
+/* Writes the frames of a single transfer; what is no whole frame is written as bytes. */
 static void put_frames(FILE *out, const uint8_t *bytes, size_t n)
 {
     struct mn_frame_reader reader = {0};

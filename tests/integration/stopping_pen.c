@@ -9,8 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ATTEMPTS = 3 };
-
 struct harness h;
 struct port pen;
 const char *control;
@@ -35,7 +33,8 @@ const struct mn_pen *seen(void)
     return &never;
 }
 
-static ssize_t try_to_tell(const char *line, char *answer, size_t cap)
+/* One line to the pen that is a USB device. */
+static void tell(const char *line, char *answer, size_t cap)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -46,20 +45,9 @@ static ssize_t try_to_tell(const char *line, char *answer, size_t cap)
     assert_true(send(fd, line, strlen(line), MSG_NOSIGNAL) > 0);
     n = recv(fd, answer, cap - 1, 0);
     if (n <= 0)
-        print_message("# the pen has no answer to \"%s\": %s\n", line, n < 0 ? strerror(errno) : "it has hung up");
-    close(fd);
-    return n;
-}
-
-/* One line to the pen that is a USB device. Its socket hangs up without an answer now and then; why is not known yet. */
-static void tell(const char *line, char *answer, size_t cap)
-{
-    ssize_t n = 0;
-
-    for (int i = 0; i < ATTEMPTS && n <= 0; i++)
-        n = try_to_tell(line, answer, cap);
-    assert_true(n > 0);
+        fail_msg("the pen has no answer to \"%s\": %s", line, n < 0 ? strerror(errno) : "it has hung up");
     answer[n] = '\0';
+    close(fd);
 }
 
 struct truth truth(void)

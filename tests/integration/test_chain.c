@@ -279,21 +279,31 @@ static void answers_of_pipelined_calls_find_their_callers(void **state)
     harness_until(&h, counts[1] == 20, T);
 }
 
+/* Of a flood: [0] those rejected, [1] those answered. */
+static void end_of_a_ping(mn_client *c, const struct mn_result *r, void *user)
+{
+    int *counts = user;
+
+    (void)c;
+    counts[r->error == MN_OK]++;
+}
+
 /* One program's flood of requests: another's STOP is still taken and answered, and those beyond the limit are told. */
 static void a_flood_of_requests_does_not_keep_a_stop_out(void **state)
 {
     mn_client *other = harness_client(&h);
-    int counts[2] = {0};
-    uint64_t began_ms;
+    int counts[2] = {0}, answered;
 
     (void)state;
-    harness_say(&h, P, "link delay=1:30");
+    harness_say(&h, P, "link delay=1:100");
     for (int i = 0; i < 200; i++)
-        harness_ok(&h, mn_ping_async(h.c, P, 900, T, progress_of_a_self_test, counts));
-    began_ms = harness_now_ms();
+        harness_ok(&h, mn_ping_async(h.c, P, 900, T, end_of_a_ping, counts));
     assert_int_equal(mn_stop(other, P, T), MN_OK);
-    assert_in_range(harness_now_ms() - began_ms, 0, 1000);
-    harness_until(&h, counts[1] == 200, 30000);
+    harness_ok(&h, mn_process(h.c));
+    answered = counts[1];
+    harness_until(&h, counts[0] + counts[1] == 200, 30000);
+    printf("# when STOP was answered %d of %d pings had been, %d were rejected\n", answered, counts[1], counts[0]);
+    assert_true(counts[0] > 0 && counts[1] > 0 && answered * 2 < counts[1]);
     mn_close(other);
 }
 

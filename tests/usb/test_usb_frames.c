@@ -207,6 +207,11 @@ static void flood(struct mock_pen *p, uint8_t endpoint, const uint8_t *bytes, si
         mock_in(p, endpoint, bytes, n, 0);
 }
 
+static uint64_t bytes_in(void)
+{
+    return counters().bytes_in;
+}
+
 static void a_pen_that_floods_does_not_keep_a_stop_out(void **state)
 {
     struct mock_pen *p;
@@ -216,16 +221,15 @@ static void a_pen_that_floods_does_not_keep_a_stop_out(void **state)
     p = good_pen();
     mock_set_lens(p, &(struct mock_lens){.in = flood});
     for (int i = 0; i < 100; i++) {
-        uint64_t began = now_ms();
+        uint64_t before = bytes_in();
 
         ask(MNP__FRAME_TYPE__TYPE_STOP, NULL, 0);
         until(fx.answered);
         assert_int_equal(fx.result, PEN_RESULT_REPLY);
-        if (now_ms() - began > worst)
-            worst = now_ms() - began;
+        worst = bytes_in() - before > worst ? bytes_in() - before : worst;
     }
-    printf("# worst of 100 STOPs through a flood: %lu ms\n", (unsigned long)worst);
-    assert_in_range(worst, 0, 500);
+    printf("# through a flood, worst of 100 STOPs: answered after %lu bytes\n", (unsigned long)worst);
+    assert_in_range(worst, 1, 16384); /* counted, so that no busy machine changes it */
     mock_set_lens(p, NULL);
     until(ready() == 1);
     echo_comes_back(10);

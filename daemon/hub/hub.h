@@ -49,6 +49,7 @@ struct hub_observer {
     void *ctx;
     void (*committed)(void *ctx, const struct journal_record *const *r, size_t n); /* these records are on disk; may be NULL */
     void (*pen)(void *ctx, struct pen *p);                                         /* something in pen_info() has changed; may be NULL */
+    void (*journal)(void *ctx);                                                    /* the journal has been opened, could not be, or has become readier; may be NULL */
 };
 /* At most HUB_OBSERVERS. */
 void hub_add_observer(struct hub *h, const struct hub_observer *o);
@@ -65,13 +66,18 @@ void hub_pen_info(const struct hub *h, const struct pen *p, Mnc__PenInfo *info, 
 /* ---- the journal ---- */
 
 /*
- * Records are taken from pens only while there is a journal, and observers are notified of them only when they are in it. If it cannot be opened, that is
- * retried every second; until then hub_journal_error() says why, and everything but records and arming works.
+ * Begins to open the journal, in a thread of its own: the loop does not wait for the disk. Records are taken from pens only while there is a journal, and
+ * observers are notified of them only when they are in it. If it cannot be opened, that is retried every second; until then hub_journal_error() says why,
+ * and everything but records and arming works.
  */
 void hub_open_journal(struct hub *h, const char *path, const struct journal_limits *limits);
-/* Before hub_free(): writes what is queued. Takes NULL. */
+/* It is being opened, and nothing is wrong so far. */
+bool hub_journal_is_opening(const struct hub *h);
+/* Notifies the observers that something about the journal has changed. */
+void hub_notify_journal(struct hub *h);
+/* Before hub_free(): writes what is queued; what is only being opened is left as it was. Takes NULL. */
 void hub_close_journal(struct hub *h);
-/* NULL: there is none. */
+/* NULL: there is none, or not yet. */
 struct journal *hub_journal(const struct hub *h);
 /* "" while records can be written; else one sentence. */
 const char *hub_journal_error(const struct hub *h);

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <limits.h>
+#include <stdatomic.h>
 
 #include "hub.h"
+#include "task.h"
 
 enum { HUB_PENS_MAX = 256 };
 
@@ -27,7 +29,15 @@ struct hub {
     struct holder holders[HUB_PENS_MAX]; /* of pens that are plugged in or not */
     unsigned holder_count;
     /* records.c */
-    struct journal *journal; /* NULL: it could not be opened */
+    struct journal *journal; /* NULL: it is being opened, or could not be */
+    struct opening {
+        struct task *task; /* NULL: it is not being opened */
+        atomic_bool cancel;
+        struct journal *journal;
+        int result;
+        char why[300];
+    } opening;
+    bool failed;             /* it could not be opened the last time */
     char journal_error[300]; /* one sentence; "" while it is written */
     char journal_path[PATH_MAX];
     struct journal_limits limits;

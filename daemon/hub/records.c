@@ -109,32 +109,94 @@ static void on_journal_state(void *ctx, bool writable, const char *sentence)
 
 /* ---- the journal itself ---- */
 
-static int open_journal(struct hub *h)
+void hub_notify_journal(struct hub *h)
 {
-    const struct journal_observer observer = {.ctx = h, .committed = on_committed, .state = on_journal_state};
-    char why[sizeof(h->journal_error)];
-    int r = journal_open(&h->journal, h->event, h->journal_path, &h->limits, &observer, why, sizeof(why));
+    for (unsigned i = 0; i < HUB_OBSERVERS; i++) {
+        if (h->observers[i].journal != NULL)
+            h->observers[i].journal(h->observers[i].ctx);
+    }
+}
 
-    if (r < 0 && strcmp(why, h->journal_error) != 0)
+static void retry(struct hub *h)
+{
+    sd_event_source_set_time_relative(h->journal_retry, JOURNAL_RETRY_US);
+    sd_event_source_set_enabled(h->journal_retry, SD_EVENT_ONESHOT);
+}
+
+static void failed(struct hub *h, const char *why)
+{
+    if (!h->failed || strcmp(why, h->journal_error) != 0)
         log_error("%s; records stay in their pens, and nothing can be armed", why);
-    else if (r == 0 && why[0] != '\0')
-        log_error("%s", why);
-    else if (r == 0 && h->journal_error[0] != '\0')
+    h->failed = true;
+    snprintf(h->journal_error, sizeof(h->journal_error), "%s", why);
+    retry(h);
+}
+
+static void run_opening(void *ctx) /* in its thread */
+{
+    struct hub *h = ctx;
+    struct opening *o = &h->opening;
+
+    o->result = journal_open(&o->journal, h->journal_path, &h->limits, &o->cancel, o->why, sizeof(o->why));
+}
+
+static void opened(struct hub *h)
+{
+    h->journal = h->opening.journal;
+    h->opening.journal = NULL;
+    if (h->opening.why[0] != '\0')
+        log_error("%s", h->opening.why);
+    if (h->failed)
         log_info("the journal %s is written again", h->journal_path);
-    snprintf(h->journal_error, sizeof(h->journal_error), "%s", r < 0 ? why : "");
-    return r;
+    h->failed = false;
+    h->journal_error[0] = '\0';
+    for (unsigned i = 0; i < h->count; i++)
+        pen_records_restart(h->pens[i]);
+}
+
+static void done_opening(void *ctx)
+{
+    const struct journal_observer observer = {.ctx = ctx, .committed = on_committed, .state = on_journal_state};
+    struct hub *h = ctx;
+    struct opening *o = &h->opening;
+
+    task_free(o->task);
+    o->task = NULL;
+    if (o->result == 0) {
+        char why[sizeof(o->why)];
+
+        o->result = journal_start(o->journal, h->event, &observer, why, sizeof(why));
+        if (o->result < 0) {
+            strcpy(o->why, why);
+            journal_close(o->journal);
+            o->journal = NULL;
+        }
+    }
+    if (o->result < 0)
+        failed(h, o->why);
+    else
+        opened(h);
+    hub_notify_journal(h);
+}
+
+static void begin_opening(struct hub *h)
+{
+    int r;
+    char why[sizeof(h->journal_error)];
+
+    atomic_store(&h->opening.cancel, false);
+    r = task_start(&h->opening.task, h->event, run_opening, done_opening, h);
+    if (r == 0)
+        return;
+    snprintf(why, sizeof(why), "the journal %.200s cannot be opened: %s", h->journal_path, strerror(-r));
+    failed(h, why);
 }
 
 static int on_journal_retry(sd_event_source *s, uint64_t usec, void *userdata)
 {
-    struct hub *h = userdata;
-
-    if (open_journal(h) < 0) {
-        sd_event_source_set_time(s, usec + JOURNAL_RETRY_US);
-        return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
-    }
-    for (unsigned i = 0; i < h->count; i++)
-        pen_records_restart(h->pens[i]);
+    (void)s;
+    (void)usec;
+    begin_opening(userdata);
     return 0;
 }
 
@@ -142,10 +204,13 @@ void hub_open_journal(struct hub *h, const char *path, const struct journal_limi
 {
     h->limits = *limits;
     snprintf(h->journal_path, sizeof(h->journal_path), "%s", path);
-    if (open_journal(h) == 0)
-        return;
-    sd_event_source_set_time_relative(h->journal_retry, JOURNAL_RETRY_US);
-    sd_event_source_set_enabled(h->journal_retry, SD_EVENT_ONESHOT);
+    snprintf(h->journal_error, sizeof(h->journal_error), "the journal %.200s is being opened", path);
+    begin_opening(h);
+}
+
+bool hub_journal_is_opening(const struct hub *h)
+{
+    return h->opening.task != NULL && !h->failed;
 }
 
 void hub_close_journal(struct hub *h)
@@ -153,6 +218,11 @@ void hub_close_journal(struct hub *h)
     if (h == NULL)
         return;
     sd_event_source_set_enabled(h->journal_retry, SD_EVENT_OFF);
+    atomic_store(&h->opening.cancel, true);
+    task_free(h->opening.task);
+    h->opening.task = NULL;
+    journal_close(h->opening.journal);
+    h->opening.journal = NULL;
     journal_close(h->journal);
     h->journal = NULL;
 }

@@ -236,8 +236,7 @@ static struct journal *journal_new(const char *path)
     return j;
 }
 
-int journal_open(struct journal **out, sd_event *event, const char *path, const struct journal_limits *limits,
-                 const struct journal_observer *observer, char *why, size_t cap)
+int journal_open(struct journal **out, const char *path, const struct journal_limits *limits, const atomic_bool *cancel, char *why, size_t cap)
 {
     struct journal *j = journal_new(path);
     int r;
@@ -247,16 +246,13 @@ int journal_open(struct journal **out, sd_event *event, const char *path, const 
         snprintf(why, cap, "the journal %s cannot be opened: out of memory", path);
         return -ENOMEM;
     }
-    j->observer = *observer;
     j->limits = *limits;
-    r = store_open(&j->store, path, why, cap);
+    r = store_open(&j->store, path, cancel, why, cap);
     if (r == 0) {
         j->id = store_id(j->store);
         r = store_pens(j->store, add_pen, j);
         if (r < 0)
             snprintf(why, cap, "the journal %s cannot be read: %s", path, store_why(j->store));
-        else if ((r = worker_start(j, event, on_done)) < 0)
-            snprintf(why, cap, "the journal's worker cannot be started: %s", strerror(-r));
     }
     if (r < 0) {
         journal_close(j);
@@ -264,6 +260,17 @@ int journal_open(struct journal **out, sd_event *event, const char *path, const 
     }
     *out = j;
     return 0;
+}
+
+int journal_start(struct journal *j, sd_event *event, const struct journal_observer *observer, char *why, size_t cap)
+{
+    int r;
+
+    j->observer = *observer;
+    r = worker_start(j, event, on_done);
+    if (r < 0)
+        snprintf(why, cap, "the journal's worker cannot be started: %s", strerror(-r));
+    return r;
 }
 
 void journal_close(struct journal *j)

@@ -24,6 +24,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -87,12 +88,14 @@ struct journal_observer {
 };
 
 /*
- * Opens or creates the file, which is this journal's alone until it is closed (claim.h says what is rejected, and left as it is). A file that is damaged
- * is renamed to FILE.damaged-N and a new one is begun: why says so, and the result is 0. A file of a later version of this daemon is left alone:
- * -EPROTONOSUPPORT. 0, or another negative errno with one sentence in why; *out is NULL unless 0.
+ * Opens or creates the file, which is this journal's alone until it is closed (claim.h says what is rejected, and left as it is). Checks and migrates it, which
+ * takes as long as the disk and the size of the file make it: any thread but the loop's. A file that is damaged is renamed to FILE.damaged-N and a new one
+ * is begun: why says so, and the result is 0. A file of a later version of this daemon is left alone: -EPROTONOSUPPORT. -ECANCELED soon after *cancel has
+ * become true; the file is then as it was. 0, or another negative errno with one sentence in why; *out is NULL unless 0.
  */
-int journal_open(struct journal **out, sd_event *event, const char *path, const struct journal_limits *limits, const struct journal_observer *observer,
-                 char *why, size_t cap);
+int journal_open(struct journal **out, const char *path, const struct journal_limits *limits, const atomic_bool *cancel, char *why, size_t cap);
+/* Starts the worker. Before this, a journal may only be closed. 0, or a negative errno with one sentence in why. */
+int journal_start(struct journal *j, sd_event *event, const struct journal_observer *observer, char *why, size_t cap);
 /* Writes what is queued, if the disk takes it at once. Work that is queued is done() without having run. Takes NULL. */
 void journal_close(struct journal *j);
 

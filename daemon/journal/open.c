@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { BUSY_MS = 2000 };
+enum { BUSY_MS = 2000, CANCEL_EVERY = 1000 /* instructions of SQLite's virtual machine */ };
 
 /* What each version of the schema adds to the previous one. Append only. */
 static const char *const versions[] = {
@@ -135,13 +135,20 @@ static int read_journal(struct store *s)
     return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
+static int is_cancelled(void *cancel)
+{
+    return atomic_load((const atomic_bool *)cancel);
+}
+
 /* Returns an SQLite code; SQLITE_SCHEMA if the file is of a later version. text goes into the first row of a new file. */
-static int open_db(struct store *s, const char *text)
+static int open_db(struct store *s, const atomic_bool *cancel, const char *text)
 {
     sqlite3_int64 version = 0, application = 0, pages = 0;
     char mark[60];
     int r = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 
+    if (cancel != NULL && s->db != NULL)
+        sqlite3_progress_handler(s->db, CANCEL_EVERY, is_cancelled, (void *)(uintptr_t)cancel);
     snprintf(mark, sizeof(mark), "PRAGMA application_id=%d", JOURNAL_APPLICATION_ID);
     if (r == SQLITE_OK)
         r = sqlite3_busy_timeout(s->db, BUSY_MS);
@@ -164,7 +171,9 @@ static int open_db(struct store *s, const char *text)
     }
     if (r == SQLITE_OK)
         r = version < SCHEMA ? migrate(s, version, text) : store_prepare(s);
-    return r == SQLITE_OK ? read_journal(s) : r;
+    r = r == SQLITE_OK ? read_journal(s) : r;
+    sqlite3_progress_handler(s->db, 0, NULL, NULL);
+    return r;
 }
 
 static void close_db(struct store *s)
@@ -178,7 +187,7 @@ static void close_db(struct store *s)
     s->id = 0;
 }
 
-int store_open(struct store **out, const char *path, char *why, size_t cap)
+int store_open(struct store **out, const char *path, const atomic_bool *cancel, char *why, size_t cap)
 {
     struct store *s = calloc(1, sizeof(*s));
     unsigned treated, uses;
@@ -197,7 +206,7 @@ int store_open(struct store **out, const char *path, char *why, size_t cap)
         store_close(s);
         return r;
     }
-    r = open_db(s, NULL);
+    r = open_db(s, cancel, NULL);
     if (r == SQLITE_NOTADB || r == SQLITE_CORRUPT) {
         int moved;
 
@@ -209,17 +218,17 @@ int store_open(struct store **out, const char *path, char *why, size_t cap)
             return moved;
         }
         snprintf(why, cap, "the journal %s was damaged: it is kept as %s, and a new one is begun", path, aside);
-        r = open_db(s, why);
+        r = open_db(s, cancel, why);
         if (r == SQLITE_OK && (r = past_salvage(s->db, aside, &treated, &uses)) == SQLITE_OK && treated + uses > 0)
             snprintf(why + strlen(why), cap - strlen(why), "; %u treated zones and %u uses of cartridges were taken over from it", treated, uses);
     }
     if (r != SQLITE_OK) {
-        bool later = r == SQLITE_SCHEMA;
+        bool later = r == SQLITE_SCHEMA, cancelled = r == SQLITE_INTERRUPT;
 
         snprintf(why, cap, later ? "the journal %s is of a later version of mnd%s" : "the journal %s cannot be opened: %s", path,
                  later ? ": update mnd" : sqlite3_errstr(r));
         store_close(s);
-        return later ? -EPROTONOSUPPORT : -EIO;
+        return later ? -EPROTONOSUPPORT : cancelled ? -ECANCELED : -EIO;
     }
     *out = s;
     return 0;

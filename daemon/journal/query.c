@@ -68,7 +68,7 @@ int store_read(struct store *s, uint64_t *position, const struct journal_filter 
         r = SQLITE_OK;
         if (journal_filter_matches(f, &record) && !each(ctx, &record))
             break;
-        *missed += record.position - *position - 1; /* positions are consecutive, so a gap is a damaged row */
+        *missed += record.position - *position - 1; /* positions are consecutive: the rows in a gap were dropped */
         *position = record.position;
     }
     sqlite3_finalize(q);

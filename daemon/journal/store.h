@@ -36,7 +36,7 @@ struct store {
 };
 
 /* As journal_open(). */
-int store_open(struct store **out, const char *path, char *why, size_t cap);
+int store_open(struct store **out, const char *path, const atomic_bool *cancel, char *why, size_t cap);
 /* Takes NULL. */
 void store_close(struct store *s);
 const char *store_why(const struct store *s);

@@ -6,11 +6,12 @@ static const struct request {
     Mnc__ClientMessage__BodyCase body;
     enum role role;
     bool needs_greeting;
+    enum { JOURNAL_NONE, JOURNAL_WAITS, JOURNAL_NOW } journal; /* requests.def */
     void (*handle)(struct server *s, struct client *c, const Mnc__ClientMessage *m);
 } requests[] = {
 #define GREETING_NEEDED true
 #define GREETING_NONE false
-#define REQUEST(NAME, name, role, greeting, text) {MNC__CLIENT_MESSAGE__BODY_##NAME, ROLE_##role, GREETING_##greeting, request_##name},
+#define REQUEST(NAME, name, role, greeting, journal, text) {MNC__CLIENT_MESSAGE__BODY_##NAME, ROLE_##role, GREETING_##greeting, JOURNAL_##journal, request_##name},
 #include "requests.def"
 #undef REQUEST
 };
@@ -33,6 +34,7 @@ void request_reject_role(const struct server *s, struct client *c, uint32_t id, 
 void request_dispatch(void *ctx, struct client *c, const Mnc__ClientMessage *m)
 {
     const struct request *r = find(m->body_case);
+    struct server *s = ctx;
 
     if (!m->has_id || m->id == 0)
         client_reject(c, 0, MNC__ERROR_CODE__ERROR_MALFORMED, "a request needs an id that is not 0");
@@ -41,9 +43,13 @@ void request_dispatch(void *ctx, struct client *c, const Mnc__ClientMessage *m)
     else if (r == NULL)
         client_reject(c, m->id, MNC__ERROR_CODE__ERROR_UNSUPPORTED, "mnd %s does not know this request: is it older than the client?", MN_VERSION);
     else if (client_role(c) < r->role)
-        request_reject_role(ctx, c, m->id, r->role);
+        request_reject_role(s, c, m->id, r->role);
+    else if (r->journal == JOURNAL_NONE || journal_is_ready(s))
+        r->handle(s, c, m);
+    else if (r->journal == JOURNAL_WAITS)
+        waiting_add(s->waiting, c, m);
     else
-        r->handle(ctx, c, m);
+        waiting_reject(s, c, m->id);
 }
 
 /* ---- requests that are another room's ---- */

@@ -19,6 +19,7 @@ static void on_gone(void *ctx, struct client *c)
     sessions_client_gone(s->sessions, c);
     record_requests_client_gone(s->records, c);
     archive_client_gone(s->archive, c);
+    waiting_client_gone(s->waiting, c);
     if (s->sim != NULL)
         sim_detach(s->sim, c);
 }
@@ -37,7 +38,7 @@ int server_new(struct server **out, sd_event *event, const struct server_options
     s->hub = hub;
     s->sim = sim;
     if ((r = record_requests_new(&s->records, hub)) < 0 || (r = archive_new(&s->archive, event, hub)) < 0 || (r = control_new(&s->control, event, hub)) < 0 ||
-        (r = sessions_new(&s->sessions, event, hub, s->control, site)) < 0)
+        (r = sessions_new(&s->sessions, event, hub, s->control, site)) < 0 || (r = waiting_new(&s->waiting, s)) < 0)
         log_error("cannot serve programs: %s", strerror(-r));
     else
         r = clients_new(&s->clients, event, hub_fanout(hub), &options->clients, &handler);
@@ -64,6 +65,7 @@ void server_free(struct server *s)
     if (s == NULL)
         return;
     clients_disconnect_all(s->clients, "the daemon is ending");
+    waiting_free(s->waiting);
     sessions_free(s->sessions);
     record_requests_free(s->records);
     archive_free(s->archive);

@@ -50,6 +50,15 @@ static void done_restore(struct journal_work *w, bool ran)
         }
     }
     free(v);
+    if (all != NULL)
+        hub_notify_journal(all->hub);
+}
+
+bool sessions_are_restored(const struct sessions *all)
+{
+    const struct journal *j = hub_journal(all->hub);
+
+    return j != NULL && all->restored_journal == journal_id(j);
 }
 
 void sessions_restore(struct sessions *all)

@@ -224,6 +224,11 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
     return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+static void on_journal(void *ctx)
+{
+    sessions_restore(ctx);
+}
+
 /* ---- for the server ---- */
 
 void session_confirm_clock(struct sessions *all, struct client *c, uint32_t id)
@@ -305,7 +310,7 @@ int sessions_new(struct sessions **out, sd_event *event, struct hub *hub, struct
         free(all);
         return r;
     }
-    hub_add_observer(hub, &(struct hub_observer){.ctx = all, .committed = on_committed, .pen = on_pen});
+    hub_add_observer(hub, &(struct hub_observer){.ctx = all, .committed = on_committed, .pen = on_pen, .journal = on_journal});
     control_on_lost(control, on_lease_lost, all);
     *out = all;
     return 0;

@@ -29,6 +29,8 @@ void sessions_client_gone(struct sessions *all, const struct client *c);
 
 /* Whether any is open, or about to be. */
 bool sessions_any(const struct sessions *all);
+/* The sessions that the journal has open are known. */
+bool sessions_are_restored(const struct sessions *all);
 /* A client has requested STOP for a pen (NULL: for all): their sessions record who it was. */
 void sessions_stopped_by(struct sessions *all, const char *serial, const char *name);
 

@@ -42,7 +42,7 @@ static const struct frame_kind {
 static const struct mn_request requests[] = {
 #define GREETING_NEEDED true
 #define GREETING_NONE false
-#define REQUEST(NAME, name, role, greeting, text) {#name, MN_ROLE_##role, GREETING_##greeting, text},
+#define REQUEST(NAME, name, role, greeting, journal, text) {#name, MN_ROLE_##role, GREETING_##greeting, text},
 #include "requests.def"
 #undef REQUEST
 };

@@ -291,6 +291,7 @@ static void begin_daemon(struct chain *c)
     if (hub_new(&c->hub, c->event) < 0 || sim_bus_new(&c->sim, c->event, c->sim_path, hub_pen_arrived, c->hub) < 0 ||
         server_new(&c->server, c->event, &options, &c->site, c->hub, c->sim) < 0)
         abort();
+    tasks = 0; /* whatever an earlier daemon left */
     hub_open_journal(c->hub, c->journal, &limits);
     call(c, 0);
     call(c, 1);
@@ -317,6 +318,7 @@ static void end_daemon(struct chain *c)
 void chain_set_journal(struct chain *c, bool there)
 {
     hub_close_journal(c->hub);
+    tasks = 0;
     if (there)
         hub_open_journal(c->hub, c->journal, &limits);
 }

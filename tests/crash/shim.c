@@ -84,13 +84,20 @@ int ftruncate(int fd, off_t n)
     POINT(int, shim->write_error, syscall(SYS_ftruncate, fd, n));
 }
 
+static void wait_for_disk(void)
+{
+    nanosleep(&(struct timespec){.tv_sec = shim->sync_ms / 1000, .tv_nsec = shim->sync_ms % 1000 * 1000000L}, NULL);
+}
+
 int fdatasync(int fd)
 {
+    wait_for_disk();
     POINT(int, shim->sync_error, syscall(SYS_fdatasync, fd));
 }
 
 int fsync(int fd)
 {
+    wait_for_disk();
     POINT(int, shim->sync_error, syscall(SYS_fsync, fd));
 }
 

@@ -61,6 +61,64 @@ static void the_disk_fails_and_comes_back(void **state)
     }
 }
 
+static bool journal_says(const char *text)
+{
+    struct mn_daemon d = {0};
+
+    return fx.c != NULL && mn_daemon_info(fx.c, &d, T) == MN_OK && strstr(d.journal_error, text) != NULL;
+}
+
+/* While the journal is being opened the daemon serves pens and clients; what needs the journal waits for it, or is told that it does. */
+static void a_slow_disk_keeps_nobody_from_stopping(void **state)
+{
+    struct mn_cursor begin_at = {0};
+    struct mn_records page;
+    struct mn_options o = {.name = "the program", .on_event = on_event, .timeout_ms = T};
+    int r = MN_ERR_JOURNAL;
+
+    (void)state;
+    begin();
+    o.socket = fx.socket;
+    fx.shim->sync_ms = 60000; /* as good as never */
+    start_mnd();
+    start_pens("1", NULL);
+    for (int i = 0; i < 4000 && fx.c == NULL; i++) {
+        mn_connect(&fx.c, &o, NULL, 0);
+        poll(NULL, 0, 5);
+    }
+    assert_true(journal_says("is being opened"));
+    for (int i = 0; i < 4000 && mn_pen_status(fx.c, "CRASH", &(struct mn_status){0}, T) != MN_OK; i++)
+        poll(NULL, 0, 5);
+    if (mn_stop(fx.c, "CRASH", T) != MN_OK)
+        fail_msg("%s", mn_message(fx.c));
+    assert_int_equal(mn_records_read(fx.c, &begin_at, NULL, &page, T), MN_ERR_JOURNAL); /* it has waited */
+    assert_non_null(strstr(mn_message(fx.c), "is being opened: try again"));
+    assert_int_equal(mn_session_arm(fx.c, "CRASH", 1, &(struct mn_session){0}, T), MN_ERR_JOURNAL);
+    assert_int_equal(mn_stop(fx.c, "CRASH", T), MN_OK);
+    end_process(&fx.mnd, SIGKILL);
+    mn_close(fx.c);
+    fx.c = NULL;
+
+    fx.shim->sync_ms = 100; /* several of them: a question that comes meanwhile is answered when the journal is there */
+    start_mnd();
+    for (int i = 0; i < 4000 && fx.c == NULL; i++) {
+        mn_connect(&fx.c, &o, NULL, 0);
+        poll(NULL, 0, 5);
+    }
+    assert_true(journal_says("is being opened"));
+    for (int i = 0; i < 10 && r != MN_OK; i++) /* it waits for 3 s at most, and a busy machine may take longer */
+        assert_true((r = mn_records_read(fx.c, &begin_at, NULL, &page, T)) == MN_OK || r == MN_ERR_JOURNAL);
+    assert_int_equal(r, MN_OK);
+    assert_true(page.count > 0 && page.record[0].kind == MN_RECORD_BEGUN);
+    mn_records_free(&page);
+    fx.shim->sync_ms = 0;
+    mn_close(fx.c);
+    fx.c = NULL;
+    until(all_is_told(1));
+    nothing_is_lost_or_doubled();
+    end();
+}
+
 /* The file is damaged while the daemon is away: it is kept, a new one is begun, and the pen brings what it still has. */
 static void a_damaged_file_is_kept_and_the_pen_brings_all_again(void **state)
 {
@@ -175,6 +233,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_disk_fails_and_comes_back),
+        cmocka_unit_test(a_slow_disk_keeps_nobody_from_stopping),
         cmocka_unit_test(a_damaged_file_is_kept_and_the_pen_brings_all_again),
         cmocka_unit_test(a_journal_of_a_later_version_is_left_alone),
         cmocka_unit_test(every_allocation_fails_once),

@@ -36,7 +36,7 @@ static void make_good(void)
 
     snprintf(path, sizeof(path), "/dev/shm/mn-fuzz-journal-%d", (int)getpid());
     drop_all();
-    if (store_open(&s, path, why, sizeof(why)) < 0 || store_begin(s) < 0)
+    if (store_open(&s, path, NULL, why, sizeof(why)) < 0 || store_begin(s) < 0)
         abort();
     for (uint32_t i = 1; i <= 20; i++) {
         struct journal_record r = {.serial = "FUZZ", .volume = 1, .number = i, .boot_id = 7, .t_us = i, .host_us = i, .kind = 1, .bytes = (const uint8_t *)"abc", .length = 3};
@@ -89,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     close(fd);
     journal_verify(path, &rows, why, sizeof(why));
-    if (store_open(&s, path, why, sizeof(why)) == 0) {
+    if (store_open(&s, path, NULL, why, sizeof(why)) == 0) {
         store_read(s, &position, &(struct journal_filter){0}, count, &bytes, &end, &missed);
         store_close(s);
     } else if (why[0] == '\0') {

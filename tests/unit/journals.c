@@ -31,7 +31,10 @@ void on_state(void *ctx, bool writable, const char *sentence)
 
 int open_it(char *why, size_t cap)
 {
-    return journal_open(&fx.j, fx.event, fx.path, &fx.limits, &observer, why, cap);
+    int r = journal_open(&fx.j, fx.path, &fx.limits, NULL, why, cap);
+    char other[300];
+
+    return r < 0 ? r : journal_start(fx.j, fx.event, &observer, other, sizeof(other));
 }
 
 void reopen(void)

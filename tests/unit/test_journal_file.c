@@ -88,7 +88,7 @@ static void a_flight_belongs_to_its_record(void **state)
     run_until(3);
     journal_close(fx.j);
     fx.j = NULL;
-    assert_int_equal(store_open(&s, fx.path, why, sizeof(why)), 0);
+    assert_int_equal(store_open(&s, fx.path, NULL, why, sizeof(why)), 0);
     assert_int_equal(store_flight(s, 3, 0, out, sizeof(out), &n, &total), 0);
     assert_int_equal(n, 8);
     assert_int_equal(total, 10);
@@ -152,7 +152,7 @@ static void assert_left_alone(const char *path, int error, const char *sentence)
     struct store *s;
     char why[400];
 
-    assert_int_equal(store_open(&s, path, why, sizeof(why)), error);
+    assert_int_equal(store_open(&s, path, NULL, why, sizeof(why)), error);
     assert_null(s);
     if (strstr(why, sentence) == NULL)
         fail_msg("wanted \"%s\", got \"%s\"", sentence, why);
@@ -292,7 +292,7 @@ static void a_folder_that_is_not_there_is_said(void **state)
     char why[300];
 
     (void)state;
-    assert_int_equal(journal_open(&j, fx.event, "/nowhere/journal.db", &fx.limits, &observer, why, sizeof(why)), -ENOENT);
+    assert_int_equal(journal_open(&j, "/nowhere/journal.db", &fx.limits, NULL, why, sizeof(why)), -ENOENT);
     assert_string_equal(why, "the journal /nowhere/journal.db cannot be opened: its folder is not there");
 }
 

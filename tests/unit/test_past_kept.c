@@ -203,7 +203,7 @@ static void nothing_is_forgotten_when_rows_are_dropped(void **state)
         assert_int_equal(used_in(0xabc, 0), store_id(visits.s) + 1);
         assert_false(ask("A", ZONE_CHEEK, 0).subject_is_new);
         store_close(visits.s);
-        assert_int_equal(store_open(&visits.s, visits.path, why, sizeof(why)), 0);
+        assert_int_equal(store_open(&visits.s, visits.path, NULL, why, sizeof(why)), 0);
     }
 }
 
@@ -290,7 +290,7 @@ static void a_damaged_journal_hands_on_its_past(void **state)
         memcpy(damaged, whole, n);
         memset(damaged + at, 0xee, PAGE);
         write_bytes(visits.path, damaged, n);
-        assert_int_equal(store_open(&visits.s, visits.path, why, sizeof(why)), 0);
+        assert_int_equal(store_open(&visits.s, visits.path, NULL, why, sizeof(why)), 0);
         assert_non_null(strstr(why, "was damaged"));
         pages++;
         kept_treatment += days("S17", PAST_DEEPER, NOW_US) == 10;
@@ -306,7 +306,7 @@ static void a_damaged_journal_hands_on_its_past(void **state)
     print_message("of %u damaged pages %u leave the treatment known, %u the cartridge\n", pages, kept_treatment, kept_use);
     assert_true(kept_treatment > pages / 2 && kept_use > pages / 2);
     write_bytes(visits.path, whole, n);
-    assert_int_equal(store_open(&visits.s, visits.path, why, sizeof(why)), 0);
+    assert_int_equal(store_open(&visits.s, visits.path, NULL, why, sizeof(why)), 0);
 }
 
 /* A journal of version 0.1.0 has no such tables: they are made of its rows, and nothing is known of before the first. */
@@ -325,7 +325,7 @@ static void a_journal_of_before_gets_its_past(void **state)
     assert_int_equal(sqlite3_open(visits.path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, undo, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
-    assert_int_equal(store_open(&visits.s, visits.path, why, sizeof(why)), 0);
+    assert_int_equal(store_open(&visits.s, visits.path, NULL, why, sizeof(why)), 0);
     assert_int_equal(days("A", PAST_DEEPER, NOW_US), 10);
     assert_int_equal(used_in(0xabc, 0), store_id(visits.s) + 1);
     assert_int_equal(ask("A", ZONE_CHEEK, 0).since_us, p.since_us);

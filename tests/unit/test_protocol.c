@@ -112,7 +112,7 @@ static void every_example_of_the_document_is_true(void **state)
 static const struct {
     const char *name, *role, *text;
 } requests[] = {
-#define REQUEST(NAME, name, role, greeting, text) {#name, #role, text},
+#define REQUEST(NAME, name, role, greeting, journal, text) {#name, #role, text},
 #include "requests.def"
 #undef REQUEST
 };

@@ -15,7 +15,7 @@ int visits_open(void **state)
     strcpy(visits.dir, "/tmp/mn-history-XXXXXX");
     assert_non_null(mkdtemp(visits.dir));
     snprintf(visits.path, sizeof(visits.path), "%s/j", visits.dir);
-    assert_int_equal(store_open(&visits.s, visits.path, why, sizeof(why)), 0);
+    assert_int_equal(store_open(&visits.s, visits.path, NULL, why, sizeof(why)), 0);
     site_default(&visits.site);
     return 0;
 }

@@ -207,6 +207,7 @@ int start(void **state)
     fx.subscriber.watching = true;
     assert_null(hub_subscribe(fx.hub, &fx.subscriber, NULL, true));
     hub_open_journal(fx.hub, fx.journal, &limits);
+    until(hub_journal(fx.hub) != NULL);
     assert_string_equal(hub_journal_error(fx.hub), "");
     hub_add_observer(fx.hub, &(struct hub_observer){.ctx = &fx, .committed = on_committed});
     run(20);

@@ -118,6 +118,31 @@ static void sign(int fd)
     (void)written;
 }
 
+int claim_private(const char *path, char *why, size_t cap)
+{
+    const struct claim c = {path, why, cap};
+    static const char *const tails[] = {"", "-wal", "-shm"};
+    char name[CLAIM_PATH_MAX];
+    struct stat s;
+
+    for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
+        int fd, e = 0;
+
+        if (snprintf(name, sizeof(name), "%s%s", path, tails[i]) >= (int)sizeof(name))
+            return reject(&c, ENAMETOOLONG, "has too long a path");
+        fd = open(name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (i == 0 ? O_CREAT : 0), 0600);
+        if (fd < 0 && i > 0 && errno == ENOENT)
+            continue;
+        if (fd < 0 || fstat(fd, &s) < 0 || ((s.st_mode & 077) != 0 && fchmod(fd, 0600) < 0))
+            e = errno;
+        if (fd >= 0)
+            close(fd);
+        if (e != 0)
+            return reject(&c, e, "cannot be kept from other users: %s: %s", name, strerror(e));
+    }
+    return 0;
+}
+
 int claim_file(const char *path, int *lock, char *why, size_t cap)
 {
     const struct claim c = {path, why, cap};
@@ -143,7 +168,7 @@ int claim_file(const char *path, int *lock, char *why, size_t cap)
     }
     *lock = fd;
     sign(fd);
-    return 0;
+    return claim_private(path, why, cap);
 }
 
 int claim_set_aside(const char *path, char *aside, size_t cap)

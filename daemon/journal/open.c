@@ -217,6 +217,10 @@ int store_open(struct store **out, const char *path, const atomic_bool *cancel, 
             store_close(s);
             return moved;
         }
+        if ((moved = claim_private(path, why, cap)) < 0) {
+            store_close(s);
+            return moved;
+        }
         snprintf(why, cap, "the journal %s was damaged: it is kept as %s, and a new one is begun", path, aside);
         r = open_db(s, cancel, why);
         if (r == SQLITE_OK && (r = past_salvage(s->db, aside, &treated, &uses)) == SQLITE_OK && treated + uses > 0)

@@ -1,10 +1,12 @@
 #include "store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BUSY_MS = 2000 };
 
@@ -102,7 +104,7 @@ int journal_backup(const char *path, const char *to, uint64_t free_bytes, char *
     sqlite3_int64 pages = 0, page_size = 0;
     sqlite3_stmt *q = NULL;
     sqlite3 *db = NULL;
-    int r = open_to_read(path, &db);
+    int r = open_to_read(path, &db), fd = -1;
 
     if (r == SQLITE_OK && (r = store_ask(db, "PRAGMA page_count", 0, 0, &pages)) == SQLITE_OK)
         r = store_ask(db, "PRAGMA page_size", 0, 0, &page_size);
@@ -111,6 +113,14 @@ int journal_backup(const char *path, const char *to, uint64_t free_bytes, char *
         snprintf(why, cap, "%s is not copied: its disk has no room for a second one", path);
         return -ENOSPC;
     }
+    if (r == SQLITE_OK && (fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0) { /* SQLite takes an empty file, and leaves its mode */
+        r = errno;
+        sqlite3_close(db);
+        snprintf(why, cap, "%s cannot be copied: %s: %s", path, to, strerror(r));
+        return -EIO;
+    }
+    if (fd >= 0)
+        close(fd);
     if (r == SQLITE_OK)
         r = sqlite3_prepare_v2(db, "VACUUM INTO ?", -1, &q, NULL);
     if (r == SQLITE_OK)
@@ -121,6 +131,8 @@ int journal_backup(const char *path, const char *to, uint64_t free_bytes, char *
     sqlite3_close(db);
     if (r == SQLITE_OK)
         return 0;
+    if (fd >= 0)
+        unlink(to);
     snprintf(why, cap, "%s cannot be copied: %s", path, sqlite3_errstr(r));
     return -EIO;
 }

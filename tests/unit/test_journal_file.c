@@ -70,6 +70,43 @@ static void a_copy_is_whole_while_the_journal_is_written(void **state)
     run_until(100);
 }
 
+static unsigned mode_of(const char *tail)
+{
+    char path[160];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s%s", fx.path, tail);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mode & 07777;
+}
+
+/* It names subjects: no other user reads it, past all roles. Neither a copy of it, nor one that an earlier version has made for all to read. */
+static void a_journal_is_its_owner_s_alone(void **state)
+{
+    static const char *const tails[] = {"", "-wal", "-shm"};
+    mode_t mask = umask(0);
+    char path[160], why[400];
+
+    (void)state;
+    assert_true(append(0, 1));
+    run_until(1);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(mode_of(tails[i]), 0600);
+        snprintf(path, sizeof(path), "%s%s", fx.path, tails[i]);
+        assert_int_equal(chmod(path, 0644), 0);
+    }
+    assert_int_equal(mode_of(".lock"), 0600);
+    snprintf(path, sizeof(path), "%s.copy", fx.path);
+    assert_int_equal(journal_backup(fx.path, path, 0, why, sizeof(why)), 0);
+    assert_int_equal(mode_of(".copy"), 0600);
+    reopen();
+    assert_true(append(0, 2));
+    run_until(2);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(mode_of(tails[i]), 0600);
+    umask(mask);
+}
+
 static void a_flight_belongs_to_its_record(void **state)
 {
     struct journal_record r = seen(0, 2, 7);
@@ -234,6 +271,7 @@ static void a_damaged_file_is_set_aside_and_kept(void **state)
         assert_int_equal(stat(aside, &st), 0);
         assert_true(st.st_size > 4096);
         assert_int_equal(journal_newest(fx.j, "P0"), 0); /* the pens are asked for all that they still have */
+        assert_int_equal(mode_of(""), 0600);
     }
 }
 
@@ -347,6 +385,7 @@ int main(int argc, char **argv)
         TEST(every_change_shows_in_the_chain),
         TEST(the_last_rows_cannot_be_taken_out_and_others_put_in),
         TEST(a_copy_is_whole_while_the_journal_is_written),
+        TEST(a_journal_is_its_owner_s_alone),
         TEST(a_flight_belongs_to_its_record),
         TEST(a_full_disk_is_said_and_caught_up_with),
         TEST(what_is_no_journal_is_left_alone),

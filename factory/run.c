@@ -8,7 +8,7 @@
 #include "slot.h"
 #include "verdict.h"
 
-enum { TURN_MS = 20 };
+enum { TURN_MS = 20, BUSY_RETRIES = 2 };
 
 /* ---- one attempt, one step ---- */
 
@@ -83,6 +83,16 @@ static enum outcome judge_loss(struct slot *s, enum outcome r)
     return ERROR;
 }
 
+/* A station that is too busy for its pens' heartbeats is no fault of a pen: whatever the step has made of it. */
+static enum outcome judge_host(struct slot *s, enum outcome r)
+{
+    if (!s->host_lost || r == ABORTED || (r == DONE && strcmp(verdict_of_attempt(s->attempt), "FAIL") != 0))
+        return r;
+    slot_error(s, "this station is too busy: the pen had no heartbeat for 250 ms (1601 HOST_LINK_LOST)");
+    s->error_kind = "step";
+    return ERROR;
+}
+
 static const char *close_attempt(struct slot *s, enum outcome r)
 {
     const char *verdict = r == ABORTED ? "ABORTED" : r == ERROR ? "ERROR" : verdict_of_attempt(s->attempt);
@@ -101,9 +111,9 @@ static const char *attempt(struct slot *s)
     s->error[0] = '\0';
     s->error_kind = "step";
     s->gone_ms = 0;
-    s->expected_gone = false;
+    s->expected_gone = s->expected_host_loss = s->host_lost = false;
     s->deadline_ms = began_ms + (uint64_t)s->step->time_limit_s * 1000;
-    r = judge_loss(s, s->step->builtin != NULL ? s->step->builtin->run(s) : run_program(s));
+    r = judge_host(s, judge_loss(s, s->step->builtin != NULL ? s->step->builtin->run(s) : run_program(s)));
     if (s->telemetry.on)
         slot_listen(s, false);
     json_object_set_new(s->attempt, "seconds", json_real((double)(station_now_ms() - began_ms) / 1000));
@@ -201,7 +211,7 @@ static const char *run_step(struct slot *s, size_t index, json_t *entry)
         json_object_set_new(entry, "verdict", json_string(verdict));
         return verdict;
     }
-    for (unsigned i = 0; i <= s->step->retries; i++) {
+    for (unsigned i = 0, most = s->step->retries; i <= most; i++) {
         s->attempt = record_attempt(s->step);
         json_array_append_new(attempts, s->attempt);
         save(s);
@@ -212,6 +222,8 @@ static const char *run_step(struct slot *s, size_t index, json_t *entry)
         make_safe(s);
         if (strcmp(verdict, "ABORTED") == 0)
             break;
+        if (s->host_lost && most < s->step->retries + BUSY_RETRIES)
+            most++;
     }
     station_leave_step(s->station, index);
     save(s);

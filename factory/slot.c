@@ -357,6 +357,15 @@ static void take_telemetry(struct telemetry *t, const struct mn_telemetry *m)
     }
 }
 
+/* The pen, which was the factory's, has just noticed that its host is silent. */
+static bool has_lost_host(const struct mn_pen *before, const struct mn_pen *now)
+{
+    uint32_t lost = UINT32_C(1) << mn_fault_by_code(1601)->bit;
+
+    return (now->fault_word & ~before->fault_word & lost) != 0 && now->boot_id == before->boot_id &&
+           (before->state == MN_STATE_FACTORY || before->state == MN_STATE_ARMED || before->state == MN_STATE_RUNNING || before->state == MN_STATE_STOPPING);
+}
+
 static void on_event(mn_client *c, const struct mn_event *e, void *user)
 {
     struct slot *s = user;
@@ -368,6 +377,7 @@ static void on_event(mn_client *c, const struct mn_event *e, void *user)
         bool was = s->present;
 
         s->present = e->pen->link != MN_LINK_GONE;
+        s->host_lost |= !s->expected_gone && !s->expected_host_loss && has_lost_host(&s->pen, e->pen);
         s->removals += e->pen->cartridge == MN_CARTRIDGE_ABSENT && s->pen.cartridge != MN_CARTRIDGE_ABSENT;
         s->pen = *e->pen;
         if (was && !s->present && !s->expected_gone) {

@@ -47,6 +47,8 @@ struct slot {
     bool present;
     uint64_t gone_ms;        /* when it disappeared unexpectedly; 0: it did not */
     bool expected_gone;      /* the step itself pulls it out, or restarts it */
+    bool host_lost;          /* in this attempt, and not by the step: no heartbeat came for 250 ms (1601), because this station is too busy */
+    bool expected_host_loss; /* the step itself keeps heartbeats back */
     struct telemetry telemetry;
     struct mn_cleared cleared;
 

@@ -155,6 +155,7 @@ static enum outcome look(struct slot *s, struct test *t)
 
 static enum outcome try_fault(struct slot *s, struct test *t)
 {
+    s->expected_host_loss = t->way->code == 1601;
     TRY(make_cause(s, t));
     TRY(look(s, t));
     TRY(take_cause_away(s, t));

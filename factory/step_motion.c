@@ -227,6 +227,7 @@ enum outcome step_heartbeat(struct slot *s)
     bool held;
 
     TRY(slot_start_needles(s, 500, 1000, true));
+    s->expected_host_loss = true;
     TRY(slot_ok(s, mn_factory_provoke(s->client, s->address, 900, NULL, 0, SLOT_CALL_MS), "keep heartbeats back"));
     TRY(slot_wait_for(s, slot_is_in, MN_STATE_FAULT, 800, &held));
     TRY(slot_wait(s, 100));

@@ -3,7 +3,6 @@
 by the step that should, and by no other), good (a hundred good pens)."""
 import csv
 import glob
-import hashlib
 import json
 import os
 import re
@@ -11,133 +10,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
-import jsonschema
-
-BIN, SUITE = os.path.abspath(sys.argv[1]), sys.argv[2]
-TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-SCHEMA = json.load(open(f"{TOP}/docs/factory-record.schema.json"))
-LIMITS = f"{TOP}/factory/plans/mn-1.limits.yaml"
-folder = tempfile.mkdtemp(prefix="mn-factory-")
-count = failures = 0
-
-
-def ok(name, good, why=""):
-    global count, failures
-    count += 1
-    failures += not good
-    print(f"{'ok' if good else 'not ok'} {count} - factory.{name}", flush=True)
-    if not good:
-        print("\n".join("# " + line for line in str(why).splitlines()[-40:]), flush=True)
-
-
-class Station:
-    """A daemon with its pens, and runs of mn-factory there."""
-
-    def __init__(self, pens, *stub, fresh=True):
-        self.dir = tempfile.mkdtemp(dir=folder)
-        self.env = dict(os.environ, MN_SOCKET=f"{self.dir}/mnd.sock")
-        log = open(f"{self.dir}/log", "w")
-        self.mnd = subprocess.Popen([f"{BIN}/mnd", "--no-usb", "--socket", self.env["MN_SOCKET"], "--sim-socket", f"{self.dir}/sim"], stderr=log)
-        self.stub = subprocess.Popen([f"{BIN}/penstub", "--connect", f"{self.dir}/sim", "--pens", str(pens), *(["--fresh"] if fresh else []), "--control",
-                                      f"{self.dir}/control", *stub], stderr=log)
-        self.runs = 0
-        self.database = f"{self.dir}/station.db"
-        self.until(lambda: self.mnctl("list").count("READY") == pens)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.mnd.poll() is not None:
-            ok("mnd_lives_as_long_as_its_station", False, f"it ended with {self.mnd.returncode}\n{self.log()}")
-        for p in (self.stub, self.mnd):
-            if p.poll() is None:
-                p.terminate()
-                p.wait(20)
-
-    def log(self):
-        """What mnd has said that is no everyday matter."""
-        return "\n".join([line for line in open(f"{self.dir}/log") if not re.search(r": (ready, firmware|gone$)|is controlled by", line)][-30:])
-
-    def until(self, condition, seconds=30):
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end:
-                raise TimeoutError(self.mnctl("list"))
-            time.sleep(0.05)
-
-    def mnctl(self, *words):
-        return subprocess.run([f"{BIN}/mnctl", *words], env=self.env, capture_output=True, text=True).stdout
-
-    def say(self, slot, line):
-        return self.mnctl("--pen", f"@sim-{slot}", "sim", *line.split())
-
-    def start(self, plan, *options, env=None):
-        self.runs += 1
-        self.out = f"{self.dir}/out{self.runs}"
-        return subprocess.Popen([f"{BIN}/mn-factory", "run", plan, "--plain", "--out", self.out, *([] if "--database" in options else ["--database", self.database]), *options],
-                                env={**self.env, **(env or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    def run(self, plan, *options, seconds=600, env=None):
-        p = self.start(plan, *options, env=env)
-        try:
-            self.text = p.communicate(timeout=seconds)[0]
-        except subprocess.TimeoutExpired:
-            p.kill()
-            self.text = p.communicate()[0] + "\nit did not end"
-        self.code = p.returncode
-        return self.code
-
-    def factory(self, *words):
-        return subprocess.run([f"{BIN}/mn-factory", *words, "--database", self.database], env=self.env, capture_output=True, text=True).stdout
-
-    def station(self):
-        return json.loads(self.factory("station", "--json"))
-
-    def records(self):
-        found = []
-        for path in glob.glob(f"{self.out}/*.json"):
-            record = json.load(open(path))
-            jsonschema.validate(record, SCHEMA)
-            found.append(record)
-        return sorted(found, key=lambda r: int(r["slot"].split()[1]))
-
-
-plans = 0
-
-
-def plan(steps, limits=None, more="", program=None, fixture="simulated"):
-    """Writes a plan of these lines; limits: lines of a file of limits, else those that ship."""
-    global plans
-    plans += 1
-    if limits is not None:
-        with open(f"{folder}/limits{plans}.yaml", "w") as f:
-            f.write("name: test\nlimits:\n" + "".join(f"  - {{{line}}}\n" for line in limits))
-    for name, text in (program or {}).items():
-        with open(f"{folder}/{name}", "w") as f:
-            f.write(text)
-        os.chmod(f"{folder}/{name}", 0o755)
-    path = f"{folder}/plan{plans}.yaml"
-    with open(path, "w") as f:
-        f.write(f"name: test {plans}\nlimits: {LIMITS if limits is None else f'limits{plans}.yaml'}\nfixture: {fixture}\nphases:\n  - name: one\n    steps:\n")
-        f.write("".join(f"      - {{{line}}}\n" for line in steps) + more)
-    return path
-
-
-def step(record, name):
-    return next(s for s in record["steps"] if s["name"] == name)
-
-
-def verdicts(record):
-    return {s["name"]: s["verdict"] for s in record["steps"]}
-
-
-def sha256(path):
-    return hashlib.sha256(open(path, "rb").read()).hexdigest()
+from station import BIN, LIMITS, SUITE, TOP, Station, folder, ok, plan, results, sha256, step, verdicts
 
 
 # ---- eight pens ----
@@ -419,6 +295,20 @@ def slow_disk():
            and time.monotonic() - began > 15, st.text + st.log())
 
 
+def busy_station():
+    """The daemon stands still for a moment, as on a machine with too much to do: the pen stops for want of heartbeats, which is the station's error and no pen's, and is tried again."""
+    with Station(1) as st:
+        run = st.start(plan(["step: current"]), "--slots", "1")
+        st.until(lambda: "RUNNING" in st.mnctl("list"))
+        st.mnd.send_signal(signal.SIGSTOP)
+        time.sleep(1)
+        st.mnd.send_signal(signal.SIGCONT)
+        text = run.communicate(timeout=120)[0]
+        attempts = step(st.records()[0], "current")["attempts"]
+        ok("a_station_that_was_too_busy_for_a_heartbeat_tries_again", run.returncode == 0 and [a["verdict"] for a in attempts] == ["ERROR", "PASS"]
+           and "this station is too busy" in attempts[0]["error"]["text"], text + json.dumps(attempts))
+
+
 def words():
     def run(*argv):
         return subprocess.run([f"{BIN}/mn-factory", *argv], capture_output=True, text=True, env=dict(os.environ, MN_SOCKET=f"{folder}/nobody"))
@@ -448,7 +338,7 @@ def defects():
     batches = [(others[:32], ["--keep-going"]), (others[32:], ["--keep-going"]), (for_good, ["--commit"])]
     runs = side_by_side([(len(batch), ["--defects", ",".join(name for name, _ in batch)], options) for batch, options in batches])
     for (batch, _), (_, text, records) in zip(batches, runs):
-        before = failures
+        before = results.count(False)
         for (name, wanted), r in zip(batch, records):
             found = [s["name"] for s in r["steps"] if s["verdict"] in ("FAIL", "ERROR")]
             bad = [f"{m['name']} = {m.get('value', 'unset')}" for s in r["steps"] for m in (s["attempts"] or [{"measurements": []}])[-1]["measurements"] if m["verdict"] in ("FAIL", "UNSET")]
@@ -457,7 +347,7 @@ def defects():
             ok(f"found.{name.replace(' ', '_')}", right, json.dumps([r.get("error"), r["verdict"], [s for s in r["steps"] if s["name"] in found and s["name"] != "faults"]]))
         if len(records) != len(batch):
             ok("a_record_of_every_pen", False, text)
-        if failures > before:
+        if results.count(False) > before:
             print("\n".join("# " + line for line in text.splitlines()[-30:]), flush=True)
 
 
@@ -488,9 +378,9 @@ def side_by_side(stations):
 
 
 try:
-    for suite in {"line": (eight_pens, rules, verdict_rules, slots, slow_disk, words), "sanitized": (rules, verdict_rules, slots), "verdicts": (verdict_rules, words), "disk": (slow_disk,), "defects": (defects,), "good": (good,)}[SUITE]:
+    for suite in {"line": (eight_pens, rules, verdict_rules, slots, slow_disk, busy_station, words), "sanitized": (rules, verdict_rules, slots), "verdicts": (verdict_rules, words), "disk": (slow_disk,), "busy": (busy_station,), "defects": (defects,), "good": (good,)}[SUITE]:
         suite()
 finally:
     subprocess.run(["rm", "-rf", folder])
-print(f"1..{count}")
-sys.exit(failures != 0)
+print(f"1..{len(results)}")
+sys.exit(False in results)

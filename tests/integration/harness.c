@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { READY_MS = 20000 };
+
 uint64_t harness_now_ms(void)
 {
     struct timespec ts;
@@ -237,7 +239,16 @@ static size_t ready_pens(const struct harness *h)
 
 void harness_wait_ready(struct harness *h, unsigned pens)
 {
-    harness_until(h, ready_pens(h) >= pens, 20000);
+    uint64_t end_ms = harness_now_ms() + READY_MS;
+
+    while (ready_pens(h) < pens && harness_now_ms() < end_ms)
+        harness_run(h, 5);
+    if (ready_pens(h) >= pens)
+        return;
+    show_log(h);
+    for (size_t i = 0; i < h->pen_count; i++)
+        print_message("# pen %s at %s: %s, %s; %s\n", h->pens[i].serial, h->pens[i].port, mn_link_name(h->pens[i].link), mn_state_name(h->pens[i].state), h->pens[i].last_error);
+    fail_msg("%u pens are not ready within %d ms", pens, READY_MS);
 }
 
 const struct mn_pen *harness_pen(const struct harness *h, const char *serial)

@@ -3,11 +3,13 @@
  * measurement are of one clock, the daemon and the program that armed it in processes of their own. Every run is a session that was armed, and a
  * trigger that was pressed; the cause comes at some moment of it. MN_STOPPING_RUNS: of each cause [10]. On a machine that others use a moment may be
  * lost to them: half of the runs must keep the limit, and with MN_STOPPING_ALL (on a machine of one's own) every one. Such a moment before the cause
- * costs the pen its heartbeat, and it stops by itself: such a run is begun again, a few times.
+ * costs the pen its heartbeat, and it stops by itself: such a run is begun again, a few times. In an emulated machine canaries tell such moments: a run
+ * that missed its limit in one of them does not count.
  *
  * MN_STOPPING_CONTROL: the control socket of a penstub of serial number STOPPER that is a USB device instead (in the virtual machine), with
  * MN_STOPPING_UDC, the file that binds it, and MN_STOPPING_UDC_NAME. Then the clock is that of its model, read just before the cause.
  */
+#include "canary.h"
 #include "stopping_pen.h"
 
 #include <poll.h>
@@ -20,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LIMIT_US = 350000, STOP_LIMIT_US = 50000, RUNS_MAX = 100000, ATTEMPTS = 5 };
+enum { LIMIT_US = 350000, STOP_LIMIT_US = 50000, RUNS_MAX = 100000, ATTEMPTS = 5, TRIES = 3 };
 
 static void program_ends(void);
 static pid_t program;
@@ -194,18 +196,28 @@ static void measure(const char *cause, uint64_t limit_us, uint64_t (*cause_and_w
 {
     const char *text = getenv("MN_STOPPING_RUNS");
     size_t runs = text != NULL ? strtoul(text, NULL, 10) : 10;
-    uint64_t *us = calloc(RUNS_MAX, sizeof(*us)), p50_us, p99_us, must_us;
+    uint64_t *us = calloc(RUNS_MAX, sizeof(*us)), p50_us, p99_us, must_us, lost_us;
+    size_t n = 0;
 
     assert_non_null(us);
     assert_in_range(runs, 1, RUNS_MAX);
-    for (size_t i = 0; i < runs; i++) {
+    for (size_t tries = 0, wanted = runs; n < wanted && tries < TRIES * wanted; tries++) {
         run();
-        us[i] = cause_and_wait();
-        if (us[i] > limit_us)
-            print_message("# %s: run %zu took %.1f ms\n", cause, i, (double)us[i] / 1000);
+        canary_reset();
+        us[n] = cause_and_wait();
+        lost_us = canary_worst_us();
+        if (us[n] > limit_us)
+            print_message("# %s: run %zu took %.1f ms; the machine stood still for %.1f ms of it\n", cause, n, (double)us[n] / 1000, (double)lost_us / 1000);
+        n += us[n] <= limit_us || lost_us < limit_us / 10; /* else nobody knows whose time it was */
         afterwards();
         say("charge 90");
     }
+    if (n < (runs + 1) / 2) {
+        print_message("# %s: not measured: this machine is too busy, %zu of %zu runs were not disturbed by it\n", cause, n, runs);
+        free(us);
+        skip();
+    }
+    runs = n;
     qsort(us, runs, sizeof(*us), compare);
     p50_us = us[runs / 2];
     must_us = us[getenv("MN_STOPPING_ALL") != NULL ? runs - 1 : runs / 2];
@@ -434,6 +446,8 @@ int main(int argc, char **argv)
     };
 
     signal(SIGPIPE, SIG_IGN);
+    if (getenv("MN_STOPPING_CONTROL") != NULL)
+        canary_start(); /* an emulated machine has moments in which it computes nothing */
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("stopping", tests, NULL, NULL);

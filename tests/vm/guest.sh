@@ -383,7 +383,7 @@ sed 's/^/# /' $state/why
 check a_stalled_pipe_is_cleared_and_the_session_begun_anew a_stalled_pipe_is_cleared_and_the_session_begun_anew
 check pulling_the_cable_stops_the_needles pulling_the_cable_stops_the_needles
 check every_way_to_stop_is_fast_enough every_way_to_stop_is_fast_enough
-grep -a '^# .*to standstill' $state/why
+grep -a '^# .*\(to standstill\|not measured\)' $state/why
 check power_cycled_the_pen_keeps_configuration_and_records power_cycled_the_pen_keeps_configuration_and_records
 check mnd_is_at_rest_when_its_pens_are_gone mnd_is_at_rest_when_its_pens_are_gone
 check both_pens_come_back both_pens_are_there

@@ -23,6 +23,7 @@
 #include "log.h"
 #include "program.h"
 #include "server.h"
+#include "stall.h"
 #include "version.h"
 
 enum { CLOSE_LIMIT_US = 2000000, CLOSE_CHECK_US = 10000, STOP_US = 50000 };
@@ -99,6 +100,7 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, vo
         if ((uint32_t)endings[i].number == info->ssi_signo)
             log_info("%s: stopping all needles, then ending", endings[i].name);
     }
+    stall_doing("its end");
     sd_notify(0, "STOPPING=1");
     hub_stop_all(d->hub);
     server_free(d->server);
@@ -174,6 +176,7 @@ static int on_reload(sd_event_source *s, const struct signalfd_siginfo *info, vo
     (void)info;
     if (d->closing != NULL)
         return 0;
+    stall_doing("SIGHUP");
     sd_event_now(d->event, CLOCK_MONOTONIC, &now_us);
     sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_us);
     log_info("SIGHUP: reading the site's policy and log_level anew");
@@ -279,7 +282,7 @@ int main(int argc, char **argv)
     r = start(&d);
     if (r < 0)
         log_error("mnd does not start: %s", strerror(-r));
-    else if ((r = sd_event_loop(d.event)) < 0)
+    else if ((r = stall_loop(d.event)) < 0)
         log_error("the event loop ended: %s", strerror(-r));
     server_free(d.server);
     usb_watch_free(d.usb_watch);

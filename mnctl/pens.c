@@ -302,6 +302,15 @@ int cmd_selftest(struct app *a, int argc, char **argv)
     return t.status.fault_word & TESTED ? EXIT_ERROR : flush_output();
 }
 
+/* The longest turns of the daemon's loop; NULL: an older daemon does not say. */
+static json_t *json_turns(const struct mn_daemon *d)
+{
+    if (d->turn_longest_what[0] == '\0')
+        return NULL;
+    return json_pack("{s:I, s:s, s:I, s:s}", "longest_us", (json_int_t)d->turn_longest_us, "longest", d->turn_longest_what, "last_minute_us", (json_int_t)d->turn_recent_us, "last_minute",
+                     d->turn_recent_what);
+}
+
 int cmd_version(struct app *a, int argc, char **argv)
 {
     struct mn_daemon d = {.version = "not running"};
@@ -314,14 +323,17 @@ int cmd_version(struct app *a, int argc, char **argv)
     if (r == MN_OK)
         r = mn_daemon_info(a->client, &d, a->timeout_ms);
     if (a->json)
-        return print_json(json_pack("{s:s, s:s, s:s?, s:s?}", "mnctl", mn_version(), "libmn", mn_version(), "mnd", r == MN_OK ? d.version : NULL, "role",
-                                    r == MN_OK ? mn_role_name(mn_role(a->client)) : NULL),
+        return print_json(json_pack("{s:s, s:s, s:s?, s:s?, s:o?}", "mnctl", mn_version(), "libmn", mn_version(), "mnd", r == MN_OK ? d.version : NULL, "role",
+                                    r == MN_OK ? mn_role_name(mn_role(a->client)) : NULL, "turns", r == MN_OK ? json_turns(&d) : NULL),
                           false);
     printf("mnctl %s, libmn %s, mnd %s\n", mn_version(), mn_version(), d.version);
     if (r == MN_OK)
         printf("mnd: pid %" PRIu32 ", up %.1f s, %" PRIu32 " pens, %" PRIu32 " clients, %" PRIu64 " telemetry batches, %" PRIu64
                " dropped for slow clients\n",
                d.pid, (double)d.uptime_ms / 1000, d.pens, d.clients, d.telemetry_batches, d.telemetry_dropped);
+    if (r == MN_OK && d.turn_longest_what[0] != '\0')
+        printf("mnd: its longest turn took %.1f ms (%s), that of the last minute %.1f ms (%s)\n", (double)d.turn_longest_us / 1000, d.turn_longest_what, (double)d.turn_recent_us / 1000,
+               d.turn_recent_what);
     if (r == MN_OK)
         printf("you: %s\n", mn_role_name(mn_role(a->client)));
     if (r == MN_OK && d.journal_error[0] != '\0')

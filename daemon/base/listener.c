@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "stall.h"
 
 enum { REST_US = 100000 };
 
@@ -135,6 +136,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
     struct listener *l = userdata;
     int conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+    stall_doing("a new connection");
     (void)source;
     (void)revents;
     if (conn >= 0) {

@@ -7,6 +7,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "stall.h"
+
 struct task {
     void (*run)(void *ctx);
     void (*done)(void *ctx);
@@ -31,6 +33,7 @@ static int on_end(sd_event_source *s, int fd, uint32_t revents, void *userdata)
     void (*done)(void *ctx) = t->done;
     void *ctx = t->ctx;
 
+    stall_doing("the end of a long task");
     (void)s;
     (void)fd;
     (void)revents;

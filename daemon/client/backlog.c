@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "stall.h"
 
 enum {
     REQUESTS_BESIDE = 1,   /* requests served from the backlog at a time while modest clients are active, ... */
@@ -60,6 +61,7 @@ static int on_turn(sd_event_source *s, uint64_t usec, void *userdata)
     struct clients *all = userdata;
     int requests = others_ask(all) ? REQUESTS_BESIDE : CLIENT_REQUESTS_AT_ONCE;
 
+    stall_doing("the backlog of requests");
     (void)s;
     (void)usec;
     for (int i = 0; i < requests && all->backlog != NULL; i++) {

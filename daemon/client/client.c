@@ -16,6 +16,7 @@
 #include "escape.h"
 #include "frame.h"
 #include "log.h"
+#include "stall.h"
 #include "wire.h"
 
 enum {
@@ -140,6 +141,7 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
     struct client *c = userdata;
     ssize_t n;
 
+    stall_doing("a client");
     (void)s;
     if (revents & EPOLLOUT) {
         c->blocked = false;

@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "stall.h"
 
 enum { TIMER_ACCURACY_US = 5000, WAIT_DEFAULT_MS = 30000, WAIT_MAX_MS = 600000, PENDING_MAX = 64 };
 
@@ -195,6 +196,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 {
     struct control *k = userdata;
 
+    stall_doing("the leases");
     (void)s;
     (void)usec;
     expire(k);

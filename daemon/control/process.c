@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "stall.h"
 
 void process_unwatch(struct control *k, const struct client *c)
 {
@@ -30,6 +31,7 @@ static int on_process(sd_event_source *source, int fd, uint32_t events, void *us
     struct client *c = w->client;
     const struct lease *l;
 
+    stall_doing("a lease holder that died");
     (void)source;
     (void)fd;
     (void)events;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "log.h"
+#include "stall.h"
 
 enum { JOURNAL_RETRY_US = 1000000 };
 
@@ -160,6 +161,7 @@ static void done_opening(void *ctx)
     struct hub *h = ctx;
     struct opening *o = &h->opening;
 
+    stall_doing("the journal that has been opened");
     task_free(o->task);
     o->task = NULL;
     if (o->result == 0) {

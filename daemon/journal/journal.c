@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "stall.h"
 
 enum { REPORTED_AT_ONCE = 64 };
 
@@ -94,6 +95,7 @@ static int on_done(sd_event_source *source, int fd, uint32_t revents, void *user
     struct queue done;
     uint64_t count;
 
+    stall_doing("rows that the journal has written");
     (void)source;
     (void)revents;
     if (read(fd, &count, sizeof(count)) < 0)

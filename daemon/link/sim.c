@@ -15,6 +15,7 @@
 
 #include "listener.h"
 #include "log.h"
+#include "stall.h"
 #include "unix_socket.h"
 #include "simlink.h"
 
@@ -298,6 +299,7 @@ static int on_ready(sd_event_source *s, int fd, uint32_t revents, void *userdata
     struct epoll_event events[PORTS_PER_TURN];
     int n = epoll_wait(fd, events, PORTS_PER_TURN, 0);
 
+    stall_doing("simulated pens");
     (void)s;
     (void)revents;
     (void)userdata;
@@ -369,6 +371,7 @@ static int on_child(sd_event_source *s, const siginfo_t *info, void *userdata)
 {
     struct sim_bus *b = userdata;
 
+    stall_doing("the end of penstub");
     (void)s;
     b->pid = 0;
     if (info->si_code == CLD_EXITED && info->si_status == 0)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "stall.h"
 
 static bool is_pen(const struct usb_bus *b, libusb_device *d)
 {
@@ -70,6 +71,7 @@ static int LIBUSB_CALL on_hotplug(libusb_context *libusb, libusb_device *d, libu
 
 static int on_rescan(sd_event_source *s, void *userdata)
 {
+    stall_doing("a scan for pens on USB");
     (void)s;
     scan(userdata);
     return 0;
@@ -133,6 +135,7 @@ static int on_reconcile(sd_event_source *s, uint64_t usec, void *userdata)
 {
     struct usb_bus *b = userdata;
 
+    stall_doing("a scan for pens on USB");
     if (b->libusb == NULL)
         usb_bus_renew(b);
     scan(b);

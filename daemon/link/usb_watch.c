@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "log.h"
+#include "stall.h"
 
 struct watched {
     struct watched *next;
@@ -20,6 +21,7 @@ struct usb_watch {
 
 static int on_ready(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 {
+    stall_doing("USB transfers");
     (void)s;
     (void)fd;
     (void)revents;

@@ -12,6 +12,7 @@
 #include "frame.h"
 #include "log.h"
 #include "pen.pb-c.h"
+#include "stall.h"
 
 enum {
     SILENCE_MS = 3500, /* the pen sends its status every second */
@@ -312,6 +313,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
     struct pen *p = userdata;
     uint64_t now = pen_now_ms(p), next = now + TICK_IDLE_MS;
 
+    stall_doing("a pen's timer");
     (void)s;
     (void)usec;
     p->timer_ms = UINT64_MAX;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "stall.h"
 #include "version.h"
 
 enum {
@@ -112,6 +113,7 @@ void request_daemon_info(struct server *s, struct client *c, const Mnc__ClientMe
     Mnc__ServerMessage r = MNC__SERVER_MESSAGE__INIT;
     Mnc__DaemonInfoReply d = MNC__DAEMON_INFO_REPLY__INIT;
     uint64_t now_us = loop_us(s->event, CLOCK_MONOTONIC);
+    struct stall longest = stall_longest(), recent = stall_recent();
 
     d.version = (char *)(uintptr_t)MN_VERSION;
     d.has_uptime_ms = d.has_pid = d.has_clients = d.has_pens = d.has_telemetry_batches = d.has_telemetry_dropped = d.has_usb = true;
@@ -124,6 +126,11 @@ void request_daemon_info(struct server *s, struct client *c, const Mnc__ClientMe
     d.usb = s->options.usb;
     d.journal_error = (char *)(uintptr_t)hub_journal_error(s->hub);
     d.journal_path = (char *)(uintptr_t)s->options.journal_path;
+    d.has_turn_longest_us = d.has_turn_recent_us = true;
+    d.turn_longest_us = longest.us;
+    d.turn_longest_what = (char *)(uintptr_t)longest.what;
+    d.turn_recent_us = recent.us;
+    d.turn_recent_what = (char *)(uintptr_t)recent.what;
     r.body_case = MNC__SERVER_MESSAGE__BODY_DAEMON_INFO;
     r.daemon_info = &d;
     client_reply(c, &r, m->id);

@@ -1,9 +1,11 @@
 #include "inside.h"
 
+#include "stall.h"
 #include "version.h"
 
 static const struct request {
     Mnc__ClientMessage__BodyCase body;
+    const char *what; /* for the stall meter */
     enum role role;
     bool needs_greeting;
     enum { JOURNAL_NONE, JOURNAL_WAITS, JOURNAL_NOW } journal; /* requests.def */
@@ -11,7 +13,7 @@ static const struct request {
 } requests[] = {
 #define GREETING_NEEDED true
 #define GREETING_NONE false
-#define REQUEST(NAME, name, role, greeting, journal, text) {MNC__CLIENT_MESSAGE__BODY_##NAME, ROLE_##role, GREETING_##greeting, JOURNAL_##journal, request_##name},
+#define REQUEST(NAME, name, role, greeting, journal, text) {MNC__CLIENT_MESSAGE__BODY_##NAME, "a client's request " #name, ROLE_##role, GREETING_##greeting, JOURNAL_##journal, request_##name},
 #include "requests.def"
 #undef REQUEST
 };
@@ -36,6 +38,8 @@ void request_dispatch(void *ctx, struct client *c, const Mnc__ClientMessage *m)
     const struct request *r = find(m->body_case);
     struct server *s = ctx;
 
+    if (r != NULL)
+        stall_doing(r->what);
     if (!m->has_id || m->id == 0)
         client_reject(c, 0, MNC__ERROR_CODE__ERROR_MALFORMED, "a request needs an id that is not 0");
     else if (!client_is_greeted(c) && (r == NULL || r->needs_greeting))

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "frame.h"
 #include "log.h"
+#include "stall.h"
 #include "wire.h"
 #include "stream.h"
 
@@ -75,6 +76,7 @@ void fanout_flush_urgent(struct fanout *f)
 
 static int on_urgent(sd_event_source *source, void *userdata)
 {
+    stall_doing("telemetry to clients");
     (void)source;
     fanout_flush_urgent(userdata);
     return 0;
@@ -115,6 +117,7 @@ static void live_flush(struct fanout *f)
 
 static int on_live(sd_event_source *source, void *userdata)
 {
+    stall_doing("telemetry to clients");
     (void)source;
     live_flush(userdata);
     return 0;
@@ -122,6 +125,7 @@ static int on_live(sd_event_source *source, void *userdata)
 
 static int on_live_due(sd_event_source *source, uint64_t usec, void *userdata)
 {
+    stall_doing("telemetry to clients");
     (void)source;
     (void)usec;
     live_flush(userdata);

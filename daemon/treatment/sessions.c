@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "log.h"
 #include "pen.pb-c.h"
+#include "stall.h"
 
 enum {
     TICK_US = 250000,
@@ -202,6 +203,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
     struct sessions *all = userdata;
 
+    stall_doing("the sessions");
     sessions_restore(all);
     for (struct session *s = all->open; s != NULL; s = s->next) {
         struct pen *p = hub_pen(all->hub, s->t.serial);

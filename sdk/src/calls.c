@@ -323,6 +323,10 @@ static bool on_daemon(mn_client *c, struct mn_result *r, const struct call *call
     };
     snprintf(r->daemon.journal_error, sizeof(r->daemon.journal_error), "%s", d->journal_error != NULL ? d->journal_error : "");
     snprintf(r->daemon.journal_path, sizeof(r->daemon.journal_path), "%s", d->journal_path != NULL ? d->journal_path : "");
+    r->daemon.turn_longest_us = d->turn_longest_us;
+    r->daemon.turn_recent_us = d->turn_recent_us;
+    decode_text(r->daemon.turn_longest_what, sizeof(r->daemon.turn_longest_what), d->turn_longest_what);
+    decode_text(r->daemon.turn_recent_what, sizeof(r->daemon.turn_recent_what), d->turn_recent_what);
     snprintf(r->daemon.version, sizeof(r->daemon.version), "%s", d->version != NULL ? d->version : "?");
     return true;
 }

@@ -216,6 +216,7 @@ static void measure(const char *cause, uint64_t limit_us, uint64_t (*cause_and_w
         print_message("# %s: not measured: this machine is too busy, %zu of %zu runs were not disturbed by it\n", cause, n, runs);
         free(us);
         skip();
+        return;
     }
     runs = n;
     qsort(us, runs, sizeof(*us), compare);

@@ -56,6 +56,8 @@ struct mn_daemon {
     bool usb;                /* it looks for real pens */
     char journal_error[300]; /* "" while records are written; else one sentence: they stay in their pens */
     char journal_path[256];  /* of its file; "": an older daemon does not name it */
+    uint64_t turn_longest_us, turn_recent_us; /* the longest turn of its loop since its start, and of the last minute: for so long nobody else was served */
+    char turn_longest_what[48], turn_recent_what[48]; /* what it did then; "": an older daemon does not say */
 };
 
 /* The daemon's version, uptime and counters, and whether it can write its journal. Errors: CALL. */

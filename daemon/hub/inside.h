@@ -30,7 +30,7 @@ struct hub {
     unsigned holder_count;
     /* records.c */
     struct journal *journal; /* NULL: it is being opened, or could not be */
-    struct opening {
+    struct open_task {
         struct task *task; /* NULL: it is not being opened */
         atomic_bool cancel;
         struct journal *journal;

@@ -136,7 +136,7 @@ static void failed(struct hub *h, const char *why)
 static void run_opening(void *ctx) /* in its thread */
 {
     struct hub *h = ctx;
-    struct opening *o = &h->opening;
+    struct open_task *o = &h->opening;
 
     o->result = journal_open(&o->journal, h->journal_path, &h->limits, &o->cancel, o->why, sizeof(o->why));
 }
@@ -159,7 +159,7 @@ static void done_opening(void *ctx)
 {
     const struct journal_observer observer = {.ctx = ctx, .committed = on_committed, .state = on_journal_state};
     struct hub *h = ctx;
-    struct opening *o = &h->opening;
+    struct open_task *o = &h->opening;
 
     stall_doing("the journal that has been opened");
     task_free(o->task);

@@ -142,24 +142,60 @@ static void print_head(const struct records *x)
                 "time", "", "pen", "no.", "kind", "what", colour(COLOUR_NONE));
 }
 
-/* Reads all matching rows page by page; for --last only the newest are kept. */
+static int read_page(struct records *x, const struct mn_cursor *place, struct mn_records *page)
+{
+    mn_records_free(page);
+    return mn_records_read(x->app->client, place, &x->filter, page, x->app->timeout_ms);
+}
+
+/* The last of all matching rows, in ascending order. The daemon reads from the newest down, so that this costs the same however long the journal is. */
+static int read_last(struct records *x)
+{
+    struct mn_record *kept = calloc((size_t)x->last, sizeof(*kept));
+    struct mn_records page = {0};
+    struct mn_cursor place = {0};
+    uint64_t n = 0;
+    bool more = false;
+    int r = kept == NULL ? MN_ERR_MEMORY : MN_OK;
+
+    x->filter.newest_first = true;
+    while (r == MN_OK && !page.end && !more && !is_interrupted()) {
+        r = read_page(x, &place, &page);
+        for (size_t i = 0; r == MN_OK && i < page.count && !more; i++) {
+            if (x->has_place && page.record[i].cursor.journal == x->place.journal && page.record[i].cursor.position <= x->place.position) {
+                page.end = true;
+                break;
+            }
+            if (!is_wanted(x, &page.record[i]))
+                continue;
+            more = n == (uint64_t)x->last;
+            if (!more)
+                kept[n++] = page.record[i];
+        }
+        place = page.next;
+    }
+    mn_records_free(&page);
+    for (uint64_t i = n; i > 0; i--)
+        print_record(x, &kept[i - 1]);
+    x->count = n;
+    if (r == MN_OK && x->format == FORMAT_TABLE && more)
+        fprintf(stderr, "mnctl: the last %" PRIu64 "; --last N or --since shows more\n", n);
+    free(kept);
+    return r == MN_OK ? EXIT_OK : app_failed(x->app, r);
+}
+
+/* All matching rows, page by page. */
 static int read_all(struct records *x)
 {
-    struct mn_record *ring = x->last > 0 ? calloc((size_t)x->last, sizeof(*ring)) : NULL;
     struct mn_records page = {0};
-    uint64_t shown = 0;
-    int r = x->last > 0 && ring == NULL ? MN_ERR_MEMORY : MN_OK;
+    int r = MN_OK;
 
     while (r == MN_OK && !page.end && !ferror(x->out) && !is_interrupted()) {
-        mn_records_free(&page);
-        r = mn_records_read(x->app->client, x->has_place ? &x->place : NULL, &x->filter, &page, x->app->timeout_ms);
+        r = read_page(x, x->has_place ? &x->place : NULL, &page);
         for (size_t i = 0; r == MN_OK && i < page.count; i++) {
             if (!is_wanted(x, &page.record[i]))
                 continue;
-            if (ring != NULL)
-                ring[x->count % (uint64_t)x->last] = page.record[i];
-            else
-                print_record(x, &page.record[i]);
+            print_record(x, &page.record[i]);
             x->count++;
         }
         if (r == MN_OK) {
@@ -172,12 +208,6 @@ static int read_all(struct records *x)
     mn_records_free(&page);
     if (x->path != NULL && isatty(STDERR_FILENO))
         fprintf(stderr, "\r\033[K");
-    shown = ring != NULL && x->count > (uint64_t)x->last ? (uint64_t)x->last : x->count;
-    for (uint64_t i = x->count - shown; ring != NULL && i < x->count; i++)
-        print_record(x, &ring[i % (uint64_t)x->last]);
-    if (r == MN_OK && x->format == FORMAT_TABLE && shown < x->count)
-        fprintf(stderr, "mnctl: the last %" PRIu64 " of %" PRIu64 "; --last N or --since shows more\n", shown, x->count);
-    free(ring);
     return r == MN_OK ? EXIT_OK : app_failed(x->app, r);
 }
 
@@ -226,7 +256,7 @@ static int show(struct records *x)
         return EXIT_ERROR;
     print_head(x);
     if (!x->follow) {
-        r = read_all(x);
+        r = x->last > 0 ? read_last(x) : read_all(x);
         return r != EXIT_OK ? r : x->path != NULL ? end_export(x) : flush_output();
     }
     if (x->filter.since_us != 0 && !x->has_place) {

@@ -138,6 +138,8 @@ uint64_t store_id(const struct store *s);
  */
 int store_read(struct store *s, uint64_t *position, const struct journal_filter *f, bool (*each)(void *ctx, const struct journal_record *r),
                void *ctx, bool *end, uint64_t *missed);
+/* The same from the newest row down: rows before *position (0: all), in descending order. *end: there is no row before it. */
+int store_read_back(struct store *s, uint64_t *position, const struct journal_filter *f, bool (*each)(void *ctx, const struct journal_record *r), void *ctx, bool *end);
 /* Calls each() with the rows of treatment sessions, the newest session first (of numbers below `below`; 0: of all), those of one session in the order in
  * which they were written, until it returns false. */
 int store_sessions(struct store *s, uint32_t below, bool (*each)(void *ctx, const struct journal_record *r), void *ctx);

@@ -47,17 +47,17 @@ bool journal_filter_matches(const struct journal_filter *f, const struct journal
     return f->priorities[0] == '\0' || r->kind != MNC__JOURNAL_KIND__JOURNAL_FAULT || strchr(f->priorities, fault_priority(r->code)) != NULL;
 }
 
-int store_read(struct store *s, uint64_t *position, const struct journal_filter *f, bool (*each)(void *ctx, const struct journal_record *r),
-               void *ctx, bool *end, uint64_t *missed)
+/* Reads rows by one of STORE_ROWS, until each() returns false, to the end, or SCAN_MAX of them. */
+static int read_rows(struct store *s, const char *sql, uint64_t from, const struct journal_filter *f, bool (*each)(void *ctx, const struct journal_record *r), void *ctx, uint64_t *last,
+                     uint64_t *rows, bool *end)
 {
     sqlite3_stmt *q = NULL;
-    int r = sqlite3_prepare_v2(s->db, STORE_ROWS, -1, &q, NULL), scanned = 0;
+    int r = sqlite3_prepare_v2(s->db, sql, -1, &q, NULL);
 
-    *end = false;
-    *missed = 0;
+    *rows = 0;
     if (r == SQLITE_OK)
-        r = sqlite3_bind_int64(q, 1, (sqlite3_int64)*position);
-    while (r == SQLITE_OK && scanned++ < SCAN_MAX && (r = sqlite3_step(q)) == SQLITE_ROW) {
+        r = sqlite3_bind_int64(q, 1, (sqlite3_int64)from);
+    while (r == SQLITE_OK && *rows < SCAN_MAX && (r = sqlite3_step(q)) == SQLITE_ROW) {
         struct journal_record record;
         const uint8_t *chain;
 
@@ -68,12 +68,29 @@ int store_read(struct store *s, uint64_t *position, const struct journal_filter 
         r = SQLITE_OK;
         if (journal_filter_matches(f, &record) && !each(ctx, &record))
             break;
-        *missed += record.position - *position - 1; /* positions are consecutive: the rows in a gap were dropped */
-        *position = record.position;
+        *last = record.position;
+        ++*rows;
     }
     sqlite3_finalize(q);
     *end = r == SQLITE_DONE;
     return r == SQLITE_OK || r == SQLITE_DONE ? 0 : store_failed(s, r);
+}
+
+int store_read(struct store *s, uint64_t *position, const struct journal_filter *f, bool (*each)(void *ctx, const struct journal_record *r),
+               void *ctx, bool *end, uint64_t *missed)
+{
+    uint64_t from = *position, rows;
+    int r = read_rows(s, STORE_ROWS, from, f, each, ctx, position, &rows, end);
+
+    *missed = *position - from - rows; /* positions are consecutive: the rows in a gap were dropped */
+    return r;
+}
+
+int store_read_back(struct store *s, uint64_t *position, const struct journal_filter *f, bool (*each)(void *ctx, const struct journal_record *r), void *ctx, bool *end)
+{
+    uint64_t rows;
+
+    return read_rows(s, STORE_ROWS_DOWN, *position != 0 ? *position : INT64_MAX, f, each, ctx, position, &rows, end);
 }
 
 int store_sessions(struct store *s, uint32_t below, bool (*each)(void *ctx, const struct journal_record *r), void *ctx)

@@ -61,6 +61,8 @@ int store_trim(struct store *s, const struct journal_limits *limits, struct jour
 #define STORE_COLUMNS "serial, volume, number, boot_id, t_us, host_us, host_bound_us, kind, code, bytes, chain"
 /* For store_row(). One number: the position behind which to begin. */
 #define STORE_ROWS "SELECT " STORE_COLUMNS ", position FROM records WHERE position > ? ORDER BY position"
+/* The same downwards: the position before which to begin. */
+#define STORE_ROWS_DOWN "SELECT " STORE_COLUMNS ", position FROM records WHERE position < ? ORDER BY position DESC"
 
 /* Keeps the sentence of an SQLite code that is no success, and returns its negative errno. */
 int store_failed(struct store *s, int code);

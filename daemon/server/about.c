@@ -10,8 +10,8 @@
 
 enum {
     CLIENT_MAJOR = 1,
-    CLIENT_MINOR = 7, /* 1: Monitor; 2: the journal; 3: treatment sessions; 4: decimation and latency of telemetry; 5: the factory; 6: SessionCheck without a pen,
-                         PARTIAL and UNTREATED; 7: ClockConfirm, Plan.continues, Session.cartridge */
+    CLIENT_MINOR = 8, /* 1: Monitor; 2: the journal; 3: treatment sessions; 4: decimation and latency of telemetry; 5: the factory; 6: SessionCheck without a pen,
+                         PARTIAL and UNTREATED; 7: ClockConfirm, Plan.continues, Session.cartridge; 8: RecordsRead.newest_first */
 };
 
 void request_hello(struct server *s, struct client *c, const Mnc__ClientMessage *m)

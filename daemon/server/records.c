@@ -27,7 +27,7 @@ struct record_request {
     int result;
     uint64_t position;
     struct journal_filter filter;
-    bool wait, from_now, end;
+    bool wait, from_now, newest_first, end;
     uint64_t missed;
     struct page *page;     /* while it has content */
     size_t offset, count, total; /* place in a flight, and its size */
@@ -179,6 +179,8 @@ static void run_records(struct journal_work *w, struct store *s)
     } else if (g->from_now) {
         g->result = store_last(s, &g->position);
         g->end = true;
+    } else if (g->newest_first) {
+        g->result = store_read_back(s, &g->position, &g->filter, add, g->page, &g->end);
     } else {
         g->result = store_read(s, &g->position, &g->filter, add, g->page, &g->end, &g->missed);
     }
@@ -274,8 +276,9 @@ void request_records_read(struct server *s, struct client *c, const Mnc__ClientM
         return;
     g->what = READ_RECORDS;
     g->filter = f;
-    g->from_now = m->records_read->after == NULL;
-    g->wait = m->records_read->wait && !g->from_now;
+    g->newest_first = m->records_read->newest_first;
+    g->from_now = m->records_read->after == NULL && !g->newest_first;
+    g->wait = m->records_read->wait && !g->from_now && !g->newest_first;
     g->position = m->records_read->after != NULL ? place(s->records, m->records_read->after) : 0;
     start(g, run_records, done_records);
 }

@@ -11,7 +11,7 @@
 #include "client.h"
 #include "decode.h"
 
-enum { AGAIN_TIMEOUT_MS = 5000, FOLLOW_RETRY_MS = 1000 };
+enum { AGAIN_TIMEOUT_MS = 5000, FOLLOW_RETRY_MS = 1000, NEWEST_FIRST_MINOR = 8 };
 
 /* ---- pages ---- */
 
@@ -52,6 +52,8 @@ static int ask(mn_client *c, const struct mn_cursor *after, const struct mn_filt
         read.since_us = filter->since_us;
         read.has_until_us = filter->until_us != 0;
         read.until_us = filter->until_us;
+        read.has_newest_first = filter->newest_first;
+        read.newest_first = filter->newest_first;
     }
     m.body_case = MNC__CLIENT_MESSAGE__BODY_RECORDS_READ;
     m.records_read = &read;
@@ -62,6 +64,9 @@ int mn_records_read_async(mn_client *c, const struct mn_cursor *after, const str
 {
     static const struct mn_cursor first;
 
+    if (filter != NULL && filter->newest_first && c->state == CLIENT_CONNECTED && c->daemon_minor < NEWEST_FIRST_MINOR)
+        return client_fail(c, MN_ERR_UNSUPPORTED, "mnd %s (client protocol 1.%u) reads records from the oldest on only, from the newest down since 1.%d: update the daemon", c->daemon_version,
+                           c->daemon_minor, NEWEST_FIRST_MINOR);
     return ask(c, after != NULL ? after : &first, filter, false, timeout_ms, done, user);
 }
 
@@ -144,6 +149,8 @@ int mn_records_follow_async(mn_client *c, const struct mn_cursor *after, const s
     if (filter != NULL && ((filter->serial != NULL && strlen(filter->serial) > MN_SERIAL_MAX) ||
                            (filter->priorities != NULL && strlen(filter->priorities) >= sizeof(f->priorities))))
         return client_fail(c, MN_ERR_INVALID, "a serial number has at most %d characters, and there are 3 priorities", MN_SERIAL_MAX);
+    if (filter != NULL && filter->newest_first)
+        return client_fail(c, MN_ERR_INVALID, "records are followed as they come: newest_first is for mn_records_read()");
     waiting = malloc(sizeof(*waiting));
     if (waiting == NULL)
         return client_fail(c, MN_ERR_MEMORY, "out of memory");

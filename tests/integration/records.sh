@@ -32,7 +32,13 @@ says a_run_is_recorded_before_the_needles_move 0 'RUN_BEGUN +the needles start: 
 says one_kind 0 '^ +[0-9]+ .*RUN +[0-9.]+ s, [0-9]+ strokes, to 1[.][0-9]+ mm, CHEEK, ended by fault' mnctl records --kind run
 says since 0 '^1$' bash -c 'mnctl records --since 10s --kind fault --json | grep -c MOTOR_STALL'
 says until_long_ago 0 '^0$' bash -c 'mnctl records --until 2020-01-01 --json | wc -l'
-says the_last_ones 0 'the last 1 of [0-9]+' mnctl records --last 1
+says the_last_ones 0 'the last 1; --last N or --since shows more' mnctl records --last 1
+says the_last_in_their_order 0 '^ok$' bash -c '
+    for filter in "" "--kind fault" "--kind fault --priority H" "--since 1h" "--pen SIM-0001"; do
+        [ "$(mnctl records --json --last 3 $filter)" = "$(mnctl records --json $filter | tail -n 3)" ] || echo "not with $filter"
+    done
+    cursor=$(mnctl records --json | tail -n 3 | head -n 1 | python3 -c "import json,sys; print(json.loads(sys.stdin.readline())[\"cursor\"])")
+    [ "$(mnctl records --json --last 9 --after "$cursor" | wc -l)" = 2 ] && echo ok'
 says a_script_goes_on_where_it_was 0 '^ok$' bash -c '
     all=$(mnctl records --json | wc -l); cursor=$(mnctl records --json | sed -n 3p | python3 -c "import json,sys; print(json.loads(sys.stdin.readline())[\"cursor\"])")
     [ $(mnctl records --json --after "$cursor" | wc -l) = $((all - 3)) ] && echo ok'

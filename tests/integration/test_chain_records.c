@@ -32,6 +32,22 @@ static void records_are_read_by_pages(void **state)
         mn_records_free(&page);
     }
     assert_int_equal(total, 101); /* with the note that the journal was begun */
+    filter.newest_first = true;
+    place = (struct mn_cursor){0};
+    total = 0;
+    for (bool end = false; !end;) {
+        harness_ok(&h, mn_records_read(h.c, &place, &filter, &page, T));
+        for (size_t i = 0; i < page.count; i++) {
+            assert_true(place.position == 0 || page.record[i].cursor.position < place.position);
+            assert_true(i == 0 || page.record[i].cursor.position < page.record[i - 1].cursor.position);
+        }
+        total += page.count;
+        end = page.end;
+        place = page.next;
+        mn_records_free(&page);
+    }
+    assert_int_equal(total, 101);
+    assert_int_equal(mn_records_follow(h.c, NULL, &filter, T), MN_ERR_INVALID);
 }
 
 static void a_bad_cable_loses_nothing_that_must_not_be_lost(void **state)

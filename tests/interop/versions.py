@@ -165,7 +165,7 @@ def programs():
     hello = mnc.ClientMessage(id=1, hello=mnc.Hello(major=1, minor=99, client_name="later"))
     hello.hello.MergeFromString(LATER)
     c, m = raw(hello.SerializeToString() + LATER)
-    ok("program_of_a_newer_minor_with_unknown_fields", m.hello.major == 1 and m.hello.minor == 7, m)
+    ok("program_of_a_newer_minor_with_unknown_fields", m.hello.major == 1 and m.hello.minor == 8, m)
     data = mnc.ClientMessage(id=2).SerializeToString() + b"\xf2\x07\x02hi"  # request 126
     c.sock.sendall(struct.pack("<I", len(data)) + data)
     m = c.receive()
@@ -177,7 +177,7 @@ def programs():
     for major, what in ((0, "client"), (2, "daemon")):
         _, m = raw(mnc.ClientMessage(id=1, hello=mnc.Hello(major=major, minor=7)).SerializeToString())
         ok(f"program_of_major_{major}_is_told_both_and_what_to_update", m.error.code == mnc.ERROR_VERSION and m.error.text ==
-           f"mnd 0.1.0 speaks client protocol 1.7, you speak {major}.7: update the {what}", m)
+           f"mnd 0.1.0 speaks client protocol 1.8, you speak {major}.7: update the {what}", m)
     for name, message in (("major", mnc.Hello(minor=0)), ("minor", mnc.Hello(major=1))):
         _, m = raw(mnc.ClientMessage(id=1, hello=message).SerializeToString())
         ok(f"hello_without_{name}_is_refused", m.error.code == mnc.ERROR_MALFORMED, m)

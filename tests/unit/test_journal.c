@@ -60,7 +60,8 @@ struct look {
     uint64_t position, missed;
     struct journal_filter filter;
     unsigned cap, count, notes;
-    bool end, done;
+    bool end, done, back;
+    uint64_t newest_first; /* the last position of a look back */
 };
 
 static bool look_at(void *ctx, const struct journal_record *r)
@@ -69,6 +70,8 @@ static bool look_at(void *ctx, const struct journal_record *r)
 
     if (l->count + l->notes == l->cap)
         return false;
+    assert_true(!l->back || l->newest_first == 0 || r->position < l->newest_first);
+    l->newest_first = r->position;
     if (r->kind >= MNC__JOURNAL_KIND__JOURNAL_BEGUN)
         l->notes++;
     else
@@ -80,7 +83,10 @@ static void run_look(struct journal_work *w, struct store *s)
 {
     struct look *l = (struct look *)w;
 
-    assert_int_equal(store_read(s, &l->position, &l->filter, look_at, l, &l->end, &l->missed), 0);
+    if (l->back)
+        assert_int_equal(store_read_back(s, &l->position, &l->filter, look_at, l, &l->end), 0);
+    else
+        assert_int_equal(store_read(s, &l->position, &l->filter, look_at, l, &l->end, &l->missed), 0);
 }
 
 static void done_look(struct journal_work *w, bool ran)
@@ -118,6 +124,33 @@ static void all_is_read_once_from_any_place(void **state)
     look(&l);
     assert_true(l.end);
     assert_int_equal(l.count, 0);
+}
+
+static void all_is_read_once_from_the_newest_down(void **state)
+{
+    struct look l = {.cap = 7, .back = true};
+    unsigned count = 0, notes = 0;
+
+    (void)state;
+    for (uint32_t number = 1; number <= 50; number++)
+        assert_true(append(0, number) && append(1, number));
+    run_until(100);
+    do {
+        look(&l);
+        count += l.count;
+        notes += l.notes;
+    } while (!l.end);
+    assert_int_equal(count, 100);
+    assert_int_equal(notes, 1);
+    assert_int_equal(l.newest_first, 1);
+    l = (struct look){.cap = 1000, .back = true, .position = 1}; /* before the first there is none */
+    look(&l);
+    assert_true(l.end && l.count + l.notes == 0);
+    l = (struct look){.cap = 3, .back = true, .filter = {.serial = "P1"}};
+    look(&l);
+    assert_int_equal(l.count, 3);
+    assert_false(l.end);
+    assert_in_range(l.newest_first, 95, 97);
 }
 
 static void filters_let_pass_what_they_say(void **state)
@@ -270,6 +303,7 @@ int main(int argc, char **argv)
         TEST(what_waits_at_the_end_is_written),
         TEST(a_renewed_memory_counts_in_another_volume),
         TEST(all_is_read_once_from_any_place),
+        TEST(all_is_read_once_from_the_newest_down),
         TEST(filters_let_pass_what_they_say),
         TEST(a_query_sees_all_that_was_appended_before_it),
         TEST(old_rows_are_dropped_when_they_were_exported),

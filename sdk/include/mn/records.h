@@ -102,17 +102,19 @@ struct mn_filter {
     uint32_t kinds;              /* 1 << MN_RECORD_FAULT | ...; 0: all */
     const char *priorities;      /* of faults: "HM"; NULL: all */
     uint64_t since_us, until_us; /* Unix time; 0: no limit */
+    bool newest_first;           /* mn_records_read(): from the newest down */
 };
 
 struct mn_records {
     size_t count;
-    struct mn_record *record;
-    struct mn_cursor next; /* to ask with again: behind all that was looked at */
-    bool end;              /* there is none behind it */
+    struct mn_record *record; /* ascending; with newest_first descending */
+    struct mn_cursor next; /* to ask with again: behind all that was looked at; with newest_first before it */
+    bool end;              /* there is none behind it, or before it */
     uint64_t missed;       /* records behind the asked place that retention had dropped before */
 };
 
-/* A page of records behind a place (NULL: from the first that is kept), as many as the daemon gives; filter may be NULL. A page may be empty before
+/* A page of records behind a place (NULL: from the first that is kept), as many as the daemon gives; filter may be NULL. With newest_first, before a place
+ * (NULL: from the newest), which costs the same however long the journal is; MN_ERR_UNSUPPORTED by a daemon before client protocol 1.8. A page may be empty before
  * the end. Free the blocking call's page with mn_records_free(). MN_ERR_JOURNAL. Errors: CALL; MN_ERR_INVALID, MN_ERR_JOURNAL. */
 MN_API int mn_records_read(mn_client *c, const struct mn_cursor *after, const struct mn_filter *filter, struct mn_records *out, int timeout_ms);
 MN_API int mn_records_read_async(mn_client *c, const struct mn_cursor *after, const struct mn_filter *filter, int timeout_ms, mn_result_fn *done,

@@ -45,8 +45,8 @@ struct stub {
     struct port *ports;
     struct control control;
     uint64_t real_us;         /* since the start */
-    double due_ms;            /* where the pens' time should be by now ... */
-    uint64_t pen_ms;          /* ... and where it is */
+    double due_ms;            /* the pens' time as it should be by now ... */
+    uint64_t pen_ms;          /* ... and as it is */
     uint64_t reconnect_at_ms; /* real time */
     bool waiting_said;
 };
@@ -287,7 +287,7 @@ static void send_timed_commands(struct stub *s, uint64_t pen_ms)
     }
 }
 
-/* In their order, in which the daemon numbers them: behind one that nobody takes the others wait. */
+/* Connects the ports in order, since the daemon numbers them as they connect: while one cannot connect, those after it wait. */
 static void connect_ports(struct stub *s, uint64_t real_ms)
 {
     if (s->o.connect == NULL || real_ms < s->reconnect_at_ms)
@@ -319,7 +319,7 @@ static int tick_ms(const struct stub *s)
     return TICK_MS;
 }
 
-/* In small turns: a pen that runs fast still hears its host. True: there is more to catch up with at once. */
+/* Advances in small steps, so that a pen that runs fast still hears its host. True if there is more to catch up with. */
 static bool advance_time(struct stub *s, uint64_t real_us)
 {
     double lag_ms;
@@ -327,7 +327,7 @@ static bool advance_time(struct stub *s, uint64_t real_us)
     s->due_ms += (double)(real_us - s->real_us) / 1000 * s->o.speed;
     s->real_us = real_us;
     lag_ms = s->due_ms - (double)s->pen_ms;
-    if (lag_ms > LAG_MAX_MS) { /* a machine that slept is not replayed at length */
+    if (lag_ms > LAG_MAX_MS) { /* after a suspension of the machine, not all of the time is made up for */
         lag_ms = LAG_MAX_MS;
         s->due_ms = (double)s->pen_ms + lag_ms;
     }
@@ -405,7 +405,7 @@ static int make_pens(struct stub *s)
 
 static int plug_into_ffs(struct stub *s)
 {
-    static struct ffs ffs; /* its threads use it to the end */
+    static struct ffs ffs; /* used by its threads until the program ends */
     const char *step;
     int r = ffs_open(&ffs, s->o.ffs, &step);
 
@@ -413,7 +413,7 @@ static int plug_into_ffs(struct stub *s)
         fprintf(stderr, "penstub: cannot %s in %s: %s\n", step, s->o.ffs, strerror(-r));
         return 1;
     }
-    s->ports[0].plugged = false; /* until the bus says so */
+    s->ports[0].plugged = false; /* until the bus reports that the pen is configured */
     port_attach(&s->ports[0], ffs.to_pen[0], ffs.bulk[0], ffs.interrupt[0]);
     printf("ready\n"); /* the gadget may be bound now */
     fflush(stdout);

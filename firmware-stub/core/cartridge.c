@@ -17,7 +17,7 @@ static mnp_CartridgeState judge(const struct pen_port *port, const struct pen_ta
     return mnp_CartridgeState_CARTRIDGE_NEW;
 }
 
-/* A tag is written once in its life: what says something else under the same uid was not read right, or is another's copy. */
+/* A tag is written once. If its content differs under the same uid, it was misread or is a copy of another. */
 static bool is_same(const struct pen_tag *a, const struct pen_tag *b)
 {
     return a->lot == b->lot && a->needle_count == b->needle_count && a->max_depth_um == b->max_depth_um && a->expiry_s == b->expiry_s;

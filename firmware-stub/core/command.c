@@ -105,7 +105,7 @@ static void do_config_get(struct pen *p, const struct mn_frame *f, struct link_r
     answer_config(p, f, r);
 }
 
-/* Checks everything that can be wrong with a wanted configuration, then applies it. */
+/* Validates the whole configuration, then applies it. */
 static void configure(struct pen *p, const struct mn_frame *f, struct link_reply *r, const struct settings *wanted,
                       bool has_expected, uint32_t expected)
 {
@@ -341,7 +341,7 @@ static void session_end(struct pen *p)
     link_reset(&p->link);
 }
 
-/* HELLO begins a session, whatever was before. Its reply already bears the new session's number. */
+/* HELLO begins a session in any state. Its reply already has the new session's number. */
 static void do_hello(struct pen *p, const struct mn_frame *f)
 {
     mnp_Hello hello = mnp_Hello_init_zero;
@@ -410,10 +410,10 @@ static void request(struct pen *p, const struct mn_frame *f)
     bool known = f->type < sizeof(requests) / sizeof(requests[0]) && requests[f->type].run != NULL;
 
     if (r != NULL)
-        return; /* seen before: answered again, not applied again */
+        return; /* a repeated request: answered again, not applied again */
     r = link_claim(&p->link, f->correlation, p->now_ms);
     if (r == NULL)
-        return; /* more in flight than the window allows: the host's timeout tells it */
+        return; /* more in flight than the window allows: dropped, so the host times out */
     if (!known)
         command_reject(r, f->type & MN_TYPE_MASK, mnp_ErrorCode_ERROR_UNSUPPORTED, "this pen does not know the request");
     else if (f->major != MN_PROTOCOL_MAJOR && !requests[f->type].any_major)

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { FACTORY_TREATMENT = INT32_MAX }; /* a cartridge of the factory serves there until the next start, and no subject ever */
+enum { FACTORY_TREATMENT = INT32_MAX }; /* the treatment of the factory's runs: its cartridge serves until the next start, and never a subject */
 
 static void answer_factory(struct pen *p, const struct mn_frame *f, struct link_reply *r)
 {
@@ -50,7 +50,7 @@ void do_factory_arm(struct pen *p, const struct mn_frame *f, struct link_reply *
         command_reject(r, f->type, mnp_ErrorCode_ERROR_MALFORMED, "FACTORY_ARM needs config_generation");
 }
 
-/* True unless it was refused. */
+/* Returns false after rejecting the request. */
 static bool accepted(const struct mn_frame *f, struct link_reply *r, enum factory_result result, const char *malformed)
 {
     switch (result) {

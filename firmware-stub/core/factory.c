@@ -53,7 +53,7 @@ void factory_load(const struct pen_port *port, struct factory *f)
         strncpy(f->serial, port->serial, FACTORY_SERIAL_MAX);
     if (nvm_blob_read(port, NVM_UDI, f->udi, sizeof(f->udi)) != NVM_OK)
         f->udi[0] = '\0';
-    f->left = nvm_blob_read(port, NVM_LEFT, &left, sizeof(left)) != NVM_EMPTY; /* damaged: it has, rather than open for ever */
+    f->left = nvm_blob_read(port, NVM_LEFT, &left, sizeof(left)) != NVM_EMPTY; /* damaged counts as left, so that a fault cannot open the factory for ever */
     factory_check(port, f);
 }
 
@@ -77,7 +77,7 @@ bool factory_response_is_right(const struct pen_port *port, struct factory *f, c
     if (!port->prove(port->ctx, f->challenge, right))
         return false;
     for (size_t i = 0; i < sizeof(right); i++)
-        difference |= right[i] ^ response[i]; /* in the same time wherever it differs */
+        difference |= right[i] ^ response[i]; /* constant time, wherever they differ */
     f->wrong = (uint8_t)(f->wrong + (difference != 0));
     return difference == 0;
 }
@@ -117,7 +117,7 @@ enum factory_result factory_write(const struct pen_port *port, struct factory *f
     if ((wanted->has_serial && !is_blank(port, NVM_SERIAL, sizeof(serial))) || (wanted->has_udi && !is_blank(port, NVM_UDI, sizeof(udi))) ||
         (wanted->has_calibration && f->stored))
         return FACTORY_WRITTEN;
-    strcpy(serial, wanted->serial); /* as long as these: nanopb ends them */
+    strcpy(serial, wanted->serial); /* fits: nanopb terminates and bounds it */
     strcpy(udi, wanted->udi);
     if ((wanted->has_calibration && !nvm_blob_write(port, NVM_CALIBRATION, &c, sizeof(c))) ||
         (wanted->has_udi && !nvm_blob_write(port, NVM_UDI, udi, sizeof(udi))) ||
@@ -174,7 +174,7 @@ bool factory_make_default(const struct pen_port *port)
     return nvm_blob_write(port, NVM_CALIBRATION, &none, sizeof(none)) && nvm_blob_write(port, NVM_LEFT, &left, sizeof(left));
 }
 
-/* Rounded, and what is nothing stays nothing: a motor that stands is at rate 0 whatever the offset. */
+/* Rounds to the nearest; 0 stays 0, since a motor at rest has rate 0 whatever the offset. */
 static int32_t scale(int32_t raw, uint32_t gain_ppm, int32_t offset)
 {
     int64_t scaled = (int64_t)raw * gain_ppm;

@@ -95,7 +95,7 @@ static void step_motor(struct model *m, const struct pen_actuators *act)
         m->current_ma += 1800;
 }
 
-/* What the pen's own sensor says: it shares the drive's error. */
+/* The pen's own sensor, which has the same error as the drive. */
 static int32_t raw_um(const struct model *m, int32_t um)
 {
     double raw = (um - (um > 2200 ? m->bend_um : 0) - m->depth_offset_um) / m->depth_gain;

@@ -12,7 +12,7 @@ static_assert(NVM_COUNTERS + 2 * NVM_SLOT_SIZE <= NVM_SERIAL && NVM_LEFT + 2 * N
                   NVM_RECORDS + NVM_RECORD_COUNT * NVM_RECORD_SIZE <= NVM_USED,
               "regions do not overlap");
 
-/* Erased memory reads as one value all over, 0x00 or 0xff. */
+/* Erased memory is all 0x00 or all 0xff. */
 static bool slot_is_blank(const uint8_t *slot)
 {
     for (size_t i = 1; i < NVM_SLOT_SIZE; i++) {

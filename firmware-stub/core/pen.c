@@ -6,9 +6,9 @@
 #include "nvm.h"
 
 enum {
-    SELFTEST_MS = 300,       /* at the least */
+    SELFTEST_MS = 300,       /* minimum */
     HOMING_LIMIT_MS = 500,
-    SETTLE_MS = 300,         /* of the rate controller, after the soft start */
+    SETTLE_MS = 300,         /* of the rate controller to settle after the soft start */
     MOTOR_HOT_DC = 800,
     RATE_LOW_STOP_MS = 1000, /* after STROKE_RATE_LOW was raised */
     MEMORY_CHECK_MS = 1000,
@@ -32,7 +32,7 @@ static bool moving(const struct pen *p)
     return p->state == mnp_State_STATE_RUNNING || p->state == mnp_State_STATE_STOPPING;
 }
 
-/* Faults that hold the pen in FAULT: those that stop, unless they are only flags so far. */
+/* Faults that keep the pen in FAULT: those that stop it, unless they are only flags yet. */
 static uint32_t holding_faults(const struct pen *p)
 {
     uint32_t flags = FAULT_MASK(PROTOCOL_ERROR);
@@ -49,7 +49,7 @@ static mnp_State safe_state(const struct pen *p)
     return p->in_factory ? mnp_State_STATE_FACTORY : mnp_State_STATE_SAFE;
 }
 
-/* Where a pen at rest belongs. */
+/* The state of a pen at rest. */
 static mnp_State rest_state(const struct pen *p)
 {
     if (p->faults.word & faults_of_effect(EFFECT_DFU))
@@ -98,7 +98,7 @@ enum pen_arm_result pen_arm(struct pen *p, const struct pen_arming *wanted, uint
 
     *fault_code = 0;
     if (wanted->factory)
-        forbidding &= ~FAULT_MASK(CALIBRATION_INVALID); /* it is what is to be found */
+        forbidding &= ~FAULT_MASK(CALIBRATION_INVALID); /* the factory determines it */
     if (forbidding != 0) {
         *fault_code = fault_first_code(forbidding);
         return PEN_ARM_FAULT;
@@ -157,7 +157,7 @@ const struct settings *pen_in_force(const struct pen *p)
     return pen_is_live(p) ? &p->frozen.settings : &p->settings;
 }
 
-/* Is all that was frozen still so? */
+/* Whether everything that ARM froze is unchanged. */
 static bool is_as_armed(const struct pen *p)
 {
     return memcmp(&p->settings, &p->frozen.settings, sizeof(p->settings)) == 0 &&
@@ -241,14 +241,14 @@ enum factory_result pen_leave_factory(struct pen *p, bool for_good)
         p->counters.strokes_total = p->counters.motor_on_ms_low = p->counters.motor_on_ms_high = 0;
         p->strokes_session = 0;
         if (!pen_store_counters(p))
-            r = FACTORY_STORAGE; /* it has left all the same; the station must know that its counters go on */
+            r = FACTORY_STORAGE; /* it has left nevertheless; the station must know that its counters were not reset */
     }
     if (p->state == mnp_State_STATE_FACTORY)
         enter(p, rest_state(p));
     return r;
 }
 
-/* Is what the pen holds in memory still what it was told? At boot and once a second. */
+/* Checks the stored configuration against its CRC, at boot and once a second. */
 static void memory_check(struct pen *p)
 {
     struct settings stored;
@@ -260,10 +260,10 @@ static void memory_check(struct pen *p)
     }
     p->config_damaged = true;
     if (pen_is_live(p))
-        return; /* what was armed stays in force until the needles stand: run_end() */
+        return; /* the armed configuration stays in force until the needles stop: run_end() */
     /* Damaged: safe defaults, under a number of their own, so that nobody arms what he has not read. */
     stored.generation = p->settings.generation;
-    pen_configure(p, &stored); /* if even that fails, the next check tries again */
+    pen_configure(p, &stored); /* if this fails, the next check retries */
     p->config_damaged = true;
 }
 
@@ -276,8 +276,8 @@ void pen_init(struct pen *p, const struct pen_port *port, mnp_ResetCause cause, 
     p->boot_id = port->random(port->ctx) | 1; /* never 0 */
     p->watchdog_reset = cause == mnp_ResetCause_RESET_WATCHDOG;
     p->state = mnp_State_STATE_BOOT;
-    p->detect.released_ms = TRIGGER_BOUNCE_MS; /* let go, until it is seen pressed */
-    nvm_blob_read(port, NVM_COUNTERS, &p->counters, sizeof(p->counters)); /* from 0, if there are none */
+    p->detect.released_ms = TRIGGER_BOUNCE_MS; /* counts as released until it is seen pressed */
+    nvm_blob_read(port, NVM_COUNTERS, &p->counters, sizeof(p->counters)); /* they stay 0 if none are stored */
     records_load(port, &p->records, p->counters.records_acked);
     p->cartridge.state = mnp_CartridgeState_CARTRIDGE_ABSENT;
     factory_load(port, &p->factory);
@@ -290,7 +290,7 @@ void pen_init(struct pen *p, const struct pen_port *port, mnp_ResetCause cause, 
     apply_telemetry_rates(p);
 }
 
-/* Causes that the boot has found, and the self-test. */
+/* The causes of faults found at boot, and the self-test. */
 static uint32_t boot_causes(const struct pen *p)
 {
     bool tested = p->state != mnp_State_STATE_BOOT && p->state != mnp_State_STATE_SELFTEST;
@@ -356,7 +356,7 @@ static void run_end(struct pen *p)
     memory_check(p);
 }
 
-/* What the present state does with the trigger and with time. */
+/* Transitions of the current state by trigger and time. */
 static void state_tick(struct pen *p, const struct pen_sensors *in)
 {
     switch (p->state) {
@@ -479,7 +479,7 @@ void pen_tick(struct pen *p, const struct pen_sensors *raw, struct pen_actuators
     }
     if (p->now_ms % MEMORY_CHECK_MS == 0)
         memory_check(p);
-    p->hardware_ok &= in->hardware_ok; /* what the self-test has found good may break later */
+    p->hardware_ok &= in->hardware_ok; /* hardware that passed the self-test may fail later */
     p->image_ok &= in->image_ok;
     faults_tick(p, in);
     state_tick(p, in);

@@ -1,4 +1,4 @@
-/* What the pen records of itself: boots, faults, changes of the configuration, runs. */
+/* The pen's records: boots, faults, changes of the configuration, runs. */
 #include "pen_inside.h"
 
 #include "nvm.h"
@@ -78,7 +78,7 @@ bool pen_record_run_begun(struct pen *p)
     return record_append(p, &r);
 }
 
-/* At boot: a run that has begun and never ended gets its end, without what nobody knows. */
+/* At boot: records the end of a run that the loss of power has interrupted, without the values that are not known. */
 void pen_record_broken_run(struct pen *p)
 {
     mnp_Record r = mnp_Record_init_zero;

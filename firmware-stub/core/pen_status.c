@@ -1,4 +1,4 @@
-/* What the pen says of itself without being asked: its status on the interrupt endpoint, and telemetry. */
+/* What the pen sends unrequested: status on the interrupt endpoint, and telemetry. */
 #include "pen_inside.h"
 
 struct telemetry_facts pen_telemetry_facts(const struct pen *p, const struct pen_sensors *in)
@@ -78,7 +78,7 @@ static bool status_differs(const struct mn_pen_status *a, const struct mn_pen_st
            a->config_generation != b->config_generation;
 }
 
-/* The interrupt endpoint: at each change, and once a second. What is not taken now is tried at the next tick. */
+/* Sends the status at each change and once a second. If the endpoint is busy, it is tried again at the next tick. */
 void pen_status_tick(struct pen *p)
 {
     struct mn_pen_status s = {

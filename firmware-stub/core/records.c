@@ -17,7 +17,7 @@ static uint32_t slot_offset(uint32_t number)
     return NVM_RECORDS + (number - 1) % NVM_RECORD_COUNT * NVM_RECORD_SIZE;
 }
 
-/* The slot's record number, or 0 if it holds none. */
+/* The number of the record in the slot; 0 if there is none. */
 static uint32_t slot_read(const struct pen_port *port, uint32_t offset, uint8_t slot[NVM_RECORD_SIZE])
 {
     if (!port->nvm_read(port->ctx, offset, slot, NVM_RECORD_SIZE))
@@ -108,7 +108,7 @@ size_t records_page(const struct pen_port *port, const struct records *r, uint32
     static_assert(mnp_Record_size < 128, "a record's length is one byte on the wire");
     for (; ok && number != 0 && number <= r->newest; number++) {
         if (slot_read(port, slot_offset(number), slot) != number)
-            continue; /* damaged since boot: the hole in the numbers shows it */
+            continue; /* damaged since boot: the gap in the numbers shows it */
         if (stream.bytes_written + RECORD_HEAD_MAX + slot[AT_LENGTH] > cap)
             break;
         ok = pb_encode_tag(&stream, PB_WT_STRING, TAG_RECORD) &&

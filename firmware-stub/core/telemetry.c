@@ -140,7 +140,7 @@ static void batch_close(struct telemetry *t, const struct telemetry_facts *f)
     group_open(&t->slow, t->slow_columns, TELEMETRY_SLOW_COLUMNS);
 }
 
-/* True if the group has a sample in this tick, which is then counted in. */
+/* Returns true, and counts it, if the group has a sample in this tick. */
 static bool group_due(struct telemetry_group *g, uint64_t now_ms)
 {
     if (g->period_ms == 0 || now_ms % g->period_ms != 0)

@@ -7,7 +7,7 @@
 
 enum { AT_CRC = NVM_USED_BLOCK - 4, BLOCK_BITS = AT_CRC * 8, BITS_PER_UID = 12 };
 
-/* Spreads neighbouring uids all over (the finaliser of MurmurHash3). */
+/* Mixes the bits of a uid (the finaliser of MurmurHash3). */
 static uint64_t mix(uint64_t v)
 {
     v = (v ^ v >> 33) * UINT64_C(0xff51afd7ed558ccd);
@@ -36,7 +36,7 @@ static void bits_of(uint64_t uid, uint8_t bits[AT_CRC])
     }
 }
 
-/* False: it is damaged. Erased memory, all 0x00 or all 0xff, is an empty block. */
+/* False if the block is damaged. Erased memory (all 0x00 or all 0xff) is an empty block. */
 static bool block_read(const struct pen_port *port, uint32_t offset, uint8_t block[NVM_USED_BLOCK])
 {
     bool blank;
@@ -71,7 +71,7 @@ bool used_add(const struct pen_port *port, uint64_t uid)
     uint32_t offset = block_offset(mix(uid));
 
     if (!block_read(port, offset, block))
-        return true; /* it counts as full, and stays so */
+        return true; /* a damaged block counts as full, and stays so */
     bits_of(uid, bits);
     for (size_t i = 0; i < AT_CRC; i++)
         block[i] |= bits[i];

@@ -16,7 +16,7 @@
 #include "frame.h"
 #include "simlink.h"
 
-enum { SOCKET_BYTES = 8192 }; /* small: a host that does not read shows soon, and telemetry drops its oldest in the core */
+enum { SOCKET_BYTES = 8192 }; /* small, so that a host that does not read is noticed early and the core drops the oldest telemetry */
 
 struct endpoints {
     struct usb_interface_descriptor interface;
@@ -116,7 +116,7 @@ static void setup(struct ffs *f, const struct usb_ctrlrequest *s)
     } else {
         r = write(f->ep0, NULL, 0);
     }
-    (void)r; /* a stall reports an error here; a host that went away shows as an event */
+    (void)r; /* a stall makes the call fail; a host that went away is reported as an event */
 }
 
 static void *ep0_thread(void *arg)

@@ -55,7 +55,7 @@ void line_init(struct vpen *v, uint32_t seed)
     m->current_offset_ma = (int32_t)(25 * spread(&random));
 }
 
-/* What is in the model from the beginning; the rest is looked at where it matters. */
+/* Sets the defects that are in the model from the beginning; the others are checked where they matter. */
 static void apply(struct model *m, enum defect d)
 {
     switch (d) {
@@ -197,10 +197,10 @@ bool line_plugs(struct vpen *v, bool plugged)
     return !has(v, DEFECT_deaf_cable);
 }
 
-/* Every 20th reply waits for a while. */
+/* Delays every 20th reply. */
 static bool holds_back(struct vpen *v, const uint8_t *bytes, size_t n)
 {
-    bool is_reply = n > 11 && (bytes[11] & 0x80) != 0; /* of a frame's type */
+    bool is_reply = n > 11 && (bytes[11] & 0x80) != 0; /* the high byte of a frame's type */
 
     if (!is_reply)
         return false;
@@ -256,7 +256,7 @@ bool line_prove(void *ctx, const uint8_t challenge[16], uint8_t mac[32])
 
 /* ---- the fixture's lines ---- */
 
-/* The reader sees it after a while, if it is slow. */
+/* Presents a tag to the reader after its delay. */
 static void present(struct vpen *v, const struct pen_tag *tag)
 {
     v->model.tag.present = false;

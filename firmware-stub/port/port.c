@@ -169,7 +169,7 @@ static void control(struct port *p, uint8_t request)
         packet_send(p->fd, SIMLINK_CONTROL, &status, 1);
 }
 
-/* The packets come one by one; a host that sends nonsense is told nothing and harms nothing. */
+/* Handles one packet. Malformed packets are ignored. */
 static void packet(struct port *p, const uint8_t *bytes, size_t n)
 {
     char line[256], answer[512];
@@ -206,7 +206,7 @@ bool port_readable(struct port *p)
 {
     uint8_t bytes[SIMLINK_PACKET_MAX + 1];
 
-    for (int i = 0; i < 16; i++) { /* bounded: other pens have their turn */
+    for (int i = 0; i < 16; i++) { /* bounded, so that other pens are served */
         ssize_t n = recv(p->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 
         if (n < 0)

@@ -58,7 +58,7 @@ static bool port_nvm_write(void *ctx, uint32_t offset, const void *bytes, size_t
     if (v->nvm_broken || v->dark || offset > PEN_NVM_SIZE || n > PEN_NVM_SIZE - offset)
         return false;
     if (v->cut_in > 0 && --v->cut_in == 0) {
-        v->dark = true; /* what the code still does has no effect: its next millisecond is that of a new life */
+        v->dark = true; /* nothing that the code still does has an effect: the next millisecond is after a reset */
         n = n < v->cut_bytes ? n : v->cut_bytes;
     }
     if (!line_writes(v, offset))
@@ -77,7 +77,7 @@ static uint32_t port_random(void *ctx)
     return v->random;
 }
 
-/* The file is the memory: a shared mapping outlives the program, killed or not. */
+/* The memory is a shared mapping of the file, so it survives the program, even if that is killed. */
 static int nvm_open(struct vpen *v, const char *path)
 {
     struct stat st;
@@ -106,7 +106,7 @@ static int nvm_open(struct vpen *v, const char *path)
     return r;
 }
 
-/* A blank memory becomes that of a pen that has left the factory. */
+/* Initialises a blank memory as that of a pen that has left the factory. */
 static bool nvm_is_blank(const struct vpen *v)
 {
     for (size_t i = 0; i < NVM_RECORDS; i++) {
@@ -187,7 +187,7 @@ void vpen_advance(struct vpen *v, uint32_t ms)
     }
 }
 
-/* A cartridge whose uid the pen has noted as used. */
+/* Inserts a cartridge that the pen has noted as used. */
 static void insert_used_cartridge(struct vpen *v)
 {
     used_add(&v->port, ++v->model.tag.uid);

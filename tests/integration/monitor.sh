@@ -35,7 +35,7 @@ lines() {
 programs() {
     while_monitoring "$dir/lines" monitor --clients -- bash -c "$P config get depth; echo"
     cut -c1-200 "$dir/lines"
-    grep -q '>> id=1 hello {major=1 minor=7 client_name=mnctl}' "$dir/lines" && grep -q '<< id=[0-9]* pens {pen=\[pen_id=1 serial=SIM-0001' "$dir/lines" &&
+    grep -q '>> id=1 hello {major=1 minor=8 client_name=mnctl}' "$dir/lines" && grep -q '<< id=[0-9]* pens {pen=\[pen_id=1 serial=SIM-0001' "$dir/lines" &&
         grep -q '>> id=[0-9]* call {serial=SIM-0001 pen_type=4' "$dir/lines" && ! grep -q 'monitor\|traffic' "$dir/lines"
 }
 one_program() {

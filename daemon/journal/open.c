@@ -222,7 +222,7 @@ int store_open(struct store **out, const char *path, const atomic_bool *cancel, 
             return moved;
         }
         snprintf(why, cap, "the journal %s was damaged: it is kept as %s, and a new one is begun", path, aside);
-        r = open_db(s, cancel, why);
+        r = open_db(s, NULL, why); /* not cancelled: what must not be forgotten is taken over once, now */
         if (r == SQLITE_OK && (r = past_salvage(s->db, aside, &treated, &uses)) == SQLITE_OK && treated + uses > 0)
             snprintf(why + strlen(why), cap - strlen(why), "; %u treated zones and %u uses of cartridges were taken over from it", treated, uses);
     }

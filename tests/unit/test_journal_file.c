@@ -275,6 +275,26 @@ static void a_damaged_file_is_set_aside_and_kept(void **state)
     }
 }
 
+static void a_cancelled_opening_leaves_all_as_it_was(void **state)
+{
+    const atomic_bool cancel = true;
+    struct journal *j = NULL;
+    char why[300], aside[160];
+
+    (void)state;
+    for (uint32_t number = 1; number <= 1000; number++)
+        assert_true(append(0, number));
+    run_until(1000);
+    journal_close(fx.j);
+    fx.j = NULL;
+    assert_int_equal(journal_open(&j, fx.path, &fx.limits, &cancel, why, sizeof(why)), -ECANCELED);
+    assert_null(j);
+    snprintf(aside, sizeof(aside), "%s.damaged-1", fx.path);
+    assert_int_equal(access(aside, F_OK), -1); /* it is not taken for damage */
+    reopen();
+    assert_int_equal(journal_newest(fx.j, "P0"), 1000);
+}
+
 /* Found by fuzzing: a version below 0 was an index into the table of schemas. */
 static void a_version_that_is_none_is_damage(void **state)
 {
@@ -393,6 +413,7 @@ int main(int argc, char **argv)
         TEST(what_is_no_journal_is_left_alone),
         TEST(a_journal_is_one_daemon_s),
         TEST(a_damaged_file_is_set_aside_and_kept),
+        TEST(a_cancelled_opening_leaves_all_as_it_was),
         TEST(a_version_that_is_none_is_damage),
         TEST(a_journal_of_a_later_version_is_left_alone),
         TEST(a_journal_of_an_earlier_version_is_brought_up),
